@@ -1,0 +1,116 @@
+import { readFile } from 'node:fs/promises';
+
+import type { Digest } from '../core/digest.ts';
+import { hasErrno, KvciError } from '../core/errors.ts';
+import { writeFileAtomically } from '../host/files.ts';
+import type { Locks } from '../host/types.ts';
+import type { PayloadLock } from '../payload/types.ts';
+import type { DebianPackageSet } from '../sandbox/debian-types.ts';
+import { EMPTY_LOCK, formatLock, type Lock, parseLock } from './lock.ts';
+
+export interface LockSessionOptions {
+  readonly path: string;
+  /** Refuse instead of resolving what is missing. */
+  readonly locked: boolean;
+  /** Resolve everything anew: `kvci image lock --update`. */
+  readonly update: boolean;
+  readonly locks: Locks;
+}
+
+/** A lock file in use: answers from what it holds, resolves and remembers what it lacks, writes once at the end. */
+export class LockSession {
+  readonly path: string;
+  readonly #options: LockSessionOptions;
+  #lock: Lock;
+  #added = false;
+
+  private constructor(options: LockSessionOptions, lock: Lock) {
+    this.path = options.path;
+    this.#options = options;
+    this.#lock = lock;
+  }
+
+  /** @throws KvciError `lock-broken`, `lock-missing` (with `locked`) */
+  static async open(options: LockSessionOptions): Promise<LockSession> {
+    const text = await readIfThere(options.path);
+    if (text === undefined && options.locked) {
+      throw new KvciError('usage', 'lock-missing', `there is no ${options.path}, and --locked forbids to make one`, {
+        hint: 'Run "kvci image lock" with the same options first.',
+      });
+    }
+    return new LockSession(options, text === undefined ? EMPTY_LOCK : parseLock(text, options.path));
+  }
+
+  get current(): Lock {
+    return this.#lock;
+  }
+
+  async packages(key: string, wanted: readonly string[], resolve: () => Promise<DebianPackageSet>): Promise<DebianPackageSet> {
+    const held = this.#options.update ? undefined : this.#lock.packages[key];
+    if (held !== undefined && sameWords(held.wanted, wanted)) return held;
+    this.#refuseIfLocked(`packages of ${key}`);
+    const set = await resolve();
+    this.#lock = { ...this.#lock, packages: { ...this.#lock.packages, [key]: set } };
+    this.#added = true;
+    return set;
+  }
+
+  async payload(key: string, resolve: () => Promise<PayloadLock>): Promise<PayloadLock> {
+    const held = this.#options.update ? undefined : this.#lock.payloads[key];
+    if (held !== undefined) return held;
+    this.#refuseIfLocked(`payload ${key}`);
+    const payload = await resolve();
+    this.#lock = { ...this.#lock, payloads: { ...this.#lock.payloads, [key]: payload } };
+    this.#added = true;
+    return payload;
+  }
+
+  async image(ref: string, resolve: () => Promise<Digest>): Promise<Digest> {
+    const held = this.#options.update ? undefined : this.#lock.images[ref];
+    if (held !== undefined) return held;
+    this.#refuseIfLocked(`digest of ${ref}`);
+    const digest = await resolve();
+    this.#lock = { ...this.#lock, images: { ...this.#lock.images, [ref]: digest } };
+    this.#added = true;
+    return digest;
+  }
+
+  /** Writes what was added, keeping what another build added to the same file meanwhile. */
+  async save(): Promise<boolean> {
+    if (!this.#added) return false;
+    await using _held = await this.#options.locks.exclusive(`${this.path}.lock`);
+    const text = await readIfThere(this.path);
+    const onDisk = text === undefined ? EMPTY_LOCK : parseLock(text, this.path);
+    this.#lock = {
+      version: 1,
+      packages: { ...onDisk.packages, ...this.#lock.packages },
+      payloads: { ...onDisk.payloads, ...this.#lock.payloads },
+      images: { ...onDisk.images, ...this.#lock.images },
+    };
+    await writeFileAtomically(this.path, formatLock(this.#lock));
+    this.#added = false;
+    return true;
+  }
+
+  #refuseIfLocked(what: string): void {
+    if (!this.#options.locked) return;
+    throw new KvciError('usage', 'lock-incomplete', `${this.path} does not hold the ${what}, and --locked forbids to resolve it`, {
+      hint: 'Run "kvci image lock" with the same options to add what is missing.',
+      facts: { file: this.path, missing: what },
+    });
+  }
+}
+
+function sameWords(a: readonly string[], b: readonly string[]): boolean {
+  const left = new Set(a);
+  return left.size === new Set(b).size && b.every((word) => left.has(word));
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
