@@ -76,8 +76,18 @@ export interface Directories {
 
 /** A lock between processes that the kernel frees when its holder dies. */
 export interface Locks {
-  /** Waits until the lock is free; `onWait` is called once when it is not free at once. */
-  exclusive(path: string, options?: { readonly signal?: AbortSignal; readonly onWait?: () => void }): Promise<AsyncDisposable>;
+  /** Waits until the lock is free. @throws KvciError `cancelled`, `lock-unusable` */
+  exclusive(path: string, options?: LockOptions): Promise<AsyncDisposable>;
+  /** Held together with other shared holders, never with an exclusive one. */
+  shared(path: string, options?: LockOptions): Promise<AsyncDisposable>;
+  /** Undefined when somebody else holds it. */
+  tryExclusive(path: string): Promise<AsyncDisposable | undefined>;
+}
+
+export interface LockOptions {
+  readonly signal?: AbortSignal;
+  /** Called once when the lock is not free at once. */
+  readonly onWait?: () => void;
 }
 
 export interface Artifact {
