@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 
-import type { Digest } from '../core/digest.ts';
+import { type Digest, hexOf, sha256 } from '../core/digest.ts';
 import { hasErrno, KvciError } from '../core/errors.ts';
-import { writeFileAtomically } from '../host/files.ts';
+import { writeFileAtomic } from '../host/files.ts';
 import type { Locks } from '../host/types.ts';
 import type { PayloadLock } from '../payload/types.ts';
 import type { DebianPackageSet } from '../sandbox/debian-types.ts';
@@ -15,6 +16,8 @@ export interface LockSessionOptions {
   /** Resolve everything anew: `kvci image lock --update`. */
   readonly update: boolean;
   readonly locks: Locks;
+  /** A folder for the lock that guards the file while it is written; not beside it, where it would be committed. */
+  readonly runtimeFolder: string;
 }
 
 /** A lock file in use: answers from what it holds, resolves and remembers what it lacks, writes once at the end. */
@@ -78,7 +81,9 @@ export class LockSession {
   /** Writes what was added, keeping what another build added to the same file meanwhile. */
   async save(): Promise<boolean> {
     if (!this.#added) return false;
-    await using _held = await this.#options.locks.exclusive(`${this.path}.lock`);
+    await using _held = await this.#options.locks.exclusive(
+      join(this.#options.runtimeFolder, `lockfile-${hexOf(sha256(this.path)).slice(0, 16)}`),
+    );
     const text = await readIfThere(this.path);
     const onDisk = text === undefined ? EMPTY_LOCK : parseLock(text, this.path);
     this.#lock = {
@@ -87,7 +92,7 @@ export class LockSession {
       payloads: { ...onDisk.payloads, ...this.#lock.payloads },
       images: { ...onDisk.images, ...this.#lock.images },
     };
-    await writeFileAtomically(this.path, formatLock(this.#lock));
+    await writeFileAtomic(this.path, formatLock(this.#lock));
     this.#added = false;
     return true;
   }
