@@ -1,0 +1,271 @@
+import Docker from 'dockerode';
+import { readFile } from 'node:fs/promises';
+import { addAbortSignal, Readable } from 'node:stream';
+
+import { cancelled, KvciError } from '../../core/errors.ts';
+import { EngineStream, type StreamOutcome } from '../engine/build-stream.ts';
+import { type RegistryAuth, type RegistryCredentials, serverAddress } from '../engine/credentials.ts';
+import { type EngineEndpoint, showAddress } from '../engine/endpoint.ts';
+import {
+  buildError,
+  buildFailed,
+  engineLost,
+  engineUnreachable,
+  isConnectionLost,
+  pullFailed,
+  refusalOf,
+  requestFailed,
+} from '../engine/errors.ts';
+import type { BuildRequest, ContainerEngine, EngineInfo } from '../types.ts';
+
+/** An engine on this host answers a ping in milliseconds. */
+const PING_MS = 5_000;
+
+/** A deadline for a hang: an engine that is busy with large images takes seconds to tell about itself. */
+const ANSWER_MS = 120_000;
+
+/** The library takes a signal here; its published types do not say so, and claim more of the answers than engines give. */
+interface Questions {
+  ping(options: { readonly abortSignal: AbortSignal }): Promise<unknown>;
+  version(options: { readonly abortSignal: AbortSignal }): Promise<EngineVersion>;
+  info(options: { readonly abortSignal: AbortSignal }): Promise<{ readonly SecurityOptions?: readonly string[] | null }>;
+}
+
+interface EngineVersion {
+  readonly Version: string;
+  readonly Arch: string;
+  readonly Components?: readonly { readonly Name: string }[] | null;
+}
+
+/**
+ * Connects to an engine that speaks Docker's HTTP API, Docker or Podman. Nothing is kept open between requests.
+ *
+ * @throws KvciError `engine-unreachable`
+ */
+export async function connectEngine(endpoint: EngineEndpoint, credentials: RegistryCredentials): Promise<ContainerEngine> {
+  let docker: Docker;
+  let version: EngineVersion;
+  let security: readonly string[];
+  try {
+    docker = new Docker(await clientOptions(endpoint));
+    const questions = docker as unknown as Questions;
+    await questions.ping({ abortSignal: AbortSignal.timeout(PING_MS) });
+    version = await questions.version({ abortSignal: AbortSignal.timeout(ANSWER_MS) });
+    security = (await questions.info({ abortSignal: AbortSignal.timeout(ANSWER_MS) })).SecurityOptions ?? [];
+  } catch (error) {
+    throw engineUnreachable(endpoint.origin, showAddress(endpoint.address), error);
+  }
+  const podman = version.Components?.some((component) => component.Name.startsWith('Podman')) ?? false;
+  return new DockerodeEngine(docker, credentials, {
+    info: {
+      name: podman ? 'podman' : 'docker',
+      version: version.Version,
+      rootless: security.includes('name=rootless'),
+      origin: endpoint.origin,
+      architecture: version.Arch,
+    },
+    // A build sees the network as the host sees it: a proxy on localhost and a VPN's resolver work. A daemon that remaps users
+    // refuses the host's network.
+    network: security.includes('name=userns') ? 'default' : 'host',
+  });
+}
+
+class DockerodeEngine implements ContainerEngine {
+  readonly #docker: Docker;
+  readonly #credentials: RegistryCredentials;
+  readonly #info: EngineInfo;
+  readonly #network: string;
+
+  constructor(docker: Docker, credentials: RegistryCredentials, facts: { readonly info: EngineInfo; readonly network: string }) {
+    this.#docker = docker;
+    this.#credentials = credentials;
+    this.#info = facts.info;
+    this.#network = facts.network;
+  }
+
+  info(): Promise<EngineInfo> {
+    return Promise.resolve(this.#info);
+  }
+
+  async build(request: BuildRequest): Promise<void> {
+    const { context, signal } = request;
+    const stream = new EngineStream();
+    try {
+      const registryconfig = registryConfig(await this.#credentials.all());
+      const response = await this.#docker.buildImage(context, {
+        // The classic builder: plain JSON messages, no session to keep alive, and every engine has it. Podman answers with Buildah.
+        version: '1',
+        dockerfile: request.containerfile,
+        t: request.tag,
+        buildargs: request.buildArgs,
+        nocache: request.noCache,
+        platform: request.platform,
+        networkmode: this.#network,
+        rm: true,
+        forcerm: true,
+        ...(registryconfig === undefined ? {} : { registryconfig }),
+        abortSignal: signal,
+      });
+      await follow(response, stream, request.onLine);
+    } catch (error) {
+      this.#rethrowLost(error, signal, stream.outcome, context);
+      const refusal = refusalOf(error);
+      throw refusal === undefined ? error : buildFailed(refusal.message, stream.outcome);
+    } finally {
+      // Whoever makes the context stops when nobody reads it any more.
+      context.destroy();
+    }
+    const failure = buildError(stream.outcome, this.#where);
+    if (failure !== undefined) throw failure;
+  }
+
+  async importRoot(tar: Readable, tag: string, signal: AbortSignal): Promise<void> {
+    await this.#transfer(`import ${tag}`, signal, tar, () => this.#docker.importImage(tar, { ...splitTag(tag), abortSignal: signal }));
+  }
+
+  async load(archive: Readable, signal: AbortSignal): Promise<void> {
+    await this.#transfer('load an image', signal, archive, () => this.#docker.loadImage(archive, { abortSignal: signal }));
+  }
+
+  async save(tag: string, signal: AbortSignal): Promise<Readable> {
+    const response = await this.#ask(`save ${tag}`, signal, () => this.#docker.getImage(tag).get());
+    return Readable.from(this.#guarded(addAbortSignal(signal, toReadable(response)), signal), { objectMode: false });
+  }
+
+  async hasImage(tag: string): Promise<boolean> {
+    try {
+      await this.#ask(`look up ${tag}`, AbortSignal.timeout(ANSWER_MS), () => this.#docker.getImage(tag).inspect());
+      return true;
+    } catch (error) {
+      if (error instanceof KvciError && error.facts['status'] === 404) return false;
+      throw error;
+    }
+  }
+
+  async pull(ref: string, signal: AbortSignal, onLine: (line: string) => void): Promise<void> {
+    // Without a tag Docker would pull all tags of the repository.
+    const exact = /[@:][^/]*$/.test(ref) ? ref : `${ref}:latest`;
+    const auth = await this.#credentials.forImage(exact);
+    const options = { fromImage: exact, abortSignal: signal };
+    const stream = new EngineStream();
+    try {
+      const response = await (auth === undefined ? this.#docker.createImage(options) : this.#docker.createImage(authConfig(auth), options));
+      await follow(response, stream, onLine);
+    } catch (error) {
+      this.#rethrowLost(error, signal, stream.outcome);
+      const refusal = refusalOf(error);
+      throw refusal === undefined ? error : pullFailed(exact, refusal.message);
+    }
+    if (stream.outcome.failure !== undefined) throw pullFailed(exact, stream.outcome.failure);
+  }
+
+  async remove(tag: string): Promise<void> {
+    try {
+      await this.#ask(`remove ${tag}`, AbortSignal.timeout(ANSWER_MS), (signal) =>
+        this.#docker.getImage(tag).remove({ abortSignal: signal }),
+      );
+    } catch (error) {
+      if (!(error instanceof KvciError && error.facts['status'] === 404)) throw error;
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return Promise.resolve();
+  }
+
+  get #where(): string {
+    return `${this.#info.name}, ${this.#info.origin}`;
+  }
+
+  /** Sends a body and follows the answer to its end. */
+  async #transfer(doing: string, signal: AbortSignal, body: Readable, request: () => Promise<NodeJS.ReadableStream>): Promise<void> {
+    const stream = new EngineStream();
+    try {
+      await this.#ask(doing, signal, async () => follow(await request(), stream, () => undefined), body);
+    } finally {
+      body.destroy();
+    }
+    if (stream.outcome.failure !== undefined) throw requestFailed(doing, stream.outcome.failure);
+  }
+
+  async #ask<T>(doing: string, signal: AbortSignal, request: (signal: AbortSignal) => Promise<T>, body?: Readable): Promise<T> {
+    try {
+      signal.throwIfAborted();
+      return await request(signal);
+    } catch (error) {
+      this.#rethrowLost(error, signal, undefined, body);
+      const refusal = refusalOf(error);
+      throw refusal === undefined ? error : requestFailed(doing, refusal.message, refusal.status);
+    }
+  }
+
+  async *#guarded(stream: Readable, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    try {
+      for await (const chunk of stream) yield chunk as Uint8Array;
+    } catch (error) {
+      this.#rethrowLost(error, signal);
+      throw error;
+    }
+  }
+
+  /** Throws for a cancelled request, a failed body and a connection that broke; other errors are the caller's. */
+  #rethrowLost(error: unknown, signal: AbortSignal, outcome?: StreamOutcome, body?: Readable): void {
+    if (signal.aborted) throw cancelled(signal);
+    // The body's own failure ends the request: the cause is told, not its effect.
+    if (body?.errored) throw body.errored;
+    if (isConnectionLost(error)) throw engineLost(this.#where, outcome, error);
+  }
+}
+
+async function follow(response: NodeJS.ReadableStream, stream: EngineStream, onLine: (line: string) => void): Promise<void> {
+  for await (const chunk of response) {
+    for (const line of stream.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk)) onLine(line);
+  }
+  for (const line of stream.end()) onLine(line);
+}
+
+function toReadable(stream: NodeJS.ReadableStream): Readable {
+  return stream instanceof Readable ? stream : new Readable().wrap(stream);
+}
+
+/** `localhost:5000/a/b:1` is repository `localhost:5000/a/b` with tag `1`. */
+function splitTag(tag: string): { readonly repo: string; readonly tag: string } {
+  const [, repo, version] = /^(.+?)(?::([^/:]+))?$/.exec(tag) ?? [];
+  return { repo: repo ?? tag, tag: version ?? 'latest' };
+}
+
+function authConfig(auth: RegistryAuth): Docker.AuthConfig {
+  if (auth.kind === 'identity-token') return { identitytoken: auth.token.reveal() };
+  return { username: auth.username, password: auth.password.reveal() };
+}
+
+/**
+ * The header is made here: the library would write standard base64 where both engines read the URL alphabet, and a password
+ * with the wrong bytes in it would be dropped without a word.
+ */
+function registryConfig(auths: ReadonlyMap<string, RegistryAuth>): Docker.RegistryConfig | undefined {
+  if (auths.size === 0) return undefined;
+  const config = Object.fromEntries([...auths].map(([registry, auth]) => [serverAddress(registry), authConfig(auth)]));
+  const base64 = Buffer.from(JSON.stringify(config)).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
+  // The library sends `base64` as it stands; its types do not say so.
+  return { base64 } as unknown as Docker.RegistryConfig;
+}
+
+/** All options stand here: what is left out the library would take from DOCKER_HOST and friends. */
+async function clientOptions({ address }: EngineEndpoint): Promise<Docker.DockerOptions> {
+  const nothing = {
+    socketPath: undefined,
+    host: undefined,
+    port: undefined,
+    protocol: undefined,
+    ca: undefined,
+    cert: undefined,
+    key: undefined,
+  };
+  if (address.transport === 'unix') return { ...nothing, socketPath: address.path, protocol: 'http' };
+  const { host, port, tls } = address;
+  if (tls === undefined) return { ...nothing, host, port, protocol: 'http' };
+  const ca = await readFile(tls.ca);
+  const pair = tls.keyPair === undefined ? {} : { cert: await readFile(tls.keyPair.cert), key: await readFile(tls.keyPair.key) };
+  return { ...nothing, host, port, protocol: 'https', ca, ...pair };
+}

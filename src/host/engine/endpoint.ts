@@ -1,0 +1,89 @@
+import { KvciError } from '../../core/errors.ts';
+import { maskUrl } from '../../core/secrets.ts';
+
+/** Where an engine's API answers. */
+export type EngineAddress =
+  | { readonly transport: 'unix'; readonly path: string }
+  | { readonly transport: 'tcp'; readonly host: string; readonly port: number; readonly tls: TlsFiles | undefined };
+
+/** PEM files as Docker lays them out; the key pair is missing where the server asks for no client certificate. */
+export interface TlsFiles {
+  readonly ca: string;
+  readonly keyPair: { readonly cert: string; readonly key: string } | undefined;
+}
+
+export interface EngineEndpoint {
+  readonly address: EngineAddress;
+  /** How it was found, for people: `DOCKER_HOST`, `rootful socket`. */
+  readonly origin: string;
+}
+
+/** Ports registered for Docker without and with TLS. */
+const PLAIN_PORT = 2375;
+const TLS_PORT = 2376;
+
+/** The three files in a folder such as `DOCKER_CERT_PATH`. */
+export function tlsFilesIn(folder: string): TlsFiles {
+  return { ca: `${folder}/ca.pem`, keyPair: { cert: `${folder}/cert.pem`, key: `${folder}/key.pem` } };
+}
+
+/**
+ * The address that a URL or an absolute socket path names.
+ *
+ * @param origin where the text stands, for the error: `--engine`, `DOCKER_HOST`
+ * @throws KvciError `bad-engine-url`
+ */
+export function parseEngineUrl(text: string, origin: string, tls?: TlsFiles): EngineAddress {
+  if (text.startsWith('/')) return { transport: 'unix', path: text };
+  const unix = /^unix:\/\/(\/.+)$/.exec(text)?.[1];
+  if (unix !== undefined) return { transport: 'unix', path: unix };
+  if (text.startsWith('ssh://')) {
+    throw badUrl(
+      text,
+      origin,
+      'kvci does not go through SSH to an engine itself',
+      'Forward its socket and name that: ssh -N -L /tmp/engine.sock:/run/docker.sock USER@HOST, then --engine unix:///tmp/engine.sock',
+    );
+  }
+  const url = /^(?:tcp|https?):\/\//.test(text) && URL.canParse(text) ? new URL(text.replace(/^tcp:/, 'http:')) : undefined;
+  if (url === undefined || url.hostname === '' || (url.pathname !== '/' && url.pathname !== '')) {
+    throw badUrl(
+      text,
+      origin,
+      'is not the address of a container engine',
+      'Write unix:///run/docker.sock, /run/podman/podman.sock or tcp://HOST:PORT.',
+    );
+  }
+  const secure = tls !== undefined || url.protocol === 'https:' || url.port === String(TLS_PORT);
+  if (secure && tls === undefined) {
+    throw badUrl(
+      text,
+      origin,
+      'asks for TLS, but there are no certificates',
+      'Set DOCKER_CERT_PATH to the folder with ca.pem, cert.pem and key.pem.',
+    );
+  }
+  // URL leaves out the port that is its scheme's default.
+  const scheme = url.protocol === 'https:' ? 443 : 80;
+  const port = /:\d+\/?$/.test(text) ? Number(url.port === '' ? scheme : url.port) : secure ? TLS_PORT : PLAIN_PORT;
+  return { transport: 'tcp', host: url.hostname.replace(/^\[(.*)\]$/, '$1'), port, tls };
+}
+
+/** The address for people, without credentials. */
+export function showAddress(address: EngineAddress): string {
+  if (address.transport === 'unix') return `unix://${address.path}`;
+  const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+  return `tcp://${host}:${address.port}`;
+}
+
+function badUrl(text: string, origin: string, problem: string, hint: string): KvciError {
+  return new KvciError(
+    'usage',
+    'bad-engine-url',
+    `${origin}: "${maskUrl(text)}" ${problem.startsWith('kvci') ? `cannot be used: ${problem}` : problem}`,
+    {
+      hint,
+      facts: { origin },
+    },
+  );
+}

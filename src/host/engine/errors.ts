@@ -1,0 +1,124 @@
+import { hasErrno, KvciError, messageOf } from '../../core/errors.ts';
+import { maskUrl } from '../../core/secrets.ts';
+import type { StreamOutcome } from './build-stream.ts';
+
+/** An instruction of many commands is a page long; an error's first line is not. The whole is in the error's facts. */
+const SHOWN_INSTRUCTION = 160;
+
+const DISK_FULL = /no space left on device|disk quota exceeded|not enough free space|ENOSPC/i;
+
+const DISK_FULL_HINT =
+  'Free some space where the engine keeps its images; "kvci prune" and "kvci cache prune --keep 5G" remove what kvci keeps itself.';
+
+const LOST_CODES = [
+  'ECONNRESET',
+  'ECONNREFUSED',
+  'ECONNABORTED',
+  'EPIPE',
+  'ENOENT',
+  'ENOTCONN',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ERR_STREAM_PREMATURE_CLOSE',
+] as const;
+
+/** A refusal by the engine's HTTP API, free of the library's own wording. */
+export interface EngineRefusal {
+  readonly status: number;
+  readonly message: string;
+}
+
+/** True when a request failed because nobody answers at the engine's address any more. */
+export function isConnectionLost(error: unknown): boolean {
+  return hasErrno(error, ...LOST_CODES);
+}
+
+/** The error of a build whose stream has ended; undefined for a build that succeeded. */
+export function buildError(outcome: StreamOutcome, engine: string): KvciError | undefined {
+  if (outcome.failure !== undefined) return buildFailed(outcome.failure, outcome);
+  if (!outcome.built) return engineLost(engine, outcome);
+  return undefined;
+}
+
+/** @param reason what the engine said, without the instruction */
+export function buildFailed(reason: string, outcome: Pick<StreamOutcome, 'instruction' | 'lastLines'>): KvciError {
+  const { instruction, lastLines } = outcome;
+  const full = DISK_FULL.test(reason) || lastLines.some((line) => DISK_FULL.test(line));
+  const at = instruction === undefined ? '' : ` at "${shorten(instruction)}"`;
+  const what = full ? `the disk is full: the image build stopped${at}` : `the image build failed${at}`;
+  return new KvciError('failed', full ? 'disk-full' : 'image-build-failed', [`${what}: ${reason}`, ...indented(lastLines)].join('\n'), {
+    ...(full ? { hint: DISK_FULL_HINT } : {}),
+    facts: { instruction: instruction ?? null, reason, lastLines },
+  });
+}
+
+/** @param engine how the engine was found, for people */
+export function engineLost(engine: string, outcome?: Pick<StreamOutcome, 'instruction' | 'lastLines'>, cause?: unknown): KvciError {
+  const during = outcome?.instruction === undefined ? '' : ` during "${shorten(outcome.instruction)}"`;
+  const message = `the container engine (${engine}) ended or closed the connection${during}${cause === undefined ? '' : `: ${messageOf(cause)}`}`;
+  return new KvciError('failed', 'engine-lost', [message, ...indented(outcome?.lastLines ?? [])].join('\n'), {
+    hint: 'Look into the log of the engine, start it again and repeat the command: what was built up to here is reused.',
+    facts: { engine, instruction: outcome?.instruction ?? null },
+    cause,
+  });
+}
+
+/** The error of any other request: `doing` says what was asked (`import localhost/kvci/base:1`), `status` is the HTTP status. */
+export function requestFailed(doing: string, reason: string, status?: number): KvciError {
+  const full = DISK_FULL.test(reason);
+  return new KvciError('failed', full ? 'disk-full' : 'engine-request-failed', `the container engine could not ${doing}: ${reason}`, {
+    ...(full ? { hint: DISK_FULL_HINT } : {}),
+    facts: { reason, ...(status === undefined ? {} : { status }) },
+  });
+}
+
+export function pullFailed(ref: string, reason: string): KvciError {
+  if (DISK_FULL.test(reason)) return requestFailed(`pull ${ref}`, reason);
+  const denied = /unauthorized|denied|authentication required|forbidden/i.test(reason);
+  const missing = !denied && /manifest unknown|not found|does not exist|name unknown/i.test(reason);
+  return new KvciError(
+    missing ? 'notFoundOrExists' : 'failed',
+    missing ? 'image-not-found' : 'image-pull-failed',
+    `the container engine could not pull ${ref}: ${reason}`,
+    {
+      ...(denied
+        ? { hint: `Log in with "docker login" or "podman login" on this host: kvci hands the engine the credentials it finds.` }
+        : {}),
+      facts: { ref, reason },
+    },
+  );
+}
+
+/** @param address a socket path or URL */
+export function engineUnreachable(origin: string, address: string, cause: unknown): KvciError {
+  const hint = hasErrno(cause, 'EACCES')
+    ? 'This user may not use the socket: add the user to the socket\'s group (often "docker"), log in again, or use a rootless engine.'
+    : 'Start it, correct the setting that names it, or leave the setting out: kvci then looks for another engine or starts Podman itself.';
+  return new KvciError(
+    'hostNotReady',
+    'engine-unreachable',
+    `no container engine answers at ${maskUrl(address)} (${origin}): ${messageOf(cause)}`,
+    {
+      hint,
+      facts: { origin, address: maskUrl(address) },
+      cause,
+    },
+  );
+}
+
+/** What the library puts around the engine's words: `(HTTP code 400) unexpected - dockerfile parse error line 2: ... `. */
+export function refusalOf(error: unknown): EngineRefusal | undefined {
+  if (!(error instanceof Error) || !('statusCode' in error) || typeof error.statusCode !== 'number') return undefined;
+  const [, message] = /^\(HTTP code \d+\) .*? - (.*)$/s.exec(error.message) ?? [];
+  return { status: error.statusCode, message: (message ?? error.message).trim() };
+}
+
+function shorten(instruction: string): string {
+  const line = instruction.replaceAll(/\s+/g, ' ');
+  return line.length <= SHOWN_INSTRUCTION ? line : `${line.slice(0, SHOWN_INSTRUCTION)}...`;
+}
+
+function indented(lines: readonly string[]): readonly string[] {
+  return lines.map((line) => `  ${line}`);
+}
