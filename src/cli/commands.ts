@@ -1,0 +1,56 @@
+import type { CommandModule } from './command.ts';
+
+export interface CommandEntry {
+  /** The words after `kvci`. */
+  readonly path: readonly string[];
+  readonly summary: string;
+  load(): Promise<CommandModule>;
+}
+
+/** Words that stand for several commands. */
+export const GROUPS: Readonly<Record<string, string>> = {
+  image: 'Build, check and move node images',
+  cache: 'Show and bound what is kept',
+  config: 'What kvci.yaml may hold',
+};
+
+/** Every command; a new one is a file in `commands/` and a line here. */
+export const COMMANDS: readonly CommandEntry[] = [
+  entry(
+    'image build',
+    'Build a bootc node image of a Kubernetes version',
+    async () => (await import('./commands/image-build.ts')).imageBuild,
+  ),
+  entry(
+    'image render',
+    'Print the Containerfile and list its context',
+    async () => (await import('./commands/image-render.ts')).imageRender,
+  ),
+  entry('image lock', 'Record every input with its digest in kvci.lock', async () => (await import('./commands/image-lock.ts')).imageLock),
+  entry(
+    'image check',
+    'Check the static facts of an image without booting it',
+    async () => (await import('./commands/image-check.ts')).imageCheck,
+  ),
+  entry(
+    'image inspect',
+    'Show labels, layers, SBOM and provenance',
+    async () => (await import('./commands/image-inspect.ts')).imageInspect,
+  ),
+  entry('image list', 'List the images in the store', async () => (await import('./commands/image-list.ts')).imageList),
+  entry('image rm', 'Remove images from the store', async () => (await import('./commands/image-rm.ts')).imageRm),
+  entry('image diff', 'Say what changed between two images', async () => (await import('./commands/image-diff.ts')).imageDiff),
+  entry('image save', 'Write an image to a file', async () => (await import('./commands/image-save.ts')).imageSave),
+  entry('image load', 'Read images from a file', async () => (await import('./commands/image-load.ts')).imageLoad),
+  entry('doctor', 'Find every problem of this host and say what mends it', async () => (await import('./commands/doctor.ts')).doctor),
+  entry('prune', 'Remove what killed runs left behind', async () => (await import('./commands/prune.ts')).prune),
+  entry('cache list', 'List what is kept', async () => (await import('./commands/cache-list.ts')).cacheList),
+  entry('cache prune', 'Remove the least recently used from the cache', async () => (await import('./commands/cache-prune.ts')).cachePrune),
+  entry('config schema', 'Print the JSON Schema of kvci.yaml', async () => (await import('./commands/config-schema.ts')).configSchema),
+  entry('completion', 'Print a completion script for a shell', async () => (await import('./commands/completion.ts')).completion),
+  entry('version', 'Print versions of kvci and Node.js', async () => (await import('./commands/version.ts')).version),
+];
+
+function entry(path: string, summary: string, load: CommandEntry['load']): CommandEntry {
+  return { path: path.split(' '), summary, load };
+}

@@ -1,0 +1,112 @@
+import { resolve } from 'node:path';
+
+import type { Command } from 'commander';
+import type { z } from 'zod';
+
+import { CONFIG_FILE, type LoadedConfig } from '../config/load.ts';
+import { KvciError } from '../core/errors.ts';
+import { type ImageOptions, imageOptionsSchema } from '../image/options.ts';
+import { collect } from './command.ts';
+
+/** The flags that say what to build; each stands for a key of the `image` section of kvci.yaml. */
+export type ImageFlags = {
+  readonly k8s?: string;
+  readonly base?: string;
+  readonly payload?: string;
+  readonly arch?: string;
+  readonly label?: readonly string[];
+  readonly package?: readonly string[];
+  readonly file?: readonly string[];
+  readonly kernel?: string;
+  readonly tag?: readonly string[];
+};
+
+const FLAG_OF_KEY = {
+  k8s: '--k8s',
+  base: '--base',
+  payload: '--payload',
+  arch: '--arch',
+  tags: '--tag',
+  labels: '--label',
+  packages: '--package',
+  files: '--file',
+  kernel: '--kernel',
+} as const satisfies Record<keyof ImageOptions, string>;
+
+export function addImageFlags(command: Command): Command {
+  return command
+    .option('--k8s <version>', 'Kubernetes version: a minor (1.31), a full version (1.31.4) or "stable"')
+    .option('--base <name>', 'debian-13, centos-stream-9, centos-stream-10, fedora-NN or an image reference (default: debian-13)')
+    .option('--payload <source>', 'where Kubernetes comes from: auto, packages, release, modules or dir:PATH (default: auto)')
+    .option('--arch <arch>', 'amd64 or arm64 (default: that of this host)')
+    .option('--tag <ref>', 'tag of the image; may be repeated', collect)
+    .option('--label <k=v>', 'label to add; may be repeated', collect)
+    .option('--package <name>', 'package to add; may be repeated', collect)
+    .option('--file <src:dst>', 'file to add; may be repeated', collect)
+    .option('--kernel <package>', 'kernel package instead of the default of the base');
+}
+
+/**
+ * The options of an image: kvci.yaml with the flags over it. Lists are added to, everything else is replaced.
+ *
+ * @throws KvciError `missing-version`, `bad-flag`
+ */
+export function imageOptions(loaded: LoadedConfig, flags: ImageFlags): ImageOptions {
+  const image = loaded.config.image ?? {};
+  const given = {
+    ...image,
+    ...present({ k8s: flags.k8s, base: flags.base, payload: flags.payload, arch: flags.arch, kernel: flags.kernel, tags: flags.tag }),
+    ...present({ packages: joined(image.packages, flags.package), files: joined(absolute(image.files, loaded.folder), flags.file) }),
+    labels: { ...image.labels, ...parseLabels(flags.label ?? []) },
+  };
+  if (given.k8s === undefined) {
+    throw new KvciError('usage', 'missing-version', 'no Kubernetes version is given', {
+      hint: `Give one with --k8s 1.31, or as image.k8s in ${CONFIG_FILE}.`,
+    });
+  }
+  const parsed = imageOptionsSchema.safeParse(given);
+  if (parsed.success) return parsed.data;
+  throw badFlag(parsed.error.issues[0]);
+}
+
+/** kvci.lock: `--lock`, else beside kvci.yaml, else in the current folder. */
+export function lockFile(loaded: LoadedConfig, cwd: string, flag: string | undefined): string {
+  return flag === undefined ? resolve(loaded.folder, 'kvci.lock') : resolve(cwd, flag);
+}
+
+function badFlag(issue: z.core.$ZodIssue | undefined): KvciError {
+  const key = String(issue?.path[0]);
+  const flag = Object.entries(FLAG_OF_KEY).find(([name]) => name === key)?.[1] ?? key;
+  return new KvciError('usage', 'bad-flag', `${flag}: ${issue?.message.replace(/^Invalid (input|option): /, '') ?? 'bad value'}`, {
+    hint: '"kvci image build --help" says what each flag takes.',
+    facts: { flag },
+  });
+}
+
+function parseLabels(words: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    words.map((word) => {
+      const equals = word.indexOf('=');
+      if (equals > 0) return [word.slice(0, equals), word.slice(equals + 1)] as const;
+      throw new KvciError('usage', 'bad-flag', `--label: "${word}" is not of the form KEY=VALUE`, { facts: { flag: '--label' } });
+    }),
+  );
+}
+
+function joined(before: readonly string[] | undefined, more: readonly string[] | undefined): string[] | undefined {
+  return before === undefined && more === undefined ? undefined : [...(before ?? []), ...(more ?? [])];
+}
+
+/** Sources in kvci.yaml start from its own folder. */
+function absolute(files: readonly string[] | undefined, folder: string): string[] | undefined {
+  return files?.map((file) => {
+    const colon = file.lastIndexOf(':');
+    return `${resolve(folder, file.slice(0, colon))}${file.slice(colon)}`;
+  });
+}
+
+function present<T extends Record<string, unknown>>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}

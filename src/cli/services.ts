@@ -1,0 +1,162 @@
+import type { Digest } from '../core/digest.ts';
+import type { PlannedStep } from '../core/events.ts';
+import type { RunContext } from '../core/plan.ts';
+import type { Secret } from '../core/secrets.ts';
+import type { LoadedConfig } from '../config/load.ts';
+import type { ImageOptions } from '../image/options.ts';
+
+/*
+ * What the commands need done, as interfaces. `wiring.ts` provides them; a command asks only for the one it uses, so that
+ * nothing else is loaded.
+ */
+
+export interface Services {
+  image(): Promise<ImageService>;
+  host(): Promise<HostService>;
+}
+
+/** What the global flags and kvci.yaml say about the whole run. */
+export interface ServiceSettings {
+  readonly offline: boolean;
+  /** Install what the command at hand needs of the host before it starts. */
+  readonly setup: boolean;
+  /** Secrets found on the way are added; every text that is shown is masked with them. */
+  readonly secrets: Set<Secret>;
+  /** kvci.yaml, read and checked on first use. */
+  config(): Promise<LoadedConfig>;
+}
+
+// ---- images ---------------------------------------------------------------------------------------------------------
+
+/** How to build, beside what to build. */
+export interface BuildFlags {
+  /** Absolute path of kvci.lock. */
+  readonly lockFile: string;
+  readonly locked: boolean;
+  readonly noCache: boolean;
+  /** `auto`, `docker`, `podman`, or an address such as `unix:///run/podman/podman.sock`. */
+  readonly engine: string;
+  /** Folder that relative paths in the options start from. */
+  readonly folder: string;
+}
+
+export interface BuiltImage {
+  readonly digest: Digest;
+  readonly tags: readonly string[];
+  readonly kubernetes: string;
+  readonly base: string;
+  readonly payload: string;
+  readonly architecture: string;
+  readonly lockFile: string;
+  /** True when every step was reused. */
+  readonly reused: boolean;
+  /** Bytes: all layers as stored, and all files in them. */
+  readonly size: { readonly compressed: number; readonly unpacked: number };
+}
+
+export interface RenderedImage {
+  readonly containerfile: string;
+  readonly context: readonly { readonly path: string; readonly mode: number; readonly size: number; readonly digest: Digest }[];
+}
+
+export interface CheckReport {
+  readonly image: string;
+  readonly facts: readonly {
+    readonly id: string;
+    readonly title: string;
+    readonly status: 'pass' | 'fail' | 'warn' | 'skip';
+    readonly detail?: string;
+  }[];
+}
+
+export interface ImageSummary {
+  readonly digest: Digest;
+  readonly tags: readonly string[];
+  readonly kubernetes: string;
+  readonly base: string;
+  readonly architecture: string;
+  readonly size: number;
+  /** ISO 8601. */
+  readonly madeAt: string;
+}
+
+export interface ImageDescription extends ImageSummary {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly layers: readonly { readonly digest: Digest; readonly size: number; readonly createdBy?: string }[];
+  /** Where the SBOM and the provenance record lie. */
+  readonly documents: Readonly<Record<string, string>>;
+}
+
+export interface ImageDifference {
+  readonly a: string;
+  readonly b: string;
+  readonly same: boolean;
+  readonly changes: readonly { readonly kind: 'added' | 'removed' | 'changed'; readonly path: string; readonly what: readonly string[] }[];
+}
+
+export interface LockReport {
+  readonly lockFile: string;
+  readonly changed: boolean;
+  readonly kubernetes: string;
+  readonly payload: string;
+}
+
+/** A REF is a tag, a digest or its unambiguous beginning. */
+export interface ImageService {
+  plan(options: ImageOptions, flags: BuildFlags, run: RunContext): Promise<readonly PlannedStep[]>;
+  build(options: ImageOptions, flags: BuildFlags, run: RunContext): Promise<BuiltImage>;
+  render(options: ImageOptions, flags: BuildFlags, run: RunContext): Promise<RenderedImage>;
+  lock(
+    options: ImageOptions,
+    flags: Pick<BuildFlags, 'lockFile' | 'folder'> & { readonly update: boolean },
+    run: RunContext,
+  ): Promise<LockReport>;
+  /** `refOrLayout` may also be a folder with an OCI layout; `require` names features of `image check --require`. */
+  check(refOrLayout: string, options: { readonly require: readonly string[] }, run: RunContext): Promise<CheckReport>;
+  inspect(ref: string, run: RunContext): Promise<ImageDescription>;
+  list(run: RunContext): Promise<readonly ImageSummary[]>;
+  /** @throws KvciError `image-not-found` */
+  remove(refs: readonly string[], run: RunContext): Promise<readonly { readonly digest: Digest; readonly untagged: readonly string[] }[]>;
+  diff(a: string, b: string, run: RunContext): Promise<ImageDifference>;
+  /** @throws KvciError `file-exists` */
+  save(ref: string, file: string, run: RunContext): Promise<{ readonly digest: Digest; readonly file: string; readonly size: number }>;
+  load(file: string, run: RunContext): Promise<readonly ImageSummary[]>;
+}
+
+// ---- the host -------------------------------------------------------------------------------------------------------
+
+export interface DoctorReport {
+  readonly checks: readonly {
+    readonly id: string;
+    readonly title: string;
+    readonly status: 'ok' | 'warning' | 'error';
+    readonly message?: string;
+    /** Pasteable commands that mend it. */
+    readonly commands: readonly string[];
+  }[];
+  /** What `--fix` ran. */
+  readonly fixed: readonly string[];
+}
+
+export interface PruneReport {
+  readonly removed: readonly { readonly kind: string; readonly what: string }[];
+  readonly freedBytes: number;
+}
+
+export interface CacheEntry {
+  readonly kind: string;
+  readonly key: string;
+  readonly title: string;
+  readonly size: number;
+  /** ISO 8601. */
+  readonly madeAt: string;
+}
+
+export interface HostService {
+  /** `fix` shows the commands before it runs them. */
+  doctor(options: { readonly fix: boolean }, run: RunContext): Promise<DoctorReport>;
+  prune(run: RunContext): Promise<PruneReport>;
+  cacheList(): Promise<{ readonly folder: string; readonly entries: readonly CacheEntry[] }>;
+  /** Removes the least recently used until at most `keepBytes` are left. */
+  cachePrune(keepBytes: number, run: RunContext): Promise<PruneReport>;
+}

@@ -1,0 +1,93 @@
+import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document, type YAMLMap } from 'yaml';
+import type { z } from 'zod';
+
+import { KvciError, ProblemsError } from '../core/errors.ts';
+import { nearest } from '../core/names.ts';
+import { type Config, configSchema } from './schema.ts';
+
+interface Problem {
+  readonly offset: number;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+/**
+ * Reads the text of a kvci.yaml; `file` is how it is called in errors.
+ *
+ * @throws ProblemsError `config-invalid`, one problem for each mistake as `file:line:column: message`
+ */
+export function parseConfig(text: string, file: string): Config {
+  const lineCounter = new LineCounter();
+  const document = parseDocument(text, { lineCounter, prettyErrors: false });
+  const syntax = document.errors.map((error): Problem => ({ offset: error.pos[0], message: error.message }));
+  if (syntax.length > 0) throw invalid(file, lineCounter, syntax);
+  const value: unknown = document.toJS() ?? {};
+  const parsed = configSchema.safeParse(value);
+  if (parsed.success) return value as Config;
+  throw invalid(
+    file,
+    lineCounter,
+    parsed.error.issues.flatMap((issue) => describeIssue(issue, document)),
+  );
+}
+
+function invalid(file: string, lines: LineCounter, problems: readonly Problem[]): ProblemsError {
+  const errors = problems
+    .toSorted((a, b) => a.offset - b.offset)
+    .map(({ offset, message, hint }) => {
+      const { line, col } = lines.linePos(offset);
+      return new KvciError('usage', 'config-value', `${file}:${line}:${col}: ${message}`, {
+        ...(hint === undefined ? {} : { hint }),
+        facts: { file, line, column: col },
+      });
+    });
+  const [first, ...rest] = errors;
+  if (first === undefined) throw new KvciError('bug', 'config-no-problem', `${file} is refused without a reason`);
+  return new ProblemsError('config-invalid', `${file} has ${errors.length === 1 ? 'a mistake' : `${errors.length} mistakes`}:`, [
+    first,
+    ...rest,
+  ]);
+}
+
+function describeIssue(issue: z.core.$ZodIssue, document: Document): readonly Problem[] {
+  const path = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
+  const where = path.length === 0 ? '' : `${path.join('.')}: `;
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => {
+      const suggestion = nearest(key, knownKeys(path));
+      return {
+        offset: keyOffset(document, path, key),
+        message: `${where}unknown key "${key}"`,
+        hint: suggestion === undefined ? `Known keys: ${knownKeys(path).join(', ')}.` : `Did you mean "${suggestion}"?`,
+      };
+    });
+  }
+  const node = path.length === 0 ? document.contents : document.getIn(path, true);
+  const problem = {
+    offset: isNode(node) ? (node.range?.[0] ?? 0) : 0,
+    message: `${where}${issue.message.replace(/^Invalid input: /, '')}`,
+  };
+  const number = issue.code === 'invalid_type' && issue.expected === 'string' && isScalar(node) && typeof node.value === 'number';
+  return [number ? { ...problem, hint: `Write it in quotes: "${node.source ?? String(node.value)}".` } : problem];
+}
+
+function keyOffset(document: Document, path: readonly (string | number)[], key: string): number {
+  const map: unknown = path.length === 0 ? document.contents : document.getIn(path, true);
+  if (!isMap(map)) return 0;
+  const pair = (map as YAMLMap).items.find((item) => isScalar(item.key) && String(item.key.value) === key);
+  return isNode(pair?.key) ? (pair.key.range?.[0] ?? 0) : 0;
+}
+
+/** The keys that the schema has at a path of objects. */
+function knownKeys(path: readonly (string | number)[]): string[] {
+  let schema: unknown = configSchema;
+  for (const key of path) schema = shapeOf(schema)?.[String(key)];
+  return Object.keys(shapeOf(schema) ?? {});
+}
+
+function shapeOf(schema: unknown): Readonly<Record<string, unknown>> | undefined {
+  if (schema === null || typeof schema !== 'object') return undefined;
+  if ('shape' in schema) return schema.shape as Readonly<Record<string, unknown>>;
+  if ('unwrap' in schema && typeof schema.unwrap === 'function') return shapeOf((schema.unwrap as () => unknown).call(schema));
+  return undefined;
+}

@@ -1,0 +1,49 @@
+import { z } from 'zod';
+
+import { parseSize } from '../core/sizes.ts';
+import { imageOptionsSchema } from '../image/options.ts';
+
+/** What kvci.yaml holds: the rooms' own options, each in a section. Every flag on the command line wins over it. */
+export const configSchema = z
+  .strictObject({
+    image: imageOptionsSchema.partial().optional().describe('What to build: the flags of "kvci image build"'),
+    engine: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('Container engine: auto, docker, podman or an address such as unix:///run/podman/podman.sock'),
+    mirrors: z
+      .strictObject({
+        debian: z
+          .url({ protocol: /^https?$/ })
+          .optional()
+          .describe('Mirror of the Debian archive'),
+      })
+      .optional()
+      .describe('Where to download from instead of the tools’ defaults'),
+    cache: z
+      .strictObject({
+        keep: z
+          .string()
+          .check((context) => {
+            try {
+              parseSize(context.value);
+            } catch {
+              context.issues.push({ code: 'custom', message: `"${context.value}" is not a size such as 20G`, input: context.value });
+            }
+          })
+          .optional()
+          .describe('What "kvci cache prune" keeps at most, such as 20G'),
+      })
+      .optional()
+      .describe('The cache of built artifacts'),
+  })
+  .describe('Configuration of kvci (kvci.yaml)');
+
+/** As it stands in the file: no defaults filled in, so that flags can be laid over it. */
+export type Config = z.input<typeof configSchema>;
+
+/** The published JSON Schema of kvci.yaml; `schema/kvci.schema.json` is this, written to a file. */
+export function configJsonSchema(): object {
+  return { ...z.toJSONSchema(configSchema, { io: 'input' }), title: 'kvci.yaml' };
+}
