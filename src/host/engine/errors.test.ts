@@ -1,0 +1,98 @@
+import { describe, expect, it } from 'vitest';
+
+import { buildError, engineUnreachable, isConnectionLost, pullFailed, refusalOf, requestFailed } from './errors.ts';
+
+const OUTCOME = { failure: undefined, built: false, instruction: 'RUN make', lastLines: ['one', 'two'] };
+
+describe('buildError', () => {
+  it.each([
+    [
+      'a failure',
+      { ...OUTCOME, failure: 'exit code 2' },
+      'image-build-failed',
+      'the image build failed at "RUN make": exit code 2\n  one\n  two',
+    ],
+    [
+      'no instruction',
+      { ...OUTCOME, failure: 'line 2: FOO', instruction: undefined, lastLines: [] },
+      'image-build-failed',
+      'the image build failed: line 2: FOO',
+    ],
+    [
+      'a full disk told by the engine',
+      { ...OUTCOME, failure: 'write /x: no space left on device', lastLines: [] },
+      'disk-full',
+      'the disk is full: the image build stopped at "RUN make": write /x: no space left on device',
+    ],
+    [
+      'a full disk told by the command',
+      {
+        ...OUTCOME,
+        failure: 'exit code 100',
+        lastLines: ["E: You don't have enough free space in /var/cache/apt/archives/."],
+      },
+      'disk-full',
+      'the disk is full: the image build stopped at "RUN make": exit code 100\n  E: You don\'t have enough free space in /var/cache/apt/archives/.',
+    ],
+    [
+      'a stream that just ends',
+      OUTCOME,
+      'engine-lost',
+      'the container engine (docker, DOCKER_HOST) ended or closed the connection during "RUN make"\n  one\n  two',
+    ],
+  ])('%s', (_name, outcome, code, message) => {
+    expect(buildError(outcome, 'docker, DOCKER_HOST')).toMatchObject({ code, message, exitCode: 1 });
+  });
+
+  it('is undefined for a build that succeeded', () => {
+    expect(buildError({ ...OUTCOME, built: true }, 'docker')).toBeUndefined();
+  });
+
+  it('shortens the instruction for people and keeps it for scripts', () => {
+    const instruction = `RUN ${'x'.repeat(500)}`;
+    const error = buildError({ ...OUTCOME, failure: 'exit code 1', instruction, lastLines: [] }, 'docker');
+    expect(error?.message).toBe(`the image build failed at "RUN ${'x'.repeat(156)}...": exit code 1`);
+    expect(error?.facts['instruction']).toBe(instruction);
+  });
+});
+
+describe('pullFailed', () => {
+  it.each([
+    ['manifest for x:1 not found: manifest unknown', 'image-not-found', 5],
+    ["pull access denied for x, repository does not exist or may require 'docker login'", 'image-pull-failed', 1],
+    ['unauthorized: authentication required', 'image-pull-failed', 1],
+    ['dial tcp 127.0.0.1:1: connect: connection refused', 'image-pull-failed', 1],
+    ['write /var/lib/x: no space left on device', 'disk-full', 1],
+  ])('%s', (reason, code, exitCode) => {
+    expect(pullFailed('x:1', reason)).toMatchObject({ code, exitCode });
+  });
+});
+
+it('tells a full disk in any request', () => {
+  expect(requestFailed('import x', 'ApplyLayer: no space left on device').code).toBe('disk-full');
+  expect(requestFailed('save x', 'no such image', 404)).toMatchObject({ code: 'engine-request-failed', facts: { status: 404 } });
+});
+
+it('hides credentials of an address', () => {
+  expect(engineUnreachable('--engine', 'tcp://u:pw@h:1', new Error('refused')).message).toBe(
+    'no container engine answers at tcp://***@h:1 (--engine): refused',
+  );
+});
+
+it('tells a user without permission what to do', () => {
+  const denied = Object.assign(new Error('connect EACCES /run/docker.sock'), { code: 'EACCES' });
+  expect(engineUnreachable('rootful Docker socket', 'unix:///run/docker.sock', denied).hint).toContain("socket's group");
+});
+
+it('knows a broken connection', () => {
+  expect(isConnectionLost(Object.assign(new Error('aborted'), { code: 'ECONNRESET' }))).toBe(true);
+  expect(isConnectionLost(new Error('aborted'))).toBe(false);
+});
+
+it("takes the library's words off a refusal", () => {
+  const error = Object.assign(new Error('(HTTP code 400) unexpected - dockerfile parse error line 2: unknown instruction - FOO '), {
+    statusCode: 400,
+  });
+  expect(refusalOf(error)).toEqual({ status: 400, message: 'dockerfile parse error line 2: unknown instruction - FOO' });
+  expect(refusalOf(new Error('x'))).toBeUndefined();
+});
