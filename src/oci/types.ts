@@ -1,6 +1,5 @@
-import type { Readable } from 'node:stream';
-
 import type { Digest } from '../core/digest.ts';
+import type { TarEntry, TarEntryWithContent } from '../host/tar.ts';
 
 export const MEDIA_TYPES = {
   index: 'application/vnd.oci.image.index.v1+json',
@@ -69,26 +68,8 @@ export interface Layer {
   readonly diffId: Digest;
 }
 
-/** What a path is, as a tar header or a file system tells it; `path` is relative, without a leading `./` or a trailing `/`; the root is `.`. */
-export interface TreeEntry {
-  readonly path: string;
-  readonly type: 'file' | 'directory' | 'symlink' | 'hardlink' | 'character-device' | 'block-device' | 'fifo';
-  /** Permission bits with setuid, setgid and sticky. */
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  /** Whole seconds since the epoch. */
-  readonly mtime: number;
-  /** Bytes; 0 for everything but files. */
-  readonly size: number;
-  /** Target of a symlink or hard link. A hard link's is a path like `path`. */
-  readonly linkname?: string;
-  /** Extended attributes by full name (`security.capability`), values as bytes in latin1. */
-  readonly xattrs: Readonly<Record<string, string>>;
-  readonly device?: { readonly major: number; readonly minor: number };
-}
+/** A path of an image's file tree: what a tar entry is. */
+export type TreeEntry = TarEntry;
 
 /** An entry with its content: `content` is called at most once, and only for files. */
-export interface TreeEntryWithContent extends TreeEntry {
-  readonly content: () => Readable;
-}
+export type TreeEntryWithContent = TarEntryWithContent;
