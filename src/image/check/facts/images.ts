@@ -1,0 +1,130 @@
+import { z } from 'zod';
+
+import { type Digest, hexOf, isDigest } from '../../../core/digest.ts';
+import { messageOf } from '../../../core/errors.ts';
+import type { Descriptor } from '../../../oci/types.ts';
+import { KVCI_LABELS } from '../../labels.ts';
+import type { Fact, Finding } from '../types.ts';
+import { parentOf, type ImageView } from '../view.ts';
+
+/** Manifests and configurations are small; larger blobs are layers, of which only the digest is needed. */
+const LAYOUT_FILES = /(^|\/)(oci-layout|index\.json|blobs\/sha256\/[0-9a-f]{64})$/;
+
+const descriptor = z.object({
+  mediaType: z.string(),
+  digest: z.custom<Digest>((value) => typeof value === 'string' && isDigest(value)),
+  size: z.int().nonnegative(),
+  annotations: z.record(z.string(), z.string()).optional(),
+});
+const index = z.object({ manifests: z.array(descriptor) });
+const manifest = z.object({ config: descriptor, layers: z.array(descriptor) });
+const config = z.object({ architecture: z.string(), rootfs: z.object({ diff_ids: z.array(z.string()) }) });
+
+/** Folders under /usr that are OCI layouts: the control-plane images, once. */
+function layouts(image: ImageView): readonly string[] {
+  return [...image.all()]
+    .filter(({ path, type }) => type === 'file' && path.startsWith('usr/') && path.endsWith('/oci-layout'))
+    .map(({ path }) => parentOf(path));
+}
+
+interface PreloadedImage {
+  readonly layout: string;
+  readonly ref: string;
+  readonly manifest: Descriptor;
+}
+
+function preloaded(image: ImageView): readonly PreloadedImage[] {
+  return layouts(image).flatMap((layout) =>
+    index.parse(JSON.parse(image.text(`${layout}/index.json`) ?? '{}')).manifests.map(({ annotations, ...rest }) => ({
+      layout,
+      ref: annotations?.['io.containerd.image.name'] ?? annotations?.['org.opencontainers.image.ref.name'] ?? '',
+      manifest: rest,
+    })),
+  );
+}
+
+/** References of the preloaded images; empty where the layout is broken, which a fact of its own says. */
+export function preloadedRefs(image: ImageView): ReadonlySet<string> {
+  try {
+    return new Set(preloaded(image).map(({ ref }) => ref));
+  } catch {
+    return new Set();
+  }
+}
+
+const complete: Fact = {
+  id: 'preloaded-images',
+  title: 'the control-plane images are in the image, complete, for its architecture, every blob with its digest',
+  reads: [LAYOUT_FILES],
+  check(image) {
+    if (layouts(image).length === 0) return [{ message: 'there is no OCI layout under /usr' }];
+    try {
+      return [...strayBlobs(image), ...preloaded(image).flatMap((one) => imageFindings(image, one))];
+    } catch (error) {
+      return [{ message: `the OCI layout cannot be read: ${messageOf(error).split('\n')[0] ?? ''}`, path: `/${layouts(image)[0] ?? ''}` }];
+    }
+  },
+};
+
+/** Files among the blobs whose content is not what their name says. */
+function strayBlobs(image: ImageView): Finding[] {
+  return layouts(image).flatMap((layout) =>
+    image
+      .children(`${layout}/blobs/sha256`)
+      .filter((path) => image.observation(path)?.digest !== `sha256:${path.slice(path.lastIndexOf('/') + 1)}`)
+      .map((path) => ({ message: 'its content has another digest', path: `/${path}` })),
+  );
+}
+
+function imageFindings(image: ImageView, { layout, ref, manifest: top }: PreloadedImage): Finding[] {
+  const blob = (digest: Digest): string => `${layout}/blobs/sha256/${hexOf(digest)}`;
+  const missing = (of: Pick<Descriptor, 'digest' | 'size'>): Finding[] => {
+    const target = image.target(blob(of.digest));
+    if (target === undefined) return [{ message: `${ref}: the blob is missing`, path: `/${blob(of.digest)}` }];
+    return target.size === of.size
+      ? []
+      : [{ message: `${ref}: the blob has ${target.size} bytes, not ${of.size}`, path: `/${blob(of.digest)}` }];
+  };
+  const text = image.text(blob(top.digest));
+  if (text === undefined) return missing(top);
+  const read = manifest.parse(JSON.parse(text));
+  const found = [top, read.config, ...read.layers].flatMap(missing);
+  const configText = image.text(blob(read.config.digest));
+  if (configText === undefined) return found;
+  const { architecture, rootfs } = config.parse(JSON.parse(configText));
+  if (architecture !== image.tree.config.architecture)
+    found.push({ message: `${ref} is for ${architecture}`, path: `/${blob(read.config.digest)}` });
+  if (rootfs.diff_ids.length !== read.layers.length)
+    found.push({
+      message: `${ref} has ${read.layers.length} layers and ${rootfs.diff_ids.length} of them in its config`,
+      path: `/${blob(top.digest)}`,
+    });
+  return found;
+}
+
+const REGISTRY = 'registry.k8s.io';
+const OF_KUBERNETES = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kube-proxy'] as const;
+
+/** What `kubeadm config images list` of this version answers. etcd's and pause's tags carry no `v`; etcd's has a build number. */
+const references: Fact = {
+  id: 'preloaded-references',
+  title: 'all images that kubeadm asks for are preloaded',
+  reads: [LAYOUT_FILES],
+  check(image) {
+    const { labels } = image;
+    const refs = [...preloadedRefs(image)];
+    const kubernetes = labels[KVCI_LABELS.kubernetes];
+    if (kubernetes === undefined) return [{ message: `the image has no label ${KVCI_LABELS.kubernetes}` }];
+    const wanted = [
+      ...OF_KUBERNETES.map((name) => `${REGISTRY}/${name}:v${kubernetes}`),
+      `${REGISTRY}/etcd:${labels[KVCI_LABELS.etcd] ?? ''}`,
+      `${REGISTRY}/coredns/coredns:v${labels[KVCI_LABELS.coredns] ?? ''}`,
+      `${REGISTRY}/pause:${labels[KVCI_LABELS.pause] ?? ''}`,
+    ];
+    return wanted
+      .filter((ref) => !refs.some((there) => there === ref || there.startsWith(`${ref}-`)))
+      .map((ref) => ({ message: `${ref} is not preloaded` }));
+  },
+};
+
+export const IMAGE_FACTS: readonly Fact[] = [complete, references];
