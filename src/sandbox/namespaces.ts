@@ -1,0 +1,147 @@
+import { mkdir, realpath, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { KvciError } from '../core/errors.ts';
+import type { CommandRunner, Directories } from '../host/types.ts';
+import { enter, type Environment } from './enter.ts';
+import { type IdMapper } from './map-ids.ts';
+import { type Copy, sandboxArgv } from './init-arguments.ts';
+import { kill, launch, type Launched } from './launch.ts';
+import { isSameProcess, readIdentity } from './process-identity.ts';
+import type { DetachedSandbox, Sandbox, SandboxRecord, SandboxRequest, Sandboxes } from './types.ts';
+
+export interface NamespacesParts {
+  /** The host's. */
+  readonly commands: CommandRunner;
+  readonly directories: Pick<Directories, 'runtime'>;
+  /** kvci's own environment: proxies are handed on, everything else is hidden. */
+  readonly environment: Environment;
+  /** Path of `templates/sandbox/init.sh`. */
+  readonly init: string;
+  readonly mapIds: IdMapper;
+  /** The folder of the tools image, made first if it is not there. */
+  readonly tools: (signal: AbortSignal) => Promise<string>;
+}
+
+/** Where systems keep the bundle of the CAs that they trust; the first that is there counts. */
+const CA_BUNDLES = [
+  '/etc/ssl/certs/ca-certificates.crt',
+  '/etc/pki/tls/certs/ca-bundle.crt',
+  '/etc/ssl/ca-bundle.pem',
+  '/etc/ssl/cert.pem',
+];
+
+/** Where the tools image (Debian) looks for them. */
+const CA_BUNDLE_INSIDE = '/etc/ssl/certs/ca-certificates.crt';
+
+/** Sandboxes of Linux namespaces: no engine, no daemon, nothing on the host but unshare(1) and nsenter(1). */
+export function namespaceSandboxes(parts: NamespacesParts): Sandboxes {
+  const begin = async (request: SandboxRequest, tree: string | undefined): Promise<{ record: SandboxRecord; launched: Launched }> => {
+    const stage = join(parts.directories.runtime, 'sandbox');
+    await mkdir(stage, { recursive: true, mode: 0o700 });
+    const copies = tree === undefined ? [] : await hostFiles(parts.environment);
+    const binds = await Promise.all(request.binds.map(async (bind) => ({ ...bind, host: await sourceOf(bind.host, request.name) })));
+    const argv = sandboxArgv({
+      init: parts.init,
+      tree,
+      stage,
+      network: request.network,
+      cgroups: request.cgroups,
+      scratch: request.scratch === undefined ? undefined : await sourceOf(request.scratch, request.name),
+      binds,
+      copies,
+    });
+    const launched = await launch(request.name, argv, parts.mapIds, request.signal);
+    return { launched, record: { name: request.name, network: request.network, ...(await readIdentity(launched.pid)) } };
+  };
+
+  const found = (record: SandboxRecord): DetachedSandbox => ({
+    ...enter(record, parts.commands, parts.environment, async () => ((await isSameProcess(record)) ? undefined : endedError(record.name))),
+    record,
+    end: async () => {
+      if (await isSameProcess(record)) kill(record.pid);
+    },
+  });
+
+  const start = async (request: SandboxRequest, tree: string | undefined): Promise<Sandbox> => {
+    const { record, launched } = await begin(request, tree);
+    return bound(record, launched, parts);
+  };
+
+  return {
+    start: async (request) => start(request, await parts.tools(request.signal)),
+    startOverHost: ({ name, signal }) => start({ name, signal, binds: [], network: 'host', cgroups: false }, undefined),
+    startDetached: async (request, keep) => {
+      const { record, launched } = await begin(request, await parts.tools(request.signal));
+      try {
+        await keep(record);
+      } catch (error) {
+        launched.close();
+        throw error;
+      }
+      launched.letGo();
+      return found(record);
+    },
+    find: async (record) => ((await isSameProcess(record)) ? found(record) : undefined),
+  };
+}
+
+function bound(record: SandboxRecord, launched: Launched, parts: NamespacesParts): Sandbox {
+  let isGone = false;
+  let disposed = false;
+  const ended = launched.gone.then(() => {
+    isGone = true;
+    if (!disposed) throw endedError(record.name);
+  });
+  // Whoever does not listen learns it from the next command.
+  ended.catch(() => undefined);
+  return {
+    ...enter(record, parts.commands, parts.environment, () => Promise.resolve(isGone ? endedError(record.name) : undefined)),
+    pid: record.pid,
+    record,
+    ended,
+    [Symbol.asyncDispose]: async () => {
+      disposed = true;
+      if (!isGone) {
+        launched.close();
+        kill(record.pid);
+      }
+      await launched.gone;
+    },
+  };
+}
+
+function endedError(name: string): KvciError {
+  return new KvciError('failed', 'sandbox-ended', `the sandbox "${name}" has ended`, {
+    hint: 'Its first process was killed, by hand or for lack of memory; run the command again.',
+  });
+}
+
+/** Links of the host mean nothing where only the target's folder is bound. */
+async function sourceOf(path: string, name: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    throw new KvciError('bug', 'bind-missing', `the sandbox "${name}" was to see ${path}, which is not there`, { cause: error });
+  }
+}
+
+/** How names are resolved and whom to trust, as the host has it now. */
+async function hostFiles(environment: Environment): Promise<Copy[]> {
+  const bundles = [environment['SSL_CERT_FILE'], ...CA_BUNDLES].filter((path) => path !== undefined);
+  const wanted = [
+    { from: ['/etc/resolv.conf'], inside: '/etc/resolv.conf' },
+    { from: ['/etc/hosts'], inside: '/etc/hosts' },
+    { from: bundles, inside: CA_BUNDLE_INSIDE },
+  ];
+  const copies = await Promise.all(
+    wanted.map(async ({ from, inside }) => {
+      for (const path of from) {
+        const host = await realpath(path).catch(() => undefined);
+        if (host !== undefined && (await stat(host)).isFile()) return [{ host, inside }];
+      }
+      return [];
+    }),
+  );
+  return copies.flat();
+}
