@@ -7,7 +7,6 @@ import type { Directories } from './types.ts';
 /** What the folders are chosen by: the variables of the XDG base directory specification, and kvci's own that win over them. */
 export interface DirectoryInputs {
   readonly home: string;
-  readonly uid: number;
   readonly xdgCacheHome?: string | undefined;
   readonly xdgStateHome?: string | undefined;
   readonly xdgRuntimeDir?: string | undefined;

@@ -47,7 +47,7 @@ export function createArtifactStore(parts: StoreParts): PrunableStore {
 
 /** What pruning needs beyond the store that everyone uses. */
 export interface PrunableStore extends ArtifactStore {
-  /** When the artifact was last found or made, in milliseconds since the epoch. */
+  /** When the artifact was last found or made, in milliseconds since the epoch; 0 when it is gone. */
   lastUsed(artifact: Artifact): Promise<number>;
   /** Removes it unless another process makes or uses it. */
   removeUnused(artifact: Artifact): Promise<boolean>;
@@ -158,7 +158,12 @@ class FolderStore implements PrunableStore {
   }
 
   async lastUsed(artifact: Artifact): Promise<number> {
-    return (await stat(join(artifact.path, RECORD))).mtimeMs;
+    try {
+      return (await stat(join(artifact.path, RECORD))).mtimeMs;
+    } catch (error) {
+      if (hasErrno(error, 'ENOENT')) return 0;
+      throw error;
+    }
   }
 
   async removeUnused({ kind, key, path }: Artifact): Promise<boolean> {

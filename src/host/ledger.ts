@@ -1,0 +1,109 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { z } from 'zod';
+
+import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
+import { writeFileAtomic } from './files.ts';
+import { identify, isRunning, pidNamespace } from './processes.ts';
+import type { Directories, Ledger, LedgerEntry } from './types.ts';
+
+const entrySchema: z.ZodType<LedgerEntry & { readonly namespace: string }> = z.object({
+  id: z.string(),
+  kind: z.string(),
+  owner: z.object({ pid: z.int(), startTime: z.string() }),
+  /** The pid namespace of the owner: whether it lives can be told only there. */
+  namespace: z.string(),
+  resource: z.record(z.string(), z.union([z.string(), z.number()])),
+});
+
+/** One JSON file an entry in `<state>/ledger`. */
+export function fileLedger(directories: Pick<Directories, 'state'>): Ledger {
+  const folder = join(directories.state, 'ledger');
+  const fileOf = (id: string): string => join(folder, `${id}.json`);
+  const forget = (entry: LedgerEntry): Promise<void> => rm(fileOf(entry.id), { force: true });
+  return {
+    forget,
+    enter: async (kind, resource) => {
+      const owner = await identify(process.pid);
+      if (owner === undefined) throw new KvciError('hostNotReady', 'no-proc', 'cannot read /proc, which tells processes apart');
+      const entry: LedgerEntry = { id: randomUUID(), kind, owner, resource };
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+      await writeFileAtomic(fileOf(entry.id), `${JSON.stringify({ ...entry, namespace: await pidNamespace() })}\n`, 0o600);
+      return { entry, [Symbol.asyncDispose]: () => forget(entry) };
+    },
+    orphans: async () => {
+      const here = await pidNamespace();
+      const entries = await Promise.all((await names(folder)).map((name) => readEntry(join(folder, name))));
+      const orphans: LedgerEntry[] = [];
+      for (const entry of entries) {
+        if (entry?.namespace !== here || (await isRunning(entry.owner))) continue;
+        const { id, kind, owner, resource } = entry;
+        orphans.push({ id, kind, owner, resource });
+      }
+      return orphans;
+    },
+  };
+}
+
+/** Removes what a dead process left of one kind of resource; must succeed when it is gone already. */
+export interface Reaper {
+  readonly kind: string;
+  /** What `prune` says it removes: `container abc of a build`. */
+  describe(resource: LedgerEntry['resource']): string;
+  reap(resource: LedgerEntry['resource']): Promise<void>;
+}
+
+export interface ReapResult {
+  readonly removed: readonly string[];
+  /** What could not be removed, or is of a kind that this version does not know; its entry stays. */
+  readonly failed: readonly KvciError[];
+}
+
+/** Removes every orphan, the youngest kinds of resources in the order of `reapers`; goes on when one fails. */
+export async function reapOrphans(ledger: Ledger, reapers: readonly Reaper[]): Promise<ReapResult> {
+  const removed: string[] = [];
+  const failed: KvciError[] = [];
+  const rank = (entry: LedgerEntry): number => reapers.findIndex((reaper) => reaper.kind === entry.kind);
+  for (const entry of (await ledger.orphans()).toSorted((a, b) => rank(a) - rank(b))) {
+    const reaper = reapers[rank(entry)];
+    if (reaper === undefined) {
+      failed.push(new KvciError('failed', 'unknown-resource', `no way known to remove a "${entry.kind}"`, { facts: { entry } }));
+      continue;
+    }
+    const title = reaper.describe(entry.resource);
+    try {
+      await reaper.reap(entry.resource);
+      await ledger.forget(entry);
+      removed.push(title);
+    } catch (error) {
+      failed.push(
+        new KvciError('failed', 'not-removed', `cannot remove ${title}: ${messageOf(error)}`, { cause: error, facts: { entry } }),
+      );
+    }
+  }
+  return { removed, failed };
+}
+
+async function names(folder: string): Promise<string[]> {
+  try {
+    return (await readdir(folder)).filter((name) => name.endsWith('.json')).toSorted();
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+}
+
+/** Undefined when its owner has just removed it. */
+async function readEntry(path: string): Promise<z.infer<typeof entrySchema> | undefined> {
+  try {
+    return entrySchema.parse(JSON.parse(await readFile(path, 'utf8')));
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return undefined;
+    throw new KvciError('failed', 'bad-ledger-entry', `${path} is not an entry of kvci's ledger`, {
+      hint: 'It was not written by this version of kvci. Remove the file once what it names is gone.',
+      cause: error,
+    });
+  }
+}
