@@ -102,28 +102,23 @@ function imageFindings(image: ImageView, { layout, ref, manifest: top }: Preload
   return found;
 }
 
-const REGISTRY = 'registry.k8s.io';
+/** Parts of a control plane that kubeadm starts from images, by the last part of their names; those of Kubernetes carry its version. */
 const OF_KUBERNETES = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kube-proxy'] as const;
+const OTHERS = ['etcd', 'coredns', 'pause'] as const;
 
-/** What `kubeadm config images list` of this version answers. etcd's and pause's tags carry no `v`; etcd's has a build number. */
+/** The label says what `kubeadm config images list` of this version answers. */
 const references: Fact = {
   id: 'preloaded-references',
   title: 'all images that kubeadm asks for are preloaded',
   reads: [LAYOUT_FILES],
-  check(image) {
-    const { labels } = image;
-    const refs = [...preloadedRefs(image)];
-    const kubernetes = labels[KVCI_LABELS.kubernetes];
-    if (kubernetes === undefined) return [{ message: `the image has no label ${KVCI_LABELS.kubernetes}` }];
-    const wanted = [
-      ...OF_KUBERNETES.map((name) => `${REGISTRY}/${name}:v${kubernetes}`),
-      `${REGISTRY}/etcd:${labels[KVCI_LABELS.etcd] ?? ''}`,
-      `${REGISTRY}/coredns/coredns:v${labels[KVCI_LABELS.coredns] ?? ''}`,
-      `${REGISTRY}/pause:${labels[KVCI_LABELS.pause] ?? ''}`,
-    ];
-    return wanted
-      .filter((ref) => !refs.some((there) => there === ref || there.startsWith(`${ref}-`)))
-      .map((ref) => ({ message: `${ref} is not preloaded` }));
+  *check(image) {
+    const refs = preloadedRefs(image);
+    const wanted = (image.labels[KVCI_LABELS.images] ?? '').split(' ').filter((ref) => ref !== '');
+    for (const ref of wanted) if (!refs.has(ref)) yield { message: `${ref} is not preloaded` };
+    const version = image.labels[KVCI_LABELS.kubernetes];
+    for (const name of [...OF_KUBERNETES.map((part) => `${part}:v${version ?? ''}`), ...OTHERS.map((part) => `${part}:`)]) {
+      if (!wanted.some((ref) => ref.includes(`/${name}`))) yield { message: `the label ${KVCI_LABELS.images} names no ${name}` };
+    }
   },
 };
 

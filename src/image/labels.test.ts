@@ -1,0 +1,34 @@
+import { expect, it } from 'vitest';
+
+import { sha256 } from '../core/digest.ts';
+import { imageLabels, type LabelInput } from './labels.ts';
+
+const INPUT: LabelInput = {
+  created: '2026-01-01T00:00:00Z',
+  kvciVersion: '0.1.0',
+  versions: { kubernetes: '1.36.3', etcd: '3.6.8', coredns: '1.14.3', pause: '3.10.2' },
+  payloadSource: 'modules',
+  images: ['registry.k8s.io/pause:3.10.2', 'registry.k8s.io/etcd:3.6.8-0'],
+  base: { id: 'debian-13', title: 'Debian 13' },
+  inputs: sha256('inputs'),
+};
+
+it('says what an image is made of, sorted, without what is not known', () => {
+  const labels = imageLabels(INPUT);
+  expect(Object.keys(labels)).toEqual(Object.keys(labels).toSorted());
+  expect(labels).toMatchObject({
+    'containers.bootc': '1',
+    'org.opencontainers.image.created': '2026-01-01T00:00:00Z',
+    'org.opencontainers.image.title': 'Kubernetes 1.36.3 node on Debian 13',
+    'org.opencontainers.image.version': '1.36.3',
+    'io.kvci.kubernetes.version': '1.36.3',
+    'io.kvci.images': 'registry.k8s.io/etcd:3.6.8-0 registry.k8s.io/pause:3.10.2',
+  });
+  expect(labels).not.toHaveProperty('org.opencontainers.image.revision');
+  expect(labels).not.toHaveProperty('io.kvci.containerd.version');
+});
+
+it('lets --label add and replace, but not the label that makes it bootable', () => {
+  const labels = imageLabels({ ...INPUT, extra: { team: 'virt', 'org.opencontainers.image.title': 'Ours', 'containers.bootc': '0' } });
+  expect(labels).toMatchObject({ team: 'virt', 'org.opencontainers.image.title': 'Ours', 'containers.bootc': '1' });
+});
