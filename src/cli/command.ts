@@ -40,7 +40,7 @@ export type Handler<Args extends readonly unknown[], Flags> = (
  * Binds a handler to a commander command; `run.ts` provides it. Commander keeps arguments and flags untyped: each command
  * states here what its own definition makes of them.
  */
-export type Act = <Args extends readonly unknown[], Flags extends Record<string, unknown>>(
+export type Act = <Args extends readonly unknown[] = [], Flags extends object = object>(
   handler: Handler<Args, Flags>,
 ) => (this: Command) => Promise<void>;
 

@@ -9,7 +9,7 @@ import { type ImageOptions, imageOptionsSchema } from '../image/options.ts';
 import { collect } from './command.ts';
 
 /** The flags that say what to build; each stands for a key of the `image` section of kvci.yaml. */
-export type ImageFlags = {
+export interface ImageFlags {
   readonly k8s?: string;
   readonly base?: string;
   readonly payload?: string;
@@ -19,7 +19,7 @@ export type ImageFlags = {
   readonly file?: readonly string[];
   readonly kernel?: string;
   readonly tag?: readonly string[];
-};
+}
 
 const FLAG_OF_KEY = {
   k8s: '--k8s',

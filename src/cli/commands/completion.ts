@@ -13,9 +13,9 @@ export const completion: CommandModule = {
   ],
   define: (command, act) =>
     command.addArgument(new Argument('<shell>', 'the shell that reads the script').choices(SHELLS)).action(
-      act<[Shell], Record<never, never>>(async (_context, _flags, [shell]) => {
+      act<[Shell]>(async (_context, _flags, [shell]) => {
         const { completionScript } = await import('../completion.ts');
-        const script = await completionScript(shell);
+        const script = completionScript(shell);
         return { data: { shell, script }, text: () => script };
       }),
     ),

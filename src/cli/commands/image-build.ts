@@ -4,13 +4,13 @@ import { addImageFlags, type ImageFlags, imageOptions, lockFile } from '../image
 import { planLine } from '../progress/format.ts';
 import { facts } from '../render/table.ts';
 
-type Flags = ImageFlags & {
+interface Flags extends ImageFlags {
   readonly lock?: string;
   readonly locked?: true;
   readonly cache: boolean;
   readonly dryRun?: true;
   readonly engine?: string;
-};
+}
 
 export const imageBuild: CommandModule = {
   examples: [

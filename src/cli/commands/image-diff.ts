@@ -8,7 +8,7 @@ export const imageDiff: CommandModule = {
       .argument('<a>', 'tag or digest of an image in the store')
       .argument('<b>', 'the image to compare it with')
       .action(
-        act<[string, string], Record<never, never>>(async (context, _flags, [a, b]) => {
+        act<[string, string]>(async (context, _flags, [a, b]) => {
           const data = await (await context.services.image()).diff(a, b, context.run);
           return { data, text: (style) => formatDifference(data, style), exitCode: data.same ? 0 : 1 };
         }),

@@ -8,7 +8,7 @@ export const imageInspect: CommandModule = {
   ],
   define: (command, act) =>
     command.argument('<ref>', 'tag or digest of an image in the store').action(
-      act<[string], Record<never, never>>(async (context, _flags, [ref]) => {
+      act<[string]>(async (context, _flags, [ref]) => {
         const data = await (await context.services.image()).inspect(ref, context.run);
         return { data, text: () => formatDescription(data) };
       }),

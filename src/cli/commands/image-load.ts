@@ -7,7 +7,7 @@ export const imageLoad: CommandModule = {
   examples: [{ line: 'image load node.tar', what: 'what "kvci image save" wrote' }],
   define: (command, act) =>
     command.argument('<file>', 'file to read').action(
-      act<[string], Record<never, never>>(async (context, _flags, [file]) => {
+      act<[string]>(async (context, _flags, [file]) => {
         const images = await (await context.services.image()).load(resolve(context.cwd, file), context.run);
         return { data: { images }, text: () => formatSummaries(images) };
       }),

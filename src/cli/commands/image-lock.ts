@@ -2,7 +2,10 @@ import type { CommandModule } from '../command.ts';
 import { addImageFlags, type ImageFlags, imageOptions, lockFile } from '../image-flags.ts';
 import { facts } from '../render/table.ts';
 
-type Flags = ImageFlags & { readonly lock?: string; readonly update?: true };
+interface Flags extends ImageFlags {
+  readonly lock?: string;
+  readonly update?: true;
+}
 
 export const imageLock: CommandModule = {
   examples: [

@@ -3,7 +3,10 @@ import type { CommandModule } from '../command.ts';
 import { addImageFlags, type ImageFlags, imageOptions, lockFile } from '../image-flags.ts';
 import { table } from '../render/table.ts';
 
-type Flags = ImageFlags & { readonly lock?: string; readonly locked?: true };
+interface Flags extends ImageFlags {
+  readonly lock?: string;
+  readonly locked?: true;
+}
 
 export const imageRender: CommandModule = {
   examples: [

@@ -4,7 +4,7 @@ export const imageRm: CommandModule = {
   examples: [{ line: 'image rm localhost/node:1.31', what: 'the layers go with the next "kvci cache prune"' }],
   define: (command, act) =>
     command.argument('<ref...>', 'tags or digests of images in the store').action(
-      act<[readonly string[]], Record<never, never>>(async (context, _flags, [refs]) => {
+      act<[readonly string[]]>(async (context, _flags, [refs]) => {
         const removed = await (await context.services.image()).remove(refs, context.run);
         return { data: { removed }, text: () => removed.map((image) => image.digest).join('\n') };
       }),

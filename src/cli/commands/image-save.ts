@@ -10,7 +10,7 @@ export const imageSave: CommandModule = {
       .argument('<ref>', 'tag or digest of an image in the store')
       .argument('<file>', 'file to write')
       .action(
-        act<[string, string], Record<never, never>>(async (context, _flags, [ref, file]) => {
+        act<[string, string]>(async (context, _flags, [ref, file]) => {
           const data = await (await context.services.image()).save(ref, resolve(context.cwd, file), context.run);
           return { data, text: () => `${data.file} (${formatSize(data.size)}, ${data.digest})` };
         }),
