@@ -73,6 +73,17 @@ describe('a failed build', () => {
     });
   }
 
+  it("leaves buildah's inner state out, and the build arguments with it", () => {
+    const state = '&imagebuilder.Step{Env:[]string{"HTTP_PROXY=http://u:pw@proxy:3128"}, Command:"foo", Original:"FOO bar"}';
+    const { lines, outcome } = follow([
+      { stream: 'STEP 1/2: FROM a\n' },
+      { stream: `time="2026-11-23T03:08:04Z" level=error msg="+(UNHANDLED LOGLEVEL) ${state.replaceAll('"', '\\"')}"\n` },
+      { errorDetail: { message: `building at STEP "FOO ": Build error: Unknown instruction: "FOO" ${state}` } },
+    ]);
+    expect(lines).toEqual(['STEP 1/2: FROM a']);
+    expect(outcome).toEqual({ failure: 'Build error: Unknown instruction: "FOO"', built: false, instruction: 'FOO', lastLines: [] });
+  });
+
   it('stays failed when the stream goes on as if nothing was', () => {
     const { outcome } = follow([...DOCKER_STEP, { error: 'boom' }, { stream: 'Successfully built 0123456789ab\n' }]);
     expect(outcome).toMatchObject({ failure: 'boom', built: false });

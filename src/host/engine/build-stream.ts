@@ -7,6 +7,10 @@ const STEP = /^(?:\[\d+\/\d+\] )?(?:Step \d+\/\d+ :|STEP \d+(?:\/\d+)?:) (.+)$/;
 /** Lines a builder writes about itself: no help to somebody who looks for a cause. */
 const BUILDER_CHATTER = /^(?:---> |Removing intermediate container |Successfully (?:built|tagged) |COMMIT )/;
 
+/** Buildah prints its inner state after an unknown instruction, all build arguments in it. */
+const INNER_STATE = / &imagebuilder\.Step\{.*$/s;
+const INNER_LINE = /\(UNHANDLED LOGLEVEL\)/;
+
 /** Builders colour what came from a command's standard error. */
 const COLOURS = /\u001b\[[0-9;]*m/g;
 
@@ -83,7 +87,7 @@ export class EngineStream {
 
   #line(raw: string): readonly string[] {
     const line = raw.replace(COLOURS, '').trimEnd();
-    if (line === '') return [];
+    if (line === '' || INNER_LINE.test(line)) return [];
     const instruction = STEP.exec(line)?.[1];
     if (instruction !== undefined) {
       this.#instruction = instruction;
@@ -111,7 +115,7 @@ function parseMessage(record: string): Message | undefined {
 function failureOf(message: Message): string | undefined {
   const texts = [propertyOf(message, 'errorDetail', 'message'), message['error']];
   const text = texts.find((value): value is string => typeof value === 'string' && value.trim() !== '');
-  if (text !== undefined) return text.trim();
+  if (text !== undefined) return text.replace(INNER_STATE, '').trim();
   return message['errorDetail'] === undefined && message['error'] === undefined ? undefined : 'the engine named no reason';
 }
 
@@ -128,7 +132,7 @@ function splitFailure(failure: string, instruction: string | undefined): { reado
   if (exitCode !== undefined) return { reason: `exit code ${exitCode}` };
   const match = /building at STEP "(.+?)": (.+)$/s.exec(failure);
   const [, stated, reason] = match ?? [];
-  return stated === undefined || reason === undefined ? { reason: failure } : { reason, instruction: stated };
+  return stated === undefined || reason === undefined ? { reason: failure } : { reason, instruction: stated.trim() };
 }
 
 function propertyOf(message: Message, outer: string, inner: string): unknown {
