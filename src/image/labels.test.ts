@@ -8,7 +8,6 @@ const INPUT: LabelInput = {
   kvciVersion: '0.1.0',
   versions: { kubernetes: '1.36.3', etcd: '3.6.8', coredns: '1.14.3', pause: '3.10.2' },
   payloadSource: 'modules',
-  images: ['registry.k8s.io/pause:3.10.2', 'registry.k8s.io/etcd:3.6.8-0'],
   base: { id: 'debian-13', title: 'Debian 13' },
   inputs: sha256('inputs'),
 };
@@ -22,7 +21,6 @@ it('says what an image is made of, sorted, without what is not known', () => {
     'org.opencontainers.image.title': 'Kubernetes 1.36.3 node on Debian 13',
     'org.opencontainers.image.version': '1.36.3',
     'io.kvci.kubernetes.version': '1.36.3',
-    'io.kvci.images': 'registry.k8s.io/etcd:3.6.8-0 registry.k8s.io/pause:3.10.2',
   });
   expect(labels).not.toHaveProperty('org.opencontainers.image.revision');
   expect(labels).not.toHaveProperty('io.kvci.containerd.version');

@@ -11,8 +11,6 @@ export const KVCI_LABELS = {
   payload: 'io.kvci.payload.source',
   base: 'io.kvci.base',
   inputs: 'io.kvci.inputs.digest',
-  /** References of the preloaded control-plane images as kubeadm asks for them, separated by spaces. */
-  images: 'io.kvci.images',
 } as const;
 
 /** Bootc and its tools take an image for a bootable one by this label. */
@@ -28,8 +26,6 @@ export interface LabelInput {
   readonly revision?: string;
   readonly versions: PayloadVersions;
   readonly payloadSource: string;
-  /** References of the preloaded images (`Payload.images`). */
-  readonly images: readonly string[];
   readonly base: { readonly id: string; readonly title: string; readonly name?: string; readonly digest?: Digest };
   /** Digest over all inputs of the image. */
   readonly inputs: Digest;
@@ -64,7 +60,6 @@ export function imageLabels(input: LabelInput): Readonly<Record<string, string>>
     [KVCI_LABELS.payload]: input.payloadSource,
     [KVCI_LABELS.base]: base.id,
     [KVCI_LABELS.inputs]: input.inputs,
-    [KVCI_LABELS.images]: input.images.toSorted().join(' '),
     ...input.extra,
     [BOOTC_LABEL]: '1',
   };

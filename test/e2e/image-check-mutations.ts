@@ -119,7 +119,7 @@ export function mutationsFor(tree: ImageTree): readonly Mutation[] {
     one('prepare-root', 'neither composefs nor a read-only sysroot', (over) =>
       over.file('usr/lib/ostree/prepare-root.conf', '[composefs]\nenabled = false\n'),
     ),
-    one('utf8-names', 'a name in latin1', (over) => over.file('usr/share/caf\uFFFD', 'x')),
+    one('utf8-names', 'a name in latin1', (over) => over.file('usr/share/caf\udce9', 'x')),
     one('world-writable', 'a file for everybody', (over) => over.file('usr/share/open', 'x', 0o666)),
     one('world-writable', 'a directory for everybody', (over) => over.directory('usr/share/open', 0o777)),
     one('dangling-links', 'a unit that is not there', (over) =>

@@ -5,7 +5,7 @@ import { messageOf } from '../../../core/errors.ts';
 import type { Descriptor } from '../../../oci/types.ts';
 import { KVCI_LABELS } from '../../labels.ts';
 import type { Fact, Finding } from '../types.ts';
-import { parentOf, type ImageView } from '../view.ts';
+import { configLines, parentOf, type ImageView } from '../view.ts';
 
 /** Manifests and configurations are small; larger blobs are layers, of which only the digest is needed. */
 const LAYOUT_FILES = /(^|\/)(oci-layout|index\.json|blobs\/sha256\/[0-9a-f]{64})$/;
@@ -43,12 +43,12 @@ function preloaded(image: ImageView): readonly PreloadedImage[] {
   );
 }
 
-/** References of the preloaded images; empty where the layout is broken, which a fact of its own says. */
-export function preloadedRefs(image: ImageView): ReadonlySet<string> {
+/** The preloaded images' manifests by reference; empty where the layout is broken, which a fact of its own says. */
+export function preloadedRefs(image: ImageView): ReadonlyMap<string, Digest> {
   try {
-    return new Set(preloaded(image).map(({ ref }) => ref));
+    return new Map(preloaded(image).map(({ ref, manifest: { digest } }) => [ref, digest]));
   } catch {
-    return new Set();
+    return new Map();
   }
 }
 
@@ -106,18 +106,21 @@ function imageFindings(image: ImageView, { layout, ref, manifest: top }: Preload
 const OF_KUBERNETES = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kube-proxy'] as const;
 const OTHERS = ['etcd', 'coredns', 'pause'] as const;
 
-/** The label says what `kubeadm config images list` of this version answers. */
+/** What the import unit goes by: a reference and a digest a line. */
+const LIST = 'usr/lib/kvci/images.list';
+
 const references: Fact = {
   id: 'preloaded-references',
   title: 'all images that kubeadm asks for are preloaded',
-  reads: [LAYOUT_FILES],
+  reads: [LAYOUT_FILES, /^usr\/lib\/kvci\/images\.list$/],
   *check(image) {
     const refs = preloadedRefs(image);
-    const wanted = (image.labels[KVCI_LABELS.images] ?? '').split(' ').filter((ref) => ref !== '');
-    for (const ref of wanted) if (!refs.has(ref)) yield { message: `${ref} is not preloaded` };
-    const version = image.labels[KVCI_LABELS.kubernetes];
-    for (const name of [...OF_KUBERNETES.map((part) => `${part}:v${version ?? ''}`), ...OTHERS.map((part) => `${part}:`)]) {
-      if (!wanted.some((ref) => ref.includes(`/${name}`))) yield { message: `the label ${KVCI_LABELS.images} names no ${name}` };
+    const wanted = configLines(image.text(LIST)).map((line) => line.split(' '));
+    for (const [ref = '', digest] of wanted)
+      if (refs.get(ref) !== digest) yield { message: `${ref} is not preloaded with this digest`, path: `/${LIST}` };
+    const version = image.labels[KVCI_LABELS.kubernetes] ?? '';
+    for (const name of [...OF_KUBERNETES.map((part) => `${part}:v${version}`), ...OTHERS.map((part) => `${part}:`)]) {
+      if (!wanted.some(([ref]) => ref?.includes(`/${name}`) === true)) yield { message: `names no ${name}`, path: `/${LIST}` };
     }
   },
 };

@@ -144,12 +144,13 @@ const prepareRoot: Fact = {
   },
 };
 
+/** Bytes that are not UTF-8 come out of a tar as lone surrogates. */
 const utf8: Fact = {
   id: 'utf8-names',
   title: 'all names are UTF-8',
   check: (image) =>
     found(
-      [...image.all()].filter(({ path, linkname }) => path.includes('\uFFFD') || linkname?.includes('\uFFFD') === true),
+      [...image.all()].filter(({ path, linkname }) => !path.isWellFormed() || linkname?.isWellFormed() === false),
       'is not UTF-8',
     ),
 };
