@@ -204,6 +204,8 @@ export interface HostCheck {
   readonly title: string;
   /** Undefined when all is well. */
   run(): Promise<HostProblem | undefined>;
+  /** What was found, for people, where that is worth a line: `docker 28.1.1 (DOCKER_HOST)`. Asked only when all is well. */
+  found?(): Promise<string>;
 }
 
 export interface HostProblem {

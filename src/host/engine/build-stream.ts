@@ -9,7 +9,7 @@ const BUILDER_CHATTER = /^(?:---> |Removing intermediate container |Successfully
 
 /** Buildah prints its inner state after an unknown instruction, all build arguments in it. */
 const INNER_STATE = / &imagebuilder\.Step\{.*$/s;
-const INNER_LINE = /\(UNHANDLED LOGLEVEL\)/;
+const INNER_LINE = '(UNHANDLED LOGLEVEL)';
 
 /** Builders colour what came from a command's standard error. */
 const COLOURS = /\u001b\[[0-9;]*m/g;
@@ -87,7 +87,7 @@ export class EngineStream {
 
   #line(raw: string): readonly string[] {
     const line = raw.replace(COLOURS, '').trimEnd();
-    if (line === '' || INNER_LINE.test(line)) return [];
+    if (line === '' || line.includes(INNER_LINE)) return [];
     const instruction = STEP.exec(line)?.[1];
     if (instruction !== undefined) {
       this.#instruction = instruction;
