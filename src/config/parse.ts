@@ -1,4 +1,4 @@
-import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document, type YAMLMap } from 'yaml';
+import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 
 import { KvciError, ProblemsError } from '../core/errors.ts';
@@ -74,7 +74,7 @@ function describeIssue(issue: z.core.$ZodIssue, document: Document): readonly Pr
 function keyOffset(document: Document, path: readonly (string | number)[], key: string): number {
   const map: unknown = path.length === 0 ? document.contents : document.getIn(path, true);
   if (!isMap(map)) return 0;
-  const pair = (map as YAMLMap).items.find((item) => isScalar(item.key) && String(item.key.value) === key);
+  const pair = map.items.find((item) => isScalar(item.key) && String(item.key.value) === key);
   return isNode(pair?.key) ? (pair.key.range?.[0] ?? 0) : 0;
 }
 

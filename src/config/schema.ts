@@ -15,7 +15,8 @@ export const configSchema = z
     mirrors: z
       .strictObject({
         debian: z
-          .url({ protocol: /^https?$/ })
+          .string()
+          .regex(/^https?:\/\/[^/]/, 'not an http(s) address')
           .optional()
           .describe('Mirror of the Debian archive'),
       })
