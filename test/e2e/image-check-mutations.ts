@@ -28,31 +28,31 @@ export function mutationsFor(tree: ImageTree): readonly Mutation[] {
     mutate: (over) => void mutate(over),
   });
   const first = (what: string, test: (path: string) => boolean): string => {
-    const path = [...tree.entries.keys()].toSorted().find(test);
+    const path = [...tree.nodes.keys()].toSorted().find(test);
     if (path === undefined) throw new Error(`the tree has no ${what}`);
     return path;
   };
   const kernel = parentOf(first('kernel', (path) => /^usr\/lib\/modules\/[^/]+\/vmlinuz$/.test(path)));
   const index = first(
     'preloaded images',
-    (path) => path.startsWith('usr/') && path.endsWith('/index.json') && tree.entries.has(`${parentOf(path)}/oci-layout`),
+    (path) => path.startsWith('usr/') && path.endsWith('/index.json') && tree.nodes.has(`${parentOf(path)}/oci-layout`),
   );
   const blobs = `${parentOf(index)}/blobs/sha256`;
-  const largestBlob = [...image.children(blobs)].toSorted((a, b) => tree.entries.get(b)!.size - tree.entries.get(a)!.size)[0]!;
+  const largestBlob = [...image.children(blobs)].toSorted((a, b) => tree.nodes.get(b)!.size - tree.nodes.get(a)!.size)[0]!;
   const binary = (name: string): string =>
     first(name, (path) => /^usr\/(local\/)?s?bin\//.test(path) && nameOf(path) === name && image.target(path) !== undefined);
   const shadow = image.etc('shadow');
   const disable =
     (...units: readonly string[]) =>
     (over: MemoryTree): void => {
-      for (const path of [...over.entries.keys()])
+      for (const path of [...over.nodes.keys()])
         if (/\.(wants|requires|upholds)\//.test(path) && units.includes(nameOf(path))) over.remove(path);
     };
   const module =
     (name: string) =>
     (over: MemoryTree): void => {
       const pattern = new RegExp(`(^|/)${name.replaceAll('_', '[-_]')}\\.ko(\\.\\w+)?$`);
-      for (const path of [...over.entries.keys()]) if (path.startsWith(`${kernel}/`) && pattern.test(path)) over.remove(path);
+      for (const path of [...over.nodes.keys()]) if (path.startsWith(`${kernel}/`) && pattern.test(path)) over.remove(path);
       const builtin = `${kernel}/modules.builtin`;
       const lines = Buffer.from(over.content(builtin) ?? '')
         .toString('utf8')
@@ -63,7 +63,7 @@ export function mutationsFor(tree: ImageTree): readonly Mutation[] {
     (pattern: RegExp, line: RegExp, replacement: string) =>
     (over: MemoryTree): void => {
       let changed = false;
-      for (const path of [...over.entries.keys()].filter((name) => pattern.test(name))) {
+      for (const path of [...over.nodes.keys()].filter((name) => pattern.test(name))) {
         const text = Buffer.from(over.content(path) ?? '').toString('utf8');
         if (!line.test(text)) continue;
         over.edit(path, (before) => before.replaceAll(line, replacement));
@@ -159,7 +159,7 @@ export function mutationsFor(tree: ImageTree): readonly Mutation[] {
     one('network-enabled', 'the network is not enabled', disable('systemd-networkd.service')),
     one('resolved-enabled', 'resolved is not enabled', disable('systemd-resolved.service')),
     one('image-import-enabled', 'nothing imports the images', (over) =>
-      disable(...[...over.entries.keys()].map(nameOf).filter((name) => /^kvci-.*image/.test(name)))(over),
+      disable(...[...over.nodes.keys()].map(nameOf).filter((name) => /^kvci-.*image/.test(name)))(over),
     ),
     one(
       'kubelet-unit',
@@ -198,11 +198,11 @@ export function mutationsFor(tree: ImageTree): readonly Mutation[] {
     one('cgroup-driver', 'configuration that is not TOML', editAll(criConfig, /^version\s*=/gm, 'version == ')),
     one('sandbox-image', 'another pause image', editAll(criConfig, /registry\.k8s\.io\/pause:/g, 'registry.k8s.io/other-pause:')),
     one('cni-plugins', 'no bridge plugin', (over) => {
-      for (const path of [...over.entries.keys()]) if (/\/cni\/(.*\/)?bridge$/.test(path)) over.remove(path);
+      for (const path of [...over.nodes.keys()]) if (/\/cni\/(.*\/)?bridge$/.test(path)) over.remove(path);
     }),
     one('cni-plugins', 'a plugin that cannot be run', (over) =>
       over.chmod(
-        first('bridge plugin', (path) => /\/cni\/(.*\/)?bridge$/.test(path) && tree.entries.get(path)?.type === 'file'),
+        first('bridge plugin', (path) => /\/cni\/(.*\/)?bridge$/.test(path) && tree.nodes.get(path)?.type === 'file'),
         0o644,
       ),
     ),
@@ -231,7 +231,7 @@ export function mutationsFor(tree: ImageTree): readonly Mutation[] {
 
     one('preloaded-images', 'a blob is missing', (over) => over.remove(largestBlob)),
     one('preloaded-images', 'a blob has other content', (over) =>
-      over.file(largestBlob, Buffer.alloc(tree.entries.get(largestBlob)!.size, 1)),
+      over.file(largestBlob, Buffer.alloc(tree.nodes.get(largestBlob)!.size, 1)),
     ),
     one('preloaded-references', 'CoreDNS is not there', (over) =>
       over.edit(index, (text) => text.replaceAll('coredns/coredns:', 'coredns/other:')),

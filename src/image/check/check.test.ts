@@ -52,7 +52,7 @@ describe('image check', () => {
   it('holds for a tree whose configuration lies in /usr/etc', async () => {
     const good = goodNode();
     const moved = new MemoryTree(good.config);
-    for (const [path, entry] of good.entries) {
+    for (const [path, entry] of good.nodes) {
       const to = path.replace(/^etc(\/|$)/, 'usr/etc$1');
       if (to === '.') continue;
       if (entry.type === 'directory') moved.directory(to, entry.mode);

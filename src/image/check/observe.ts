@@ -1,7 +1,4 @@
-import { createHash } from 'node:crypto';
-
-import type { FileObservation } from './types.ts';
-import { HEAD_BYTES } from './types.ts';
+import { HEAD_BYTES, type FileObservation } from './types.ts';
 
 /** Private keys are looked for in so much of the start of each file. */
 const SEARCHED_BYTES = 64 * 1024;
@@ -9,24 +6,34 @@ const SEARCHED_BYTES = 64 * 1024;
 /** A line that begins a key, followed by a line of its body: a program that only knows the words has no such line. */
 const PRIVATE_KEY = /(^|\n)-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----\r?\n([A-Za-z-]+: .*\r?\n|\r?\n)*[A-Za-z0-9+/=]{16,}\r?\n/;
 
-/** Looks at a file's bytes as they pass, keeping no more than its start. */
+/** Looks at a file's bytes as they pass, and lets go of them as soon as it has seen enough. */
 export class FileObserver {
-  readonly #hash = createHash('sha256');
-  readonly #start: Buffer[] = [];
+  readonly #wanted: number;
+  #start: Uint8Array[] = [];
   #kept = 0;
+  #result: FileObservation | undefined;
+
+  /** @param size - of the file, in bytes */
+  constructor(size: number) {
+    this.#wanted = Math.min(size, SEARCHED_BYTES);
+  }
 
   update(chunk: Uint8Array): void {
-    this.#hash.update(chunk);
-    if (this.#kept >= SEARCHED_BYTES) return;
-    const part = Buffer.from(chunk.subarray(0, SEARCHED_BYTES - this.#kept));
+    if (this.#result !== undefined) return;
+    const part = Buffer.from(chunk.subarray(0, this.#wanted - this.#kept));
     this.#start.push(part);
     this.#kept += part.length;
+    if (this.#kept === this.#wanted) this.#result = this.#look();
   }
 
   finish(): FileObservation {
+    return (this.#result ??= this.#look());
+  }
+
+  #look(): FileObservation {
     const start = Buffer.concat(this.#start);
+    this.#start = [];
     return {
-      digest: `sha256:${this.#hash.digest('hex')}`,
       head: new Uint8Array(start.subarray(0, HEAD_BYTES)),
       privateKey: start.includes('PRIVATE KEY') && PRIVATE_KEY.test(start.toString('latin1')),
     };
@@ -34,7 +41,7 @@ export class FileObserver {
 }
 
 export function observe(content: Uint8Array): FileObservation {
-  const observer = new FileObserver();
+  const observer = new FileObserver(content.length);
   observer.update(content);
   return observer.finish();
 }

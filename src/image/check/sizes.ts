@@ -8,8 +8,8 @@ const DEPTH = 3;
 export function imageSizes(tree: ImageTree): ImageSizes {
   const contributors = new Map<string, number>();
   let unpacked = 0;
-  for (const { path, type, size } of tree.entries.values()) {
-    if (type !== 'file') continue;
+  for (const { path, type, size, links } of tree.nodes.values()) {
+    if (type !== 'file' || links[0] !== path) continue;
     unpacked += size;
     const name = `/${path.split('/').slice(0, DEPTH).join('/')}`;
     contributors.set(name, (contributors.get(name) ?? 0) + size);

@@ -1,10 +1,10 @@
 import type { Digest } from '../../core/digest.ts';
-import type { ImageConfig, TreeEntry } from '../../oci/types.ts';
+import type { Tree } from '../../oci/tree.ts';
+import type { ImageConfig } from '../../oci/types.ts';
 import type { ImageView } from './view.ts';
 
-/** What one pass over a file's bytes tells about it. */
+/** What one pass over a file's bytes tells about it beside its digest. */
 export interface FileObservation {
-  readonly digest: Digest;
   /** The first {@link HEAD_BYTES} bytes: enough for an ELF header. */
   readonly head: Uint8Array;
   /** The file starts with or holds a PEM or OpenSSH private key. */
@@ -26,8 +26,7 @@ export interface LayerSize {
 export interface ImageTree {
   readonly config: ImageConfig;
   readonly layers: readonly LayerSize[];
-  /** By path, as `TreeEntry.path` writes it. */
-  readonly entries: ReadonlyMap<string, TreeEntry>;
+  readonly nodes: Tree['nodes'];
   /** Content of a file that some fact reads (its `reads`); undefined for all others. */
   content(path: string): Uint8Array | undefined;
   /** Undefined for everything but files. */

@@ -1,4 +1,4 @@
-import type { TreeEntry } from '../../oci/types.ts';
+import type { TreeNode } from '../../oci/tree.ts';
 import type { FileObservation, ImageTree } from './types.ts';
 
 /** Links followed in one path before it counts as a loop, as Linux has it (MAXSYMLINKS). */
@@ -11,7 +11,7 @@ export class ImageView {
 
   constructor(tree: ImageTree) {
     this.tree = tree;
-    for (const path of tree.entries.keys()) {
+    for (const path of tree.nodes.keys()) {
       if (path === '.') continue;
       const parent = parentOf(path);
       const siblings = this.#children.get(parent);
@@ -26,12 +26,12 @@ export class ImageView {
   }
 
   /** The entry at exactly this path, links not followed. */
-  entry(path: string): TreeEntry | undefined {
-    return this.tree.entries.get(path);
+  entry(path: string): TreeNode | undefined {
+    return this.tree.nodes.get(path);
   }
 
-  all(): Iterable<TreeEntry> {
-    return this.tree.entries.values();
+  all(): Iterable<TreeNode> {
+    return this.tree.nodes.values();
   }
 
   /** Paths directly in a folder, sorted. */
@@ -40,7 +40,7 @@ export class ImageView {
   }
 
   /** Everything below a folder, depth first. */
-  *below(directory: string): Iterable<TreeEntry> {
+  *below(directory: string): Iterable<TreeNode> {
     for (const path of this.children(directory)) {
       const entry = this.entry(path);
       if (entry !== undefined) yield entry;
@@ -71,11 +71,10 @@ export class ImageView {
     return done.join('/');
   }
 
-  /** What a path leads to through symbolic and hard links. */
-  target(path: string): TreeEntry | undefined {
+  /** What a path leads to through symbolic links. */
+  target(path: string): TreeNode | undefined {
     const resolved = this.resolve(path);
-    const entry = resolved === undefined ? undefined : this.entry(resolved);
-    return entry?.type === 'hardlink' && entry.linkname !== undefined ? this.entry(entry.linkname) : entry;
+    return resolved === undefined ? undefined : this.entry(resolved);
   }
 
   /** The text a path leads to; undefined where there is no such file, or no fact's `reads` names it. */

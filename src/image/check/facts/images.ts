@@ -71,7 +71,7 @@ function strayBlobs(image: ImageView): Finding[] {
   return layouts(image).flatMap((layout) =>
     image
       .children(`${layout}/blobs/sha256`)
-      .filter((path) => image.observation(path)?.digest !== `sha256:${path.slice(path.lastIndexOf('/') + 1)}`)
+      .filter((path) => image.target(path)?.digest !== `sha256:${path.slice(path.lastIndexOf('/') + 1)}`)
       .map((path) => ({ message: 'its content has another digest', path: `/${path}` })),
   );
 }

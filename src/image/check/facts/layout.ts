@@ -1,4 +1,4 @@
-import type { TreeEntry } from '../../../oci/types.ts';
+import type { TreeNode } from '../../../oci/tree.ts';
 import { serviceDirectories, TMPFILES, tmpfilesPaths, UNIT_FILES } from '../systemd.ts';
 import type { Fact, Finding } from '../types.ts';
 import { configLines, type ImageView } from '../view.ts';
@@ -6,7 +6,7 @@ import { configLines, type ImageView } from '../view.ts';
 /** At most so many paths of one kind are named; the rest are counted. */
 const SHOWN = 20;
 
-function found(entries: Iterable<TreeEntry>, message: string): Finding[] {
+function found(entries: Iterable<TreeNode>, message: string): Finding[] {
   const paths = [...entries].map((entry) => `/${entry.path}`);
   const shown = paths.slice(0, SHOWN).map((path) => ({ message, path }));
   return paths.length > SHOWN ? [...shown, { message: `${message} (and ${paths.length - SHOWN} more)` }] : shown;
@@ -181,7 +181,7 @@ const dangling: Fact = {
   id: 'dangling-links',
   title: 'links that the start of a node needs lead somewhere',
   check(image) {
-    const leadsNowhere = (entry: TreeEntry): boolean => {
+    const leadsNowhere = (entry: TreeNode): boolean => {
       const target = image.resolve(entry.path);
       return (
         target === undefined || (!MADE_AT_BOOT.test(target) && image.entry(target) === undefined && !isTemplateInstance(image, target))
