@@ -29,11 +29,20 @@ export interface Platform {
 /** https://github.com/opencontainers/image-spec/blob/main/manifest.md */
 export interface Manifest {
   readonly schemaVersion: 2;
-  readonly mediaType: typeof MEDIA_TYPES.manifest;
+  /** OCI's, or Docker's for an image that was pulled or loaded as such: its digest must not change. */
+  readonly mediaType: string;
   readonly artifactType?: string;
   readonly config: Descriptor;
   readonly layers: readonly Descriptor[];
   readonly subject?: Descriptor;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** https://github.com/opencontainers/image-spec/blob/main/image-index.md */
+export interface ImageIndex {
+  readonly schemaVersion: 2;
+  readonly mediaType: string;
+  readonly manifests: readonly Descriptor[];
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
