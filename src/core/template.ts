@@ -96,7 +96,7 @@ class Collector extends Handlebars.Visitor {
   override PartialStatement(partial: hbs.AST.PartialStatement): void {
     // The name of a partial is not a name in the view.
     if (partial.name.type === 'PathExpression' && 'original' in partial.name) {
-      if (this.#depth === 0) this.#visitTemplate(String(partial.name.original));
+      if (this.#depth === 0) this.#visitTemplate(partial.name.original);
     } else this.accept(partial.name);
     for (const param of partial.params) this.accept(param);
     this.accept(partial.hash);

@@ -44,8 +44,6 @@ identity() {
   printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n' > "$root/etc/hosts"
   chmod 0644 "$root/etc/machine-id" "$root/etc/fstab" "$root/etc/hosts"
   if [ -e "$root/etc/iscsi/initiatorname.iscsi" ]; then echo GenerateName=yes > "$root/etc/iscsi/initiatorname.iscsi"; fi
-  # Where the packages were fetched from is the builder's affair.
-  rm -rf "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/* "$root"/etc/apt/apt.conf.d/99mmdebstrap
 }
 
 # The package database describes /usr and is part of the image; /var belongs to the host.
