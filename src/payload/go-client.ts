@@ -80,7 +80,7 @@ export function meansNotServed(message: string): boolean {
   return (
     /\b(403 Forbidden|404 Not Found|410 Gone|400 Bad Request)\b|not found|unknown revision|invalid version|no matching versions/i.test(
       message,
-    ) && !/GOPROXY=off/.test(message)
+    ) && !message.includes('GOPROXY=off')
   );
 }
 
@@ -213,7 +213,7 @@ function isAboutModules(stderr: string): boolean {
 function proxyError(message: string, cause?: unknown): KvciError {
   const lines = message.trim().split('\n');
   const first = lines.find((line) => /GOPROXY=off|reading |Get "|verifying|not found/.test(line)) ?? lines[0] ?? '';
-  if (/GOPROXY=off/.test(message)) {
+  if (message.includes('GOPROXY=off')) {
     return new KvciError(
       'failed',
       'offline',

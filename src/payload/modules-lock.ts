@@ -1,7 +1,8 @@
 import { z } from 'zod';
 
 import { KvciError } from '../core/errors.ts';
-import { PROGRAM_GROUPS } from './program-groups.ts';
+import { type PROGRAM_GROUPS } from './program-groups.ts';
+import { packageSetSchema } from '../sandbox/debian-schema.ts';
 import type { PayloadLock } from './types.ts';
 
 const moduleFiles = z.strictObject({
@@ -32,6 +33,8 @@ export const modulesInputsSchema = z.strictObject({
   images: imageRefs,
   /** Where another version than upstream's had to be taken because upstream's is not served. */
   substitutes: z.array(z.strictObject({ component: z.string(), wanted: z.string(), taken: z.string() })),
+  /** Debian packages that images take programs and certificates from. */
+  userland: packageSetSchema,
   groups: z.strictObject({
     kubernetes: moduleFiles,
     etcd: moduleFiles,

@@ -38,6 +38,9 @@ interface LockedGroup {
   readonly commit: string | undefined;
 }
 
+/** All inputs that are modules. */
+export type ModuleInputs = Omit<ModulesInputs, 'userland'>;
+
 /** Chooses exact versions for a payload from what the Go module proxy serves, and locks the modules of each program group. */
 export class ModulesResolver {
   readonly #go: GoClient;
@@ -61,12 +64,12 @@ export class ModulesResolver {
     request: VersionRequest,
     architecture: Architecture,
     run: RunContext,
-  ): Promise<PayloadLock> {
+  ): Promise<PayloadLock & { readonly inputs: ModuleInputs }> {
     const resolver = new ModulesResolver(go, sources, architecture, run, await go.hostVersion(run.signal));
     return resolver.#resolve(request);
   }
 
-  async #resolve(request: VersionRequest): Promise<PayloadLock> {
+  async #resolve(request: VersionRequest): Promise<PayloadLock & { readonly inputs: ModuleInputs }> {
     const [listed, staging] = await Promise.all([
       this.#go.versions(KUBERNETES, this.#run.signal),
       this.#go.versions('k8s.io/component-base', this.#run.signal),
@@ -112,7 +115,7 @@ export class ModulesResolver {
     ].filter((one) => one.wanted !== one.taken);
     const newer = newerPatch(kubernetes.version, [...listed, ...staging.map(kubernetesOfStaging)]);
     this.#say(versions, substitutes, request.kind === 'exact' ? undefined : newer);
-    const inputs: ModulesInputs = {
+    const inputs: ModuleInputs = {
       go,
       ...(kubernetes.commit === undefined ? {} : { commit: kubernetes.commit }),
       etcdctl: etcdctlVersions?.includes(etcd.version) === true,

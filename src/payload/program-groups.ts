@@ -86,9 +86,9 @@ export function programGroup(name: ProgramGroupName, stamp: Stamp): ProgramGroup
       };
     }
     case 'coredns':
-      return { name, builds: [{ programs: { coredns: `${moduleName(name)}` }, tags: ['grpcnotrace'] }], variables: {} };
+      return { name, builds: [{ programs: { coredns: moduleName(name) }, tags: ['grpcnotrace'] }], variables: {} };
     case 'pause':
-      return { name, builds: [{ programs: { pause: `${moduleName(name)}` }, tags: [] }], variables: {} };
+      return { name, builds: [{ programs: { pause: moduleName(name) }, tags: [] }], variables: {} };
   }
 }
 
