@@ -31,8 +31,12 @@ async function main(argv: readonly string[]): Promise<number> {
   ] as const) {
     const cancel = new KvciError(reason, 'cancelled', `cancelled by ${name}`);
     process.on(name, () => {
-      // The first asks every step to stop and clean up; whoever cannot wait for that sends a second.
-      if (controller.signal.aborted) process.exit(cancel.exitCode);
+      if (controller.signal.aborted) {
+        // The first asked every step to stop and clean up. Whoever does not wait for that ends kvci by the signal itself:
+        // process.exit() would wait for file operations that hang.
+        process.removeAllListeners(name);
+        process.kill(process.pid, name);
+      }
       controller.abort(cancel);
     });
   }

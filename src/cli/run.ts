@@ -47,13 +47,19 @@ export async function runCli(argv: readonly string[], host: CliHost): Promise<nu
     async function (this: Command): Promise<void> {
       const flags = this.optsWithGlobals<GlobalFlags>();
       const progress = createProgress(flags, host.stderr, systemClock);
+      const events = masking(host.secrets, progress.sink);
+      const onAbort = (): void => {
+        events({ type: 'problem', level: 'note', message: 'cancelling and cleaning up; a second signal ends kvci at once' });
+      };
+      host.signal.addEventListener('abort', onAbort, { once: true });
       try {
-        const context = createContext(flags, host, masking(host.secrets, progress.sink));
+        const context = createContext(flags, host, events);
         answers.push({
           result: await handler(context, this.opts(), this.processedArgs as unknown as Parameters<typeof handler>[2]),
           flags,
         });
       } finally {
+        host.signal.removeEventListener('abort', onAbort);
         progress.close();
       }
     };
