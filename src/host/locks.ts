@@ -53,7 +53,7 @@ export function fileLocks(clock: Clock): Locks {
 }
 
 async function open(path: string): Promise<DatabaseSync> {
-  await mkdir(dirname(path), { recursive: true });
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const database = openDatabase(path);
   // Root and a user who share a cache must both be able to lock; who may come near is up to the folder's mode.
   await chmod(path, 0o666).catch(() => undefined);
