@@ -3,6 +3,7 @@ import type { PlannedStep } from '../core/events.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { Secret } from '../core/secrets.ts';
 import type { LoadedConfig } from '../config/load.ts';
+import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { ImageOptions } from '../image/options.ts';
 
 /*
@@ -34,8 +35,7 @@ export interface BuildFlags {
   readonly lockFile: string;
   readonly locked: boolean;
   readonly noCache: boolean;
-  /** `auto`, `docker`, `podman`, or an address such as `unix:///run/podman/podman.sock`. */
-  readonly engine: string;
+  readonly engine: EngineChoice;
   /** Folder that relative paths in the options start from. */
   readonly folder: string;
 }
@@ -139,24 +139,43 @@ export interface DoctorReport {
 }
 
 export interface PruneReport {
-  readonly removed: readonly { readonly kind: string; readonly what: string }[];
-  readonly freedBytes: number;
+  /** What is gone, for people. */
+  readonly removed: readonly string[];
+  /** What is still there, and why. */
+  readonly failed: readonly string[];
 }
 
 export interface CacheEntry {
   readonly kind: string;
-  readonly key: string;
+  readonly key: Digest;
   readonly title: string;
+  /** Bytes on disk. */
   readonly size: number;
   /** ISO 8601. */
   readonly madeAt: string;
 }
 
+export interface CachePruneReport {
+  readonly removed: readonly CacheEntry[];
+  /** Would have gone, but another kvci makes or uses them. */
+  readonly inUse: readonly CacheEntry[];
+  /** Folders of killed runs. */
+  readonly leftovers: readonly string[];
+  /** Bytes: what went, and what is left. */
+  readonly freed: number;
+  readonly size: number;
+}
+
 export interface HostService {
-  /** `fix` shows the commands before it runs them. */
+  /** `fix` shows the commands before it runs them, and answers with what is still wrong afterwards. */
   doctor(options: { readonly fix: boolean }, run: RunContext): Promise<DoctorReport>;
   prune(run: RunContext): Promise<PruneReport>;
-  cacheList(): Promise<{ readonly folder: string; readonly entries: readonly CacheEntry[] }>;
+  /** The largest first. */
+  cacheList(): Promise<{
+    readonly folder: string;
+    readonly size: number;
+    readonly entries: readonly (CacheEntry & { readonly lastUsed: string })[];
+  }>;
   /** Removes the least recently used until at most `keepBytes` are left. */
-  cachePrune(keepBytes: number, run: RunContext): Promise<PruneReport>;
+  cachePrune(keepBytes: number, run: RunContext): Promise<CachePruneReport>;
 }

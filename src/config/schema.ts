@@ -11,7 +11,7 @@ export const configSchema = z
       .string()
       .min(1)
       .optional()
-      .describe('Container engine: auto, docker, podman or an address such as unix:///run/podman/podman.sock'),
+      .describe('Container engine: auto, docker, podman, embedded (started by kvci) or an address such as unix:///run/podman/podman.sock'),
     mirrors: z
       .strictObject({
         debian: z

@@ -1,6 +1,6 @@
 import { parseSize } from '../../core/sizes.ts';
 import { type CommandModule, flagValue } from '../command.ts';
-import { formatPrune } from '../render/host.ts';
+import { formatCachePrune } from '../render/host.ts';
 
 export const cachePrune: CommandModule = {
   examples: [
@@ -12,7 +12,7 @@ export const cachePrune: CommandModule = {
       act<[], { readonly keep?: number }>(async (context, flags) => {
         const keep = flags.keep ?? parseSize((await context.config()).config.cache?.keep ?? '0');
         const data = await (await context.services.host()).cachePrune(keep, context.run);
-        return { data, text: () => formatPrune(data, 'Nothing had to go.') };
+        return { data, text: () => formatCachePrune(data) };
       }),
     ),
 };

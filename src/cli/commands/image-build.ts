@@ -1,4 +1,5 @@
 import { formatSize } from '../../core/sizes.ts';
+import { parseEngineChoice } from '../../host/engine/discovery.ts';
 import type { CommandModule } from '../command.ts';
 import { addImageFlags, type ImageFlags, imageOptions, lockFile } from '../image-flags.ts';
 import { planLine } from '../progress/format.ts';
@@ -26,7 +27,7 @@ export const imageBuild: CommandModule = {
       .option('--locked', 'refuse when anything is missing from the lock')
       .option('--no-cache', 'build every layer again')
       .option('--dry-run', 'show the plan and change nothing')
-      .option('--engine <engine>', 'auto, docker, podman or the address of an engine (default: auto)')
+      .option('--engine <engine>', 'auto, docker, podman, embedded (Podman started by kvci) or the address of an engine (default: auto)')
       .action(
         act<[], Flags>(async (context, flags) => {
           const loaded = await context.config();
@@ -36,7 +37,7 @@ export const imageBuild: CommandModule = {
             lockFile: lockFile(loaded, context.cwd, flags.lock),
             locked: flags.locked ?? false,
             noCache: !flags.cache,
-            engine: flags.engine ?? loaded.config.engine ?? 'auto',
+            engine: parseEngineChoice(flags.engine ?? loaded.config.engine ?? 'auto'),
             folder: context.cwd,
           };
           if (flags.dryRun === true) {

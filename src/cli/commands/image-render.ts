@@ -1,4 +1,5 @@
 import { formatSize } from '../../core/sizes.ts';
+import { parseEngineChoice } from '../../host/engine/discovery.ts';
 import type { CommandModule } from '../command.ts';
 import { addImageFlags, type ImageFlags, imageOptions, lockFile } from '../image-flags.ts';
 import { table } from '../render/table.ts';
@@ -28,7 +29,7 @@ export const imageRender: CommandModule = {
               lockFile: lockFile(loaded, context.cwd, flags.lock),
               locked: flags.locked ?? false,
               noCache: false,
-              engine: loaded.config.engine ?? 'auto',
+              engine: parseEngineChoice(loaded.config.engine ?? 'auto'),
               folder: context.cwd,
             },
             context.run,

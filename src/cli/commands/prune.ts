@@ -7,7 +7,7 @@ export const prune: CommandModule = {
     command.action(
       act(async (context) => {
         const data = await (await context.services.host()).prune(context.run);
-        return { data, text: () => formatPrune(data, 'Nothing was left behind.') };
+        return { data, text: () => formatPrune(data), exitCode: data.failed.length === 0 ? 0 : 1 };
       }),
     ),
 };

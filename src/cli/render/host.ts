@@ -1,18 +1,24 @@
 import { formatSize } from '../../core/sizes.ts';
 import type { TextStyle } from '../command.ts';
 import { painter } from '../progress/format.ts';
-import type { DoctorReport, PruneReport } from '../services.ts';
+import type { CachePruneReport, DoctorReport, HostService, PruneReport } from '../services.ts';
+import { table } from './table.ts';
 
 const STYLES = { ok: 'green', warning: 'yellow', error: 'red' } as const;
 
 export function formatDoctor(report: DoctorReport, style: TextStyle): string {
   const paint = painter(style.color);
-  const lines = report.checks.flatMap((check) => [
-    `${paint(STYLES[check.status], check.status.padEnd(7))}  ${check.title}${check.message === undefined ? '' : `: ${check.message}`}`,
-    ...check.commands.map((command) => `           $ ${command}`),
-  ]);
+  const indent = ' '.repeat('warning  '.length);
+  const lines = report.checks.flatMap((check) => {
+    const [first, ...more] = (check.message ?? '').split('\n');
+    return [
+      `${paint(STYLES[check.status], check.status.padEnd(7))}  ${check.title}${first === '' ? '' : `: ${first ?? ''}`}`,
+      ...more.map((line) => `${indent}${line}`),
+      ...check.commands.map((command) => `${indent}$ ${command}`),
+    ];
+  });
   const errors = report.checks.filter((check) => check.status === 'error').length;
-  const fixable = report.checks.some((check) => check.status !== 'ok' && check.commands.length > 0);
+  const fixable = report.checks.some((check) => check.commands.length > 0);
   return [
     ...lines,
     '',
@@ -21,7 +27,25 @@ export function formatDoctor(report: DoctorReport, style: TextStyle): string {
   ].join('\n');
 }
 
-export function formatPrune(report: PruneReport, nothing: string): string {
-  if (report.removed.length === 0) return nothing;
-  return [...report.removed.map((item) => `${item.kind}: ${item.what}`), `${formatSize(report.freedBytes)} freed.`].join('\n');
+export function formatPrune(report: PruneReport): string {
+  if (report.removed.length + report.failed.length === 0) return 'Nothing was left behind.';
+  return [...report.removed.map((what) => `removed ${what}`), ...report.failed].join('\n');
+}
+
+export function formatCacheList({ folder, size, entries }: Awaited<ReturnType<HostService['cacheList']>>): string {
+  const minute = (time: string): string => time.slice(0, 16).replace('T', ' ');
+  const rows = entries.map((entry) => [entry.kind, formatSize(entry.size), minute(entry.madeAt), minute(entry.lastUsed), entry.title]);
+  return [
+    ...(rows.length === 0 ? [] : [table(['KIND', 'SIZE', 'MADE', 'LAST USED', 'WHAT'], rows)]),
+    `${formatSize(size)} in ${folder}`,
+  ].join('\n');
+}
+
+export function formatCachePrune(report: CachePruneReport): string {
+  return [
+    ...report.removed.map((entry) => `removed ${entry.kind}: ${entry.title} (${formatSize(entry.size)})`),
+    ...report.leftovers.map((path) => `removed ${path}`),
+    ...report.inUse.map((entry) => `in use  ${entry.kind}: ${entry.title} (${formatSize(entry.size)})`),
+    `${formatSize(report.freed)} freed, ${formatSize(report.size)} kept.`,
+  ].join('\n');
 }
