@@ -4,6 +4,7 @@
 # https://bootc-dev.github.io/bootc/bootc-images.html, https://ostreedev.github.io/ostree/adapting-existing/
 set -eu
 export LC_ALL=C
+umask 022
 root=${1%/}
 here=$(dirname "$0")
 
@@ -104,13 +105,11 @@ $declared
 leftovers() {
   rm -rf "$root"/usr/share/info "$root"/usr/share/lintian "$root"/usr/share/bug "$root"/usr/share/pixmaps
   find "$root/run" "$root/tmp" -mindepth 1 -xdev -delete 2>/dev/null || true
-  # Units that bring caches of /usr up to date after a change of packages have nothing to do.
-  : > "$root/etc/.updated"
 }
 
-cp -R "$here/root/." "$root/"
-kernel
+find "$here/root" -type f | while IFS= read -r file; do install -D -m 0644 "$file" "$root/${file#"$here/root/"}"; done
 identity
+kernel
 package_database
 links
 state
