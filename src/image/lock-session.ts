@@ -48,6 +48,11 @@ export class LockSession {
     return this.#lock;
   }
 
+  /** Everything is resolved anew. */
+  get updating(): boolean {
+    return this.#options.update;
+  }
+
   async packages(key: string, wanted: readonly string[], resolve: () => Promise<DebianPackageSet>): Promise<DebianPackageSet> {
     const held = this.#options.update ? undefined : this.#lock.packages[key];
     if (held !== undefined && sameWords(held.wanted, wanted)) return held;

@@ -10,9 +10,9 @@ import type { ArtifactStore, Directories, Downloads, Ledger } from '../host/type
 import { indexTar } from '../oci/layer.ts';
 import type { TreeEntryWithContent } from '../oci/types.ts';
 import { fetchPackages, fileOf, packageSetKey } from '../sandbox/debian-repository.ts';
-import { type DebianHost, findArchives, resolvePackages } from '../sandbox/debian-resolve.ts';
+import { openDebianHost } from '../sandbox/debian-host.ts';
+import { findArchives, resolvePackages } from '../sandbox/debian-resolve.ts';
 import type { DebianArchives, DebianPackageSet } from '../sandbox/debian-types.ts';
-import { temporaryMappedFolder } from '../sandbox/mapped-folder.ts';
 import type { Sandboxes } from '../sandbox/types.ts';
 import { symlink, type Userland } from './control-plane-images.ts';
 import type { Architecture, PayloadComponent } from './types.ts';
@@ -81,14 +81,14 @@ export function debianUserland(parts: UserlandParts): UserlandSource {
     resolve: async (architecture, run) => {
       if (parts.offline)
         throw new KvciError('failed', 'offline', 'Debian packages of control-plane images cannot be resolved with --offline');
-      await using host = await debianHost(parts, run);
+      await using host = await openDebianHost(parts, run.signal);
       const { set, archives } = await resolvePackages({ ...request(architecture), wanted }, host);
       known = archives;
       const names = new Set<string>(wanted);
       return { ...set, packages: set.packages.filter(({ name }) => names.has(name)) };
     },
     open: async (set, run) => {
-      const host = await debianHost(parts, run);
+      const host = await openDebianHost(parts, run.signal);
       try {
         const repository = await fetchPackages(set, {
           store: parts.store,
@@ -117,33 +117,6 @@ export function debianUserland(parts: UserlandParts): UserlandSource {
     key: packageSetKey,
     components: debianComponents,
   };
-}
-
-/** A sandbox over the tools image that sees kvci's cache, and a temporary folder there. */
-async function debianHost(parts: UserlandParts, run: RunContext): Promise<DebianHost & AsyncDisposable> {
-  const temporary = await temporaryMappedFolder(parts);
-  try {
-    const { cache } = parts.directories;
-    const commands = await parts.sandboxes.start({
-      name: 'debian',
-      binds: [{ host: cache, inside: cache, writable: true }],
-      network: 'host',
-      cgroups: false,
-      signal: run.signal,
-    });
-    return {
-      commands,
-      temporary: temporary.path,
-      signal: run.signal,
-      [Symbol.asyncDispose]: async () => {
-        await commands[Symbol.asyncDispose]();
-        await temporary[Symbol.asyncDispose]();
-      },
-    };
-  } catch (error) {
-    await temporary[Symbol.asyncDispose]();
-    throw error;
-  }
 }
 
 /** Paths, with merged /usr, that an image without a shell or package manager needs of a package. */

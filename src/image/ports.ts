@@ -1,0 +1,37 @@
+import type { Digest } from '../core/digest.ts';
+import type { RunContext } from '../core/plan.ts';
+import type { EngineChoice } from '../host/engine/discovery.ts';
+import type { ArtifactStore, ContainerEngine, Directories, Ledger, Locks } from '../host/types.ts';
+import type { ImageLayout } from '../oci/layout.ts';
+import type { Architecture, PayloadSource, PayloadSourceName } from '../payload/types.ts';
+import type { DebianHost } from '../sandbox/debian-resolve.ts';
+import type { DebianPackageSet } from '../sandbox/debian-types.ts';
+import type { Artifact } from '../host/types.ts';
+import type { NodeSources } from './sources.ts';
+
+/** What building images needs of the world; `wiring.ts` provides it, each part made when it is first asked for. */
+export interface ImagePorts {
+  readonly store: ArtifactStore;
+  readonly locks: Locks;
+  readonly ledger: Ledger;
+  readonly directories: Directories;
+  /** kvci's own image store: the truth about images. */
+  layout(): Promise<ImageLayout>;
+  /** A layout of its own in a folder, made empty when nothing is there. */
+  layoutIn(folder: string): Promise<ImageLayout>;
+  /** A place where mmdebstrap runs over the tools image, the cache at the same path inside. */
+  debian(signal: AbortSignal, onLine?: (line: string) => void): Promise<DebianHost & AsyncDisposable>;
+  /** The locked packages by digest, from the cache or the archive. */
+  debianRepository(set: DebianPackageSet, host: DebianHost, onProgress: (done: number, total: number) => void): Promise<Artifact>;
+  /** Instead of the mirrors that mmdebstrap knows. */
+  readonly debianMirrors: readonly string[] | undefined;
+  engine(choice: EngineChoice, run: RunContext): Promise<ContainerEngine>;
+  /** `path` is the folder of source `dir`. */
+  payloadSource(name: PayloadSourceName, path: string | undefined): Promise<PayloadSource>;
+  /** The digest that a registry serves for a reference. */
+  resolveDigest(ref: string, architecture: Architecture, run: RunContext): Promise<Digest>;
+  nodeSources(): Promise<NodeSources>;
+  readonly proxyBuildArgs: Readonly<Record<string, string>>;
+  readonly hostArchitecture: Architecture;
+  readonly kvci: { readonly version: string; readonly revision: string | undefined };
+}
