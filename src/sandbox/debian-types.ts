@@ -20,3 +20,17 @@ export interface DebianPackageSet {
   readonly wanted: readonly string[];
   readonly packages: readonly DebianPackage[];
 }
+
+/** Base URLs (with a trailing slash) by archive name. Never kept in a lock: which mirror serves is a matter of the host. */
+export type DebianArchives = ReadonlyMap<string, readonly string[]>;
+
+export interface DebianRequest {
+  /** `trixie` */
+  readonly suite: string;
+  /** `amd64`, `arm64` */
+  readonly architecture: string;
+  /** Package names, or `name=version`; essential packages and dependencies come by themselves, recommended ones do not. */
+  readonly wanted: readonly string[];
+  /** URLs or sources.list lines instead of the mirrors that mmdebstrap knows for the suite (main, updates, security). */
+  readonly mirrors?: readonly string[];
+}

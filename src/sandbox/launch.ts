@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
-import { cancelled, hasErrno, KvciError, messageOf } from '../core/errors.ts';
+import { cancelled, hasErrno, KvciError } from '../core/errors.ts';
 
 /** How long pid 1 may take from its start to "ready" before it counts as hung: mounts only, no downloads. */
 const START_DEADLINE_MS = 60_000;
@@ -33,7 +33,7 @@ export async function launch(
   mapIds: (pid: number) => Promise<void>,
   signal: AbortSignal,
 ): Promise<Launched> {
-  if (signal.aborted) throw cancelled(signal);
+  throwIfCancelled(signal);
   const [file, ...args] = argv;
   // A session of its own: Ctrl-C in a terminal is ours to handle, in order.
   const child = spawn(file, args, { detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
@@ -43,6 +43,7 @@ export async function launch(
   // A pid 1 that dies early tells so by its exit, not by our broken pipe.
   child.stdin.on('error', () => undefined);
   const giveUp = AbortSignal.any([signal, AbortSignal.timeout(START_DEADLINE_MS)]);
+  const tooSlow = (): boolean => giveUp.aborted && !signal.aborted;
   let pid: number | undefined;
   const stop = (): void => {
     child.stdin.destroy();
@@ -71,16 +72,20 @@ export async function launch(
       }
     }
     await gone;
-    throw failure(name, giveUp.aborted ? [...said, `not ready after ${START_DEADLINE_MS / 1000} s`] : said);
+    throw failure(name, tooSlow() ? [...said, `not ready after ${START_DEADLINE_MS / 1000} s`] : said);
   } catch (error) {
     stop();
     await gone.catch(() => undefined);
-    if (signal.aborted) throw cancelled(signal);
+    throwIfCancelled(signal);
     if (error instanceof KvciError) throw error;
     throw failure(name, said, error);
   } finally {
     giveUp.removeEventListener('abort', stop);
   }
+}
+
+function throwIfCancelled(signal: AbortSignal): void {
+  if (signal.aborted) throw cancelled(signal);
 }
 
 function ended(child: ChildProcess): Promise<void> {
@@ -113,7 +118,7 @@ function letGo(child: ChildProcess): void {
 function failure(name: string, said: readonly string[], cause?: unknown): KvciError {
   const text = said.slice(-SHOWN_LINES).join('\n  ');
   const denied = /unshare failed: (Operation not permitted|No space left on device|Invalid argument)/.test(text);
-  const missing = cause !== undefined && /ENOENT/.test(messageOf(cause));
+  const missing = hasErrno(cause, 'ENOENT');
   return new KvciError(
     denied || missing ? 'hostNotReady' : 'failed',
     denied ? 'no-user-namespaces' : missing ? 'command-missing' : 'sandbox-failed',

@@ -2,12 +2,12 @@ import { mkdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { KvciError } from '../core/errors.ts';
+import { identify, isRunning, pidNamespace } from '../host/processes.ts';
 import type { CommandRunner, Directories } from '../host/types.ts';
 import { enter, type Environment } from './enter.ts';
-import { type IdMapper } from './map-ids.ts';
+import type { IdMapper } from './map-ids.ts';
 import { type Copy, sandboxArgv } from './init-arguments.ts';
 import { kill, launch, type Launched } from './launch.ts';
-import { isSameProcess, readIdentity } from './process-identity.ts';
 import type { DetachedSandbox, Sandbox, SandboxRecord, SandboxRequest, Sandboxes } from './types.ts';
 
 export interface NamespacesParts {
@@ -52,14 +52,16 @@ export function namespaceSandboxes(parts: NamespacesParts): Sandboxes {
       copies,
     });
     const launched = await launch(request.name, argv, parts.mapIds, request.signal);
-    return { launched, record: { name: request.name, network: request.network, ...(await readIdentity(launched.pid)) } };
+    const identity = await identify(launched.pid);
+    if (identity === undefined) throw endedError(request.name);
+    return { launched, record: { name: request.name, network: request.network, namespace: await pidNamespace(), ...identity } };
   };
 
   const found = (record: SandboxRecord): DetachedSandbox => ({
-    ...enter(record, parts.commands, parts.environment, async () => ((await isSameProcess(record)) ? undefined : endedError(record.name))),
+    ...enter(record, parts.commands, parts.environment, async () => ((await isRunning(record)) ? undefined : endedError(record.name))),
     record,
     end: async () => {
-      if (await isSameProcess(record)) kill(record.pid);
+      if (await isRunning(record)) kill(record.pid);
     },
   });
 
@@ -82,7 +84,14 @@ export function namespaceSandboxes(parts: NamespacesParts): Sandboxes {
       launched.letGo();
       return found(record);
     },
-    find: async (record) => ((await isSameProcess(record)) ? found(record) : undefined),
+    find: async (record) => {
+      if (record.namespace !== (await pidNamespace())) {
+        throw new KvciError('failed', 'sandbox-elsewhere', `the sandbox "${record.name}" was started in another pid namespace`, {
+          hint: 'Run the command where the sandbox was started: on the host, or in that container.',
+        });
+      }
+      return (await isRunning(record)) ? found(record) : undefined;
+    },
   };
 }
 

@@ -26,10 +26,10 @@ export interface SandboxRecord {
   readonly name: string;
   /** Host pid of the sandbox's pid 1. */
   readonly pid: number;
-  /** Field 22 of /proc/PID/stat: clock ticks from boot to the start of pid 1. */
+  /** As `ProcessIdentity` has it. */
   readonly startTime: string;
-  /** Its user namespace, as /proc/PID/ns/user tells it: `user:[4026532177]`. */
-  readonly userNamespace: string;
+  /** The pid namespace in which `pid` counts, as /proc/PID/ns/pid tells it. */
+  readonly namespace: string;
   readonly network: 'host' | 'private';
 }
 
@@ -62,7 +62,11 @@ export interface Sandboxes {
    * returned the sandbox is bound, so that a kill at any point leaves either the record or no sandbox.
    */
   startDetached(request: SandboxRequest, keep: (record: SandboxRecord) => Promise<void>): Promise<DetachedSandbox>;
-  /** The sandbox of a record, or undefined when it no longer runs. */
+  /**
+   * The sandbox of a record, or undefined when it no longer runs.
+   *
+   * @throws KvciError `sandbox-elsewhere` when it was started in another pid namespace, where alone its pid means something
+   */
   find(record: SandboxRecord): Promise<DetachedSandbox | undefined>;
   /**
    * A bound sandbox over the host's own root, in which one is root and all of kvci's ids exist, but nothing else changes:

@@ -1,0 +1,31 @@
+import { KvciError } from '../core/errors.ts';
+
+/** Debian release of the tools image. */
+export const TOOLS_SUITE = 'trixie';
+
+/** What the tools image leaves out; the copyright files stay, as the licences ask. */
+export const TOOLS_DPKG_OPTIONS = [
+  'path-exclude=/usr/share/doc/*',
+  'path-include=/usr/share/doc/*/copyright',
+  'path-exclude=/usr/share/info/*',
+  'path-exclude=/usr/share/man/*',
+  'path-exclude=/usr/share/locale/*',
+] as const;
+
+/**
+ * The packages that a Containerfile installs: the words of its `apt-get install`, options left out. Continuation lines are
+ * joined and comment lines inside them dropped, as an engine does.
+ *
+ * @throws KvciError `no-packages`
+ */
+export function packagesOf(containerfile: string): string[] {
+  const joined = containerfile
+    .split('\n')
+    .filter((line) => !line.trim().startsWith('#'))
+    .join('\n')
+    .replaceAll(/\\\n/g, ' ');
+  const [, words = ''] = /apt-get install ([^&\n]*)/.exec(joined) ?? [];
+  const packages = words.split(/\s+/).filter((word) => word !== '' && !word.startsWith('-'));
+  if (packages.length === 0) throw new KvciError('bug', 'no-packages', 'the Containerfile of the tools image installs no packages');
+  return packages.toSorted();
+}
