@@ -5,6 +5,7 @@ import { KvciError, messageOf } from '../core/errors.ts';
 import type { TemplateSources } from '../core/template.ts';
 import type { ConnectEngine } from '../host/engine/find-engine.ts';
 import type { ContainerEngine, Directories, Locks } from '../host/types.ts';
+import { engineFolder, engineLock } from './podman-storage.ts';
 import { ENGINE_FOLDER, type LayerMode, podmanConfig } from './podman-config.ts';
 import type { Sandbox, Sandboxes } from './types.ts';
 
@@ -42,9 +43,9 @@ export async function startPodman(parts: PodmanParts): Promise<ContainerEngine> 
   const { signal, onWait } = parts;
   const folder = engineFolder(parts.directories);
   await using stack = new AsyncDisposableStack();
+  stack.use(await parts.locks.exclusive(engineLock(parts.directories), { signal, ...(onWait === undefined ? {} : { onWait }) }));
   await mkdir(`${folder}/storage`, { recursive: true });
   await mkdir(`${folder}/scratch`, { recursive: true });
-  stack.use(await parts.locks.exclusive(`${folder}/lock`, { signal, ...(onWait === undefined ? {} : { onWait }) }));
   const sandbox = stack.use(
     await parts.sandboxes.start({
       name: 'engine',
@@ -58,11 +59,6 @@ export async function startPodman(parts: PodmanParts): Promise<ContainerEngine> 
   await prepare(sandbox, parts.templates, signal);
   const engine = await serve(sandbox, parts);
   return held(engine, stack.move());
-}
-
-/** The folder in kvci's cache that holds the engine's storage. */
-export function engineFolder(directories: Pick<Directories, 'cache'>): string {
-  return `${directories.cache}/engine`;
 }
 
 /** Writes the configuration and takes away what a killed predecessor left: its unpacked contexts and half-built containers. */

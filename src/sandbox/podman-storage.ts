@@ -1,0 +1,64 @@
+import { stat } from 'node:fs/promises';
+
+import { hasErrno } from '../core/errors.ts';
+import type { Directories, Locks } from '../host/types.ts';
+import { removeMappedTree } from './mapped-folder.ts';
+import type { Sandboxes } from './types.ts';
+
+export interface StorageParts {
+  readonly directories: Pick<Directories, 'cache'>;
+  readonly locks: Locks;
+  readonly sandboxes: Pick<Sandboxes, 'startOverHost'>;
+  readonly signal: AbortSignal;
+}
+
+/** What the engine that kvci starts keeps: images and layers of builds. */
+export interface EngineStorage {
+  readonly path: string;
+  /** Bytes on disk. */
+  readonly size: number;
+  /** Milliseconds since the epoch. */
+  readonly lastUsed: number;
+}
+
+/** The folder in kvci's cache that holds the engine's storage. */
+export function engineFolder(directories: Pick<Directories, 'cache'>): string {
+  return `${directories.cache}/engine`;
+}
+
+/** The lock of whoever uses the storage. Beside the folder: it stays when the folder goes. */
+export function engineLock(directories: Pick<Directories, 'cache'>): string {
+  return `${directories.cache}/engine.lock`;
+}
+
+/** Undefined where no engine was ever started. */
+export async function engineStorage({ directories, sandboxes, signal }: StorageParts): Promise<EngineStorage | undefined> {
+  const path = engineFolder(directories);
+  const lastUsed = await mtimeOf(`${path}/scratch`);
+  if (lastUsed === undefined) return undefined;
+  // Folders of mapped ids are closed to an ordinary user.
+  await using box = await sandboxes.startOverHost({ name: 'engine storage', signal });
+  const { stdout } = await box.run(['du', '--summarize', '--block-size=1', '--', path], { signal });
+  return { path, size: Number.parseInt(stdout, 10), lastUsed };
+}
+
+/** Removes the storage; answers false when an engine uses it. */
+export async function removeEngineStorage(parts: StorageParts): Promise<boolean> {
+  const lock = await parts.locks.tryExclusive(engineLock(parts.directories));
+  if (lock === undefined) return false;
+  try {
+    await removeMappedTree(engineFolder(parts.directories), parts.sandboxes, parts.signal);
+  } finally {
+    await lock[Symbol.asyncDispose]();
+  }
+  return true;
+}
+
+async function mtimeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).mtimeMs;
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
