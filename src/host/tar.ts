@@ -37,9 +37,12 @@ export interface Tar {
   /**
    * Entries in the order they stand in the tar. Content that is not read, or not to its end, is skipped.
    *
+   * With `complete`, a tar without the zero blocks at its end is refused; some tools leave them out of layers, whose digest is
+   * checked instead.
+   *
    * @throws KvciError `tar-damaged` (also for one that ends early), `tar-unsupported`; an error of the source as it is
    */
-  read(tar: Readable): AsyncIterableIterator<TarReadEntry>;
+  read(tar: Readable, options?: { readonly complete?: boolean }): AsyncIterableIterator<TarReadEntry>;
   /**
    * A tar of the entries, in their order: ustar headers, and PAX records where ustar has no room. Equal entries give equal bytes.
    * The stream fails with whatever the entries or their contents fail with, and `tar-size-differs` where a content is not

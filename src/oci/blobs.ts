@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { access, mkdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { access, mkdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -30,6 +30,20 @@ export async function hasBlob(layout: Pick<ImageLayout, 'path'>, blob: BlobId): 
     if (hasErrno(error, 'ENOENT')) return false;
     throw error;
   }
+}
+
+/** {@link hasBlob}, for who is about to rely on the blob: garbage collection leaves it as if it had just been written. */
+export async function keepBlob(layout: Pick<ImageLayout, 'path'>, blob: BlobId): Promise<boolean> {
+  if (!(await hasBlob(layout, blob))) return false;
+  const now = temporaryPath(layout);
+  try {
+    // The time of the file system, which need not be this host's.
+    await writeFile(now, '');
+    await touch(blobPath(layout, blob.digest), (await stat(now)).mtime);
+  } finally {
+    await rm(now, { force: true });
+  }
+  return true;
 }
 
 /**

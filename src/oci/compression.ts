@@ -1,7 +1,8 @@
-import { Readable, type Transform } from 'node:stream';
+import { Readable } from 'node:stream';
 import { constants, createGunzip, createGzip, createZstdCompress } from 'node:zlib';
 
 import { KvciError, messageOf } from '../core/errors.ts';
+import { through } from './streams.ts';
 import { MEDIA_TYPES } from './types.ts';
 import { decompressZstd } from './zstd-frames.ts';
 
@@ -35,17 +36,6 @@ export function compress(source: Readable, compression: Compression, level = DEF
     ),
     { objectMode: false },
   );
-}
-
-/** The bytes after an engine of node's zlib, which starts with the first byte asked for. */
-export async function* through(source: Readable, engine: () => Transform): AsyncGenerator<Uint8Array> {
-  const started = engine();
-  source.once('error', (error) => started.destroy(error));
-  try {
-    yield* source.pipe(started) as AsyncIterable<Uint8Array>;
-  } finally {
-    source.destroy();
-  }
 }
 
 /** What the bytes are compressed with, by their first four. */

@@ -1,9 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 
 import { hasErrno, KvciError } from '../core/errors.ts';
-import { writeFileAtomic } from '../host/files.ts';
+import { removeTree, writeFileAtomic } from '../host/files.ts';
 import type { Tar } from '../host/tar.ts';
 import type { Locks } from '../host/types.ts';
 import { parse } from './schemas.ts';
@@ -45,7 +46,7 @@ export async function openLayout(path: string, tools: LayoutTools): Promise<Imag
     throw new KvciError('notFoundOrExists', 'not-a-layout', `${path} is not an OCI image layout: it has no file "${MARKER}"`, { cause });
   });
   parse(z.looseObject({ imageLayoutVersion: z.literal('1.0.0') }), marker, join(path, MARKER));
-  return { ...tools, path };
+  return { tar: tools.tar, locks: tools.locks, path };
 }
 
 /** Alone with `index.json`, among all processes. The lock lies beside the layout, so that a layout holds only what the standard knows. */
@@ -55,6 +56,18 @@ export async function withLock<T>(layout: ImageLayout, work: () => Promise<T>): 
     return await work();
   } finally {
     await lock[Symbol.asyncDispose]();
+  }
+}
+
+/** A layout of its own inside another's temp folder, gone with everything in it when disposed. */
+export async function scratchLayout(layout: ImageLayout): Promise<ImageLayout & AsyncDisposable> {
+  const folder = join(layout.path, TEMPORARY, randomBytes(8).toString('hex'));
+  const dispose = { [Symbol.asyncDispose]: () => removeTree(folder) };
+  try {
+    return { ...(await createLayout(join(folder, 'layout'), layout)), ...dispose };
+  } catch (error) {
+    await removeTree(folder);
+    throw error;
   }
 }
 

@@ -34,11 +34,11 @@ interface RawHeader extends Omit<tarStream.Header, 'pax' | 'type' | 'linkname'> 
  */
 export const tarStreamTar: Tar = { read, write: writeTar };
 
-async function* read(source: Readable): AsyncGenerator<TarReadEntry, void, undefined> {
+async function* read(source: Readable, options: { readonly complete?: boolean } = {}): AsyncGenerator<TarReadEntry, void, undefined> {
   const extract = tarStream.extract({ filenameEncoding: 'latin1' } as Parameters<typeof tarStream.extract>[0]);
   keepPaxBytes(extract);
   let failure: Error | undefined;
-  feed(source, extract).catch((error: unknown) => {
+  feed(source, extract, options.complete === true).catch((error: unknown) => {
     failure = error instanceof Error ? error : new Error(messageOf(error));
     extract.destroy(failure);
   });
@@ -69,15 +69,19 @@ async function* read(source: Readable): AsyncGenerator<TarReadEntry, void, undef
 }
 
 /** By hand, because node's `pipeline` and streamx do not agree on when a stream has failed. */
-async function feed(source: Readable, extract: tarStream.Extract): Promise<void> {
+async function feed(source: Readable, extract: tarStream.Extract, complete: boolean): Promise<void> {
+  let tail = Buffer.alloc(0);
   let resume: () => void = () => undefined;
   extract.on('drain', () => resume());
   extract.on('close', () => resume());
   for await (const chunk of source as AsyncIterable<Uint8Array>) {
     if (extract.destroyed) return;
+    if (complete) tail = Buffer.concat([tail, chunk.subarray(-512)]).subarray(-512);
     const drained = new Promise<void>((resolve) => (resume = resolve));
     if (!extract.write(chunk)) await drained;
   }
+  if (complete && (tail.length < 512 || tail.some((byte) => byte !== 0)))
+    throw new KvciError('failed', 'tar-damaged', 'the tar ends early: the blocks that mark its end are missing');
   if (!extract.destroyed) extract.end(null);
 }
 
