@@ -8,7 +8,7 @@ const PACKAGES = {
   access: 'openssh-server ca-certificates',
   // kubeadm's preflight, kube-proxy, kubelet's mounts and the port mappings of CNI plugins.
   kubernetes: 'containernetworking-plugins conntrack ethtool iproute2 iptables nftables runc socat mount util-linux',
-  storage: 'e2fsprogs fdisk nfs-common open-iscsi xfsprogs',
+  storage: 'e2fsprogs fdisk nfs-common open-iscsi',
 } as const;
 
 export const debian13: Distribution = {
