@@ -1,4 +1,5 @@
 import type { Clock } from './clock.ts';
+import { cancelled } from './errors.ts';
 import type { EventSink, PlannedStep } from './events.ts';
 
 /**
@@ -17,8 +18,8 @@ export interface Step<Result> {
 
 export interface StepContext {
   readonly signal: AbortSignal;
-  output(line: string): void;
-  progress(done: number, total: number | undefined, unit: 'bytes' | 'items', message?: string): void;
+  readonly output: (line: string) => void;
+  readonly progress: (done: number, total: number | undefined, unit: 'bytes' | 'items', message?: string) => void;
 }
 
 /** What every workflow is run with. */
@@ -45,7 +46,7 @@ export async function planSteps(steps: readonly Step<unknown>[]): Promise<Planne
 
 /** Finds a step's result or makes it, with its events around it. */
 export async function runStep<Result>(step: Step<Result>, run: RunContext): Promise<Result> {
-  run.signal.throwIfAborted();
+  if (run.signal.aborted) throw cancelled(run.signal);
   const started = run.clock.monotonic();
   const end = (status: 'done' | 'reused' | 'failed' | 'cancelled'): void => {
     run.events({ type: 'step.end', step: step.id, status, ms: Math.round(run.clock.monotonic() - started) });

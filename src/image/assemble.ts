@@ -1,7 +1,5 @@
-import { link } from 'node:fs/promises';
-
-import { hasErrno } from '../core/errors.ts';
-import { blobPath, openBlob, putBlob } from '../oci/blobs.ts';
+import { putBlob } from '../oci/blobs.ts';
+import { bringBlob } from '../oci/copy.ts';
 import { assembleImage as assembleManifest } from '../oci/image.ts';
 import type { ImageLayout } from '../oci/layout.ts';
 import { enterManifest, putManifest } from '../oci/manifests.ts';
@@ -30,7 +28,7 @@ export interface AssembleRequest {
  * not copied, where the file system allows. The same request gives the same digest.
  */
 export async function assembleImage(layout: ImageLayout, request: AssembleRequest): Promise<Descriptor> {
-  for (const { layer, folder } of request.layers) await bringBlob(folder, layout, layer.descriptor);
+  for (const { layer, folder } of request.layers) await bringBlob({ path: folder }, layout, layer.descriptor);
   const { descriptor } = await assembleManifest(layout, {
     layers: request.layers.map(({ layer }) => layer),
     architecture: request.architecture,
@@ -60,14 +58,4 @@ async function putDocument(
     layers: [{ mediaType, ...blob }],
     subject: { mediaType: subject.mediaType, digest: subject.digest, size: subject.size },
   });
-}
-
-async function bringBlob(folder: string, layout: ImageLayout, descriptor: Descriptor): Promise<void> {
-  try {
-    await link(blobPath({ path: folder }, descriptor.digest), blobPath(layout, descriptor.digest));
-  } catch (error) {
-    if (hasErrno(error, 'EEXIST')) return;
-    if (!hasErrno(error, 'EXDEV', 'EMLINK', 'EPERM')) throw error;
-    await putBlob(layout, await openBlob({ path: folder }, descriptor), descriptor);
-  }
 }

@@ -14,6 +14,7 @@ import { layersOf, readImageAt } from '../oci/image.ts';
 import { describeLayer, openLayer } from '../oci/layer.ts';
 import type { ImageLayout } from '../oci/layout.ts';
 import type { Layer } from '../oci/types.ts';
+import type { DebianPackageSet } from '../sandbox/debian-types.ts';
 import type { ImageInputs } from './inputs.ts';
 import type { ImagePorts } from './ports.ts';
 import type { NodeSources } from './sources.ts';
@@ -36,21 +37,21 @@ export interface Base {
   readonly from: string;
   readonly step: Step<BaseLayers>;
   /** Makes sure that the engine has what FROM names. */
-  provide(engine: ContainerEngine, layers: BaseLayers, context: StepContext): Promise<void>;
+  readonly provide: (engine: ContainerEngine, layers: BaseLayers, context: StepContext) => Promise<void>;
 }
 
 /** The base as the inputs have it. `engine` is asked for only where a published image has to be pulled. */
 export function baseOf(inputs: ImageInputs, sources: NodeSources, ports: ImagePorts, engine: () => Promise<ContainerEngine>): Base {
-  return inputs.base.kind === 'debian' ? debianBase(inputs, sources, ports) : publishedBase(inputs.base, ports, engine);
+  return inputs.base.kind === 'debian'
+    ? debianBase(inputs.base.set, inputs.distribution.title, sources, ports)
+    : publishedBase(inputs.base, ports, engine);
 }
 
-function debianBase(inputs: ImageInputs, sources: NodeSources, ports: ImagePorts): Base {
-  if (inputs.base.kind !== 'debian') throw new TypeError('not a Debian base');
-  const { set } = inputs.base;
+function debianBase(set: DebianPackageSet, distribution: string, sources: NodeSources, ports: ImagePorts): Base {
   const layout = debianLayout(sources.node);
   const key = digestOf({ base: debianBaseKey(set, layout), format: FORMAT });
   const from = `localhost/kvci/base:${shortDigest(key)}`;
-  const title = `${inputs.distribution.title} base`;
+  const title = `${distribution} base`;
   return {
     key,
     from,

@@ -4,7 +4,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
-import type { Digest, Json } from '../core/digest.ts';
+import type { Digest } from '../core/digest.ts';
 import { hasErrno, KvciError } from '../core/errors.ts';
 import type { PlannedStep } from '../core/events.ts';
 import { planSteps, type RunContext, runStep } from '../core/plan.ts';
@@ -290,7 +290,7 @@ function documentsOf(
       provenanceJson({
         kvciVersion: kvci.version,
         // Where a file came from differs between users; its digest is in the context.
-        options: { ...rest, files: files.map((text) => parseExtraFile(text).destination) } as Json,
+        options: { ...rest, files: files.map((text) => parseExtraFile(text).destination) },
         base: { id: distribution.id, ...published },
         system,
         payload: lock,
