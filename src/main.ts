@@ -70,11 +70,13 @@ async function main(argv: readonly string[]): Promise<number> {
 
 // It is for this process only: what kvci starts has its own.
 delete process.env['NODE_COMPILE_CACHE'];
-// A reader such as `head` that has seen enough is no failure.
+// A reader such as `head` that has seen enough is no failure, and nobody to tell is no reason to stop.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  process.stderr.write(`kvci: the result cannot be written to standard output: ${error.message}\n`);
+  process.exit(1);
 });
+process.stderr.on('error', () => undefined);
 
 const argv = process.argv.slice(2);
 if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {

@@ -5,7 +5,7 @@ export interface Terminal {
   readonly isTty: boolean;
   readonly color: boolean;
   columns(): number;
-  /** Resolves when the text has been handed to the system. */
+  /** Resolves when the system has taken the text or has refused it; `main.ts` hears of refusals as the stream's owner. */
   write(text: string): Promise<void>;
 }
 
@@ -19,10 +19,9 @@ export function terminalOf(stream: NodeJS.WriteStream | WriteStream, environment
     color: isTty && (environment['NO_COLOR'] ?? '') === '',
     columns: () => stream.columns || DEFAULT_COLUMNS,
     write: (text) =>
-      new Promise((resolve, reject) => {
-        stream.write(text, (error) => {
-          if (error) reject(error);
-          else resolve();
+      new Promise((resolve) => {
+        stream.write(text, () => {
+          resolve();
         });
       }),
   };

@@ -133,6 +133,19 @@ describe('results', () => {
   });
 });
 
+describe('streams that fail', () => {
+  test('a result that cannot be written is a failure', async () => {
+    const { code, stderr } = await run('sh', ['-c', '"$0" version >/dev/full', join(REPOSITORY, 'kvci')]);
+    expect(code).toBe(1);
+    expect(stderr).toContain('kvci: the result cannot be written to standard output: ');
+  });
+
+  test('nobody to hear of errors changes no exit code', async () => {
+    expect(await run('sh', ['-c', '"$0" image biuld 2>/dev/full', join(REPOSITORY, 'kvci')])).toMatchObject({ code: 2 });
+    expect(await run('sh', ['-c', '"$0" image biuld 2>&-', join(REPOSITORY, 'kvci')])).toMatchObject({ code: 2 });
+  });
+});
+
 describe('completion', () => {
   test.each([
     { shell: 'bash', check: ['bash', '-n'] },

@@ -21,8 +21,7 @@ export interface ProgressFlags {
 export function createProgress(flags: ProgressFlags, terminal: Terminal, clock: Clock): Progress {
   const verbose = flags.verbose ?? false;
   const kind = flags.quiet === true ? 'none' : flags.progress === 'auto' ? (terminal.isTty ? 'tty' : 'plain') : flags.progress;
-  // Progress that cannot be shown must not end the work.
-  const write = (text: string): void => void terminal.write(text).catch(() => undefined);
+  const write = (text: string): void => void terminal.write(text);
   switch (kind) {
     case 'none':
       return quiet(() => undefined);
