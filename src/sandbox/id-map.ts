@@ -56,6 +56,15 @@ export function findSubordinate(file: string, user: { readonly name: string; rea
   return undefined;
 }
 
+/** The first id from 100000 on, as useradd(8) counts, above all that a file of subordinate ids gives away. */
+export function firstFreeSubordinate(file: string): number {
+  const ends = file.split('\n').map((line) => {
+    const [, start, count] = line.trim().split(':');
+    return Number(start) + Number(count);
+  });
+  return Math.max(100_000, ...ends.filter(Number.isSafeInteger));
+}
+
 /** Reads /proc/PID/uid_map or gid_map. */
 export function parseIdMap(text: string): IdRange[] {
   return text

@@ -1,8 +1,19 @@
 import { readFile, writeFile } from 'node:fs/promises';
 
-import { KvciError } from '../core/errors.ts';
+import { hasErrno, KvciError } from '../core/errors.ts';
+import { shellLine } from '../core/shell.ts';
 import type { CommandRunner } from '../host/types.ts';
-import { findSubordinate, formatIdMap, identityMap, type IdRange, parseIdMap, type Subordinate, subordinateMap } from './id-map.ts';
+import {
+  findSubordinate,
+  firstFreeSubordinate,
+  formatIdMap,
+  identityMap,
+  type IdRange,
+  parseIdMap,
+  SANDBOX_IDS,
+  type Subordinate,
+  subordinateMap,
+} from './id-map.ts';
 
 /** Gives the user namespace of a process its ids. */
 export type IdMapper = (pid: number) => Promise<void>;
@@ -14,9 +25,10 @@ export interface HostUser {
   readonly name: string;
 }
 
-/** The command by which root gives a user subordinate ids; also what `doctor` shows. */
-export function subordinateCommand(user: HostUser): readonly [string, ...string[]] {
-  const range = '100000-165535';
+/** The command by which root gives a user subordinate ids that nobody has yet. */
+export async function subordinateCommand(user: HostUser): Promise<readonly [string, ...string[]]> {
+  const first = Math.max(firstFreeSubordinate(await readIfThere('/etc/subuid')), firstFreeSubordinate(await readIfThere('/etc/subgid')));
+  const range = `${first}-${first + SANDBOX_IDS - 1}`;
   return ['usermod', '--add-subuids', range, '--add-subgids', range, user.name];
 }
 
@@ -46,11 +58,20 @@ async function mapAsUser(pid: number, user: HostUser, commands: CommandRunner): 
 
 /** @throws KvciError `no-subordinate-ids` */
 export async function readSubordinate(file: '/etc/subuid' | '/etc/subgid', user: HostUser): Promise<Subordinate> {
-  const found = findSubordinate(await readFile(file, 'utf8').catch(() => ''), user);
+  const found = findSubordinate(await readIfThere(file), user);
   if (found !== undefined) return found;
   throw new KvciError('hostNotReady', 'no-subordinate-ids', `${file} gives ${user.name} no range of 65536 ids`, {
-    hint: `As root, once: ${subordinateCommand(user).join(' ')}`,
+    hint: `As root, once: ${shellLine(await subordinateCommand(user))}`,
   });
+}
+
+async function readIfThere(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return '';
+    throw error;
+  }
 }
 
 async function runMapper(program: string, pid: number, map: readonly IdRange[], commands: CommandRunner): Promise<void> {

@@ -1,0 +1,116 @@
+import { access, constants, readFile } from 'node:fs/promises';
+
+import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
+import type { CommandRunner, HostCheck, HostProblem } from '../host/types.ts';
+import { type HostUser, readSubordinate, subordinateCommand } from './map-ids.ts';
+
+/** What sandboxes and the tools image need of the host. */
+export function sandboxChecks(commands: CommandRunner, user: HostUser): HostCheck[] {
+  return [
+    { id: 'namespaces', title: 'user namespaces', run: () => checkNamespaces(commands, user) },
+    ...(user.uid === 0 ? [] : [{ id: 'subordinate-ids', title: 'subordinate user and group ids', run: () => checkIds(commands, user) }]),
+    { id: 'mmdebstrap', title: 'mmdebstrap', run: () => checkMmdebstrap(commands) },
+    { id: 'tun', title: '/dev/net/tun', run: checkTun },
+  ];
+}
+
+/** Settings of kernels and distributions that keep ordinary users from user namespaces, and the values that allow them. */
+const SETTINGS = [
+  { name: 'kernel.apparmor_restrict_unprivileged_userns', forbids: '1', allows: '0' },
+  { name: 'kernel.unprivileged_userns_clone', forbids: '0', allows: '1' },
+  { name: 'user.max_user_namespaces', forbids: '0', allows: '15000' },
+] as const;
+
+/** What is asked of the kernel: to be root of namespaces, and that this root may mount. */
+const PROBE = ['unshare', '--user', '--map-root-user', '--mount', '--pid', '--fork', 'mount', '-t', 'proc', 'proc', '/proc'] as const;
+
+async function checkNamespaces(commands: CommandRunner, user: HostUser): Promise<HostProblem | undefined> {
+  try {
+    await commands.run(PROBE);
+    await commands.run(['nsenter', '--version']);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof KvciError)) throw error;
+    if (error.code === 'command-missing') {
+      return { level: 'error', message: messageOf(error), packages: { apt: ['util-linux'], dnf: ['util-linux'] }, error };
+    }
+    return namespacesProblem(await readSettings(), user, error);
+  }
+}
+
+/** @param settings values by name; those that the kernel does not know are absent */
+export function namespacesProblem(settings: ReadonlyMap<string, string>, user: Pick<HostUser, 'uid'>, error: KvciError): HostProblem {
+  const forbidding = SETTINGS.filter(({ name, forbids }) => settings.get(name) === forbids);
+  const [only] = forbidding;
+  if (only === undefined) {
+    const message = `${user.uid === 0 ? 'root' : 'this user'} cannot make user namespaces or mount in them; in a container they have to be allowed from outside`;
+    return { level: 'error', message, error };
+  }
+  return {
+    level: 'error',
+    message: `user namespaces are restricted on this host: ${forbidding.map(({ name, forbids }) => `${name}=${forbids}`).join(', ')}`,
+    commands: forbidding.map(({ name, allows }) => ['sysctl', '-w', `${name}=${allows}`] as const),
+    error,
+  };
+}
+
+async function readSettings(): Promise<ReadonlyMap<string, string>> {
+  const values = await Promise.all(
+    SETTINGS.map(async ({ name }) => {
+      const value = await readFile(`/proc/sys/${name.replaceAll('.', '/')}`, 'utf8').catch(() => undefined);
+      return value === undefined ? [] : [[name, value.trim()] as const];
+    }),
+  );
+  return new Map(values.flat());
+}
+
+async function checkIds(commands: CommandRunner, user: HostUser): Promise<HostProblem | undefined> {
+  const packages = { apt: ['uidmap'], dnf: ['shadow-utils-subid'] };
+  for (const program of ['newuidmap', 'newgidmap'] as const) {
+    try {
+      // Without arguments both explain themselves and fail.
+      await commands.run([program], { accept: [1] });
+    } catch (error) {
+      if (!(error instanceof KvciError) || error.code !== 'command-missing') throw error;
+      return { level: 'error', message: `${program} is not installed: an ordinary user needs it for sandboxes`, packages, error };
+    }
+  }
+  try {
+    await readSubordinate('/etc/subuid', user);
+    await readSubordinate('/etc/subgid', user);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof KvciError)) throw error;
+    return { level: 'error', message: error.message, commands: [await subordinateCommand(user)], error };
+  }
+}
+
+async function checkMmdebstrap(commands: CommandRunner): Promise<HostProblem | undefined> {
+  try {
+    await commands.run(['mmdebstrap', '--version']);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof KvciError)) throw error;
+    return {
+      level: 'error',
+      message: 'mmdebstrap is not installed: it makes the tools image of Debian packages',
+      packages: { apt: ['mmdebstrap', 'debian-archive-keyring'], dnf: ['mmdebstrap', 'debian-keyring'] },
+      error,
+    };
+  }
+}
+
+async function checkTun(): Promise<HostProblem | undefined> {
+  try {
+    await access('/dev/net/tun', constants.R_OK | constants.W_OK);
+    return undefined;
+  } catch (error) {
+    if (!hasErrno(error, 'ENOENT', 'EACCES', 'EPERM')) throw error;
+    const absent = hasErrno(error, 'ENOENT');
+    return {
+      level: 'warning',
+      message: `/dev/net/tun ${absent ? 'does not exist' : 'is closed to this user'}: clusters of VMs need it, images do not`,
+      commands: [absent ? ['modprobe', 'tun'] : ['chmod', '0666', '/dev/net/tun']],
+    };
+  }
+}
