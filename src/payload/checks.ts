@@ -3,27 +3,24 @@ import semver from 'semver';
 
 import { KvciError } from '../core/errors.ts';
 import { formatSize } from '../core/sizes.ts';
-import type { HostCheck, HostProblem } from '../host/types.ts';
-import type { GoClient } from './go-client.ts';
-
-/** From this version on Go fetches the toolchain that a build names: https://go.dev/doc/toolchain */
-const OLDEST_GO = '1.21.0';
+import type { CommandRunner, HostCheck, HostProblem } from '../host/types.ts';
+import { hostGo, OLDEST_GO } from './go-program.ts';
 
 /** Modules, Go's build cache and the programs of one Kubernetes version: measured at 5.2 GB, with room to move. */
 const BUILD_SPACE = 8_000_000_000;
 
 /** What payload source `modules` needs of the host. */
-export function modulesChecks(go: Pick<GoClient, 'hostVersion'>, cache: string): HostCheck[] {
+export function modulesChecks(commands: CommandRunner, cache: string): HostCheck[] {
   return [
-    { id: 'go', title: 'Go that can fetch toolchains', run: () => checkGo(go) },
+    { id: 'go', title: 'Go', run: () => checkGo(commands) },
     { id: 'build-space', title: 'disk space to build Kubernetes', run: () => checkSpace(cache) },
   ];
 }
 
-async function checkGo(go: Pick<GoClient, 'hostVersion'>): Promise<HostProblem | undefined> {
+async function checkGo(commands: CommandRunner): Promise<HostProblem | undefined> {
   let version: string;
   try {
-    version = await go.hostVersion();
+    ({ version } = await hostGo((program, args) => commands.run([program, ...args], { cwd: '/' })));
   } catch (error) {
     if (!(error instanceof KvciError)) throw error;
     return {
@@ -36,14 +33,14 @@ async function checkGo(go: Pick<GoClient, 'hostVersion'>): Promise<HostProblem |
   return goProblem(version);
 }
 
-/** A distribution's Go may be too old, and then no package of it mends that. */
+/** Go 1.21 and newer fetch the toolchain of a lock themselves, for older ones kvci does; what is older still needs another Go. */
 export function goProblem(version: string): HostProblem | undefined {
   const found = semver.coerce(version);
-  if (found !== null && semver.gte(found, OLDEST_GO)) return undefined;
+  if (found === null || semver.gte(found, OLDEST_GO)) return undefined;
   return {
     level: 'error',
-    message: `Go ${version} cannot fetch the toolchain that Kubernetes needs; ${OLDEST_GO} or newer can (a newer one from https://go.dev/dl/, or the distribution's backports)`,
-    packages: { apt: ['golang-1.24-go'], dnf: ['golang'] },
+    message: `Go ${version} is too old to fetch the toolchain that Kubernetes needs; ${OLDEST_GO} or newer can (https://go.dev/dl/)`,
+    packages: { apt: ['golang-go'], dnf: ['golang'] },
   };
 }
 

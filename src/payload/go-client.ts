@@ -4,6 +4,7 @@ import { KvciError } from '../core/errors.ts';
 import { newestFirst } from '../core/versions.ts';
 import { CommandError } from '../host/command-error.ts';
 import type { CommandOptions, CommandResult, CommandRunner } from '../host/types.ts';
+import { findGo, type GoProgramFound } from './go-program.ts';
 import type { Architecture } from './types.ts';
 
 /** A module at one version; `version` with its `v`, as Go writes it. */
@@ -136,6 +137,7 @@ const downloadedModule = z.object({ Dir: z.string().optional(), Error: z.string(
 export class GoClient {
   readonly #commands: CommandRunner;
   readonly #offline: boolean;
+  #program: Promise<GoProgramFound> | undefined;
 
   constructor(commands: CommandRunner, offline: boolean) {
     this.#commands = commands;
@@ -144,22 +146,31 @@ export class GoClient {
 
   /** @throws KvciError `offline`, `not-served`, `go-proxy-failed`, or the CommandError itself where the failure is another */
   async run(args: readonly string[], setting: GoSetting, options: CommandOptions = {}): Promise<CommandResult> {
+    const { path } = await this.#found();
     try {
-      return await this.#commands.run(['go', ...args], {
+      return await this.#commands.run([path, ...args], {
         cwd: '/',
         ...options,
         env: { ...goEnvironment(setting, this.#offline), ...options.env },
       });
     } catch (error) {
-      if (error instanceof CommandError && isAboutModules(error.result.stderr)) throw proxyError(error.result.stderr, error);
-      throw error;
+      throw explained(error);
     }
   }
 
-  /** Go on this host: `1.26.8`. @throws KvciError `command-missing` */
-  async hostVersion(signal?: AbortSignal): Promise<string> {
-    const { stdout } = await this.run(['env', 'GOVERSION'], {}, signal === undefined ? {} : { signal });
-    return stdout.trim().replace(/^go/, '').split(' ', 1)[0] ?? '';
+  /** The Go that is used where no toolchain is named: `1.26.8`. @throws KvciError as `findGo` */
+  async hostVersion(): Promise<string> {
+    return (await this.#found()).version;
+  }
+
+  /** Looked for on first use, and again after a failure. */
+  async #found(): Promise<GoProgramFound> {
+    try {
+      return await (this.#program ??= findGo(this.#commands, goEnvironment({ modules: 'mod' }, this.#offline)));
+    } catch (error) {
+      this.#program = undefined;
+      throw explained(error);
+    }
   }
 
   /** Versions that the proxy lists, newest first and without `v`; none when it does not have the module. */
@@ -203,6 +214,11 @@ export class GoClient {
     if (module.Dir === undefined) throw proxyError(module.Error ?? `${ref.path}@${ref.version} could not be downloaded`);
     return module.Dir;
   }
+}
+
+/** A failed command that complains about the proxy as that, every other error as it is. */
+function explained(error: unknown): unknown {
+  return error instanceof CommandError && isAboutModules(error.result.stderr) ? proxyError(error.result.stderr, error) : error;
 }
 
 function isAboutModules(stderr: string): boolean {

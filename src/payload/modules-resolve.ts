@@ -5,7 +5,7 @@ import semver from 'semver';
 
 import { KvciError, messageOf } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
-import { inRange, minorOf, newestFirst, OLDEST_MINOR, type VersionRequest } from '../core/versions.ts';
+import { inRange, isStable, minorOf, newestFirst, OLDEST_MINOR, type VersionRequest } from '../core/versions.ts';
 import type { GoClient, ModuleRef } from './go-client.ts';
 import { mainSource, type ProgramSources, readModuleFolder, writeModuleFolder } from './go-module-folder.ts';
 import { imageRefs, KUBEADM_CONSTANTS, readKubeadmConstants, versionOfTag } from './kubeadm-constants.ts';
@@ -65,7 +65,7 @@ export class ModulesResolver {
     architecture: Architecture,
     run: RunContext,
   ): Promise<PayloadLock & { readonly inputs: ModuleInputs }> {
-    const resolver = new ModulesResolver(go, sources, architecture, run, await go.hostVersion(run.signal));
+    const resolver = new ModulesResolver(go, sources, architecture, run, await go.hostVersion());
     return resolver.#resolve(request);
   }
 
@@ -108,7 +108,7 @@ export class ModulesResolver {
     ]);
     const versions: PayloadVersions = { ...base, etcd: etcd.version, coredns: coredns.version, containerd: containerd.version };
     const needed = [kubernetes, etcd, coredns, containerd].map((group) => group.go);
-    const go = await this.#goVersion(needed);
+    const go = await this.#buildToolchain(needed);
     const substitutes = [
       { component: 'etcd', wanted: wanted.etcd, taken: etcd.version },
       { component: 'coredns', wanted: wanted.coredns, taken: coredns.version },
@@ -203,7 +203,7 @@ export class ModulesResolver {
     try {
       const files = { goMod: linesOf(renderGoMod(name, required, upstream)), goSum: [] };
       await writeModuleFolder(folder, files, await mainSource(name, chosen.versions, this.#sources, this.#go, signal));
-      const toolchain = await this.#goVersion([upstream.go]);
+      const toolchain = await this.#loadToolchain(upstream.go);
       for (const build of programGroup(name, { ...chosen, created: '', commit: undefined }).builds) {
         await this.#go.run(
           ['list', '-deps', ...tagArguments(build.tags), ...Object.values(build.programs)],
@@ -217,15 +217,25 @@ export class ModulesResolver {
     }
   }
 
-  /** The host's Go where it is new enough for all, else the newest served patch of the minor that is needed. */
-  async #goVersion(needed: readonly string[]): Promise<string> {
+  /** What the payload is built with: the host's Go where it is of the minor that is needed, else that minor's newest patch. */
+  async #buildToolchain(needed: readonly string[]): Promise<string> {
     const least = newestGo(needed);
-    if (semver.valid(this.#hostGo) !== null && semver.gte(this.#hostGo, least)) return this.#hostGo;
+    return this.#hostIsAtLeast(least) && minorOf(this.#hostGo) === minorOf(least) ? this.#hostGo : this.#newestPatch(least);
+  }
+
+  /** Any Go that understands the modules: loading packages gives the same go.sum. */
+  async #loadToolchain(needed: string): Promise<string> {
+    const least = newestGo([needed]);
+    return this.#hostIsAtLeast(least) ? this.#hostGo : this.#newestPatch(least);
+  }
+
+  #hostIsAtLeast(version: string): boolean {
+    return semver.valid(this.#hostGo) !== null && semver.gte(this.#hostGo, version);
+  }
+
+  async #newestPatch(least: string): Promise<string> {
     const served = await this.#go.versions('go', this.#run.signal);
-    const fitting = served.find(
-      (version) => minorOf(version) === minorOf(least) && semver.gte(version, least) && semver.prerelease(version) === null,
-    );
-    return fitting ?? least;
+    return served.find((version) => isStable(version) && minorOf(version) === minorOf(least) && semver.gte(version, least)) ?? least;
   }
 
   #say(versions: PayloadVersions, substitutes: ModulesInputs['substitutes'], newer: string | undefined): void {
