@@ -30,7 +30,7 @@ const PROXY_PACKAGES = [
   'libgmp10',
   'libip4tc2',
   'libip6tc2',
-  'libipset13',
+  'libipset13t64',
   'libjansson4',
   'libmd0',
   'libmnl0',
@@ -84,8 +84,7 @@ export function debianUserland(parts: UserlandParts): UserlandSource {
       await using host = await openDebianHost(parts, run.signal);
       const { set, archives } = await resolvePackages({ ...request(architecture), wanted }, host);
       known = archives;
-      const names = new Set<string>(wanted);
-      return { ...set, packages: set.packages.filter(({ name }) => names.has(name)) };
+      return onlyWanted(set);
     },
     open: async (set, run) => {
       const host = await openDebianHost(parts, run.signal);
