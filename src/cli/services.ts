@@ -4,6 +4,10 @@ import type { RunContext } from '../core/plan.ts';
 import type { Secret } from '../core/secrets.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
+import type { CheckReport, FactGroup } from '../image/check/types.ts';
+import type { ImageDifference } from '../image/diff.ts';
+import type { ImageSummary } from '../image/images.ts';
+import type { ImageInspection } from '../image/inspect.ts';
 import type { ImageOptions } from '../image/options.ts';
 
 /*
@@ -59,41 +63,6 @@ export interface RenderedImage {
   readonly context: readonly { readonly path: string; readonly mode: number; readonly size: number; readonly digest: Digest }[];
 }
 
-export interface CheckReport {
-  readonly image: string;
-  readonly facts: readonly {
-    readonly id: string;
-    readonly title: string;
-    readonly status: 'pass' | 'fail' | 'warn' | 'skip';
-    readonly detail?: string;
-  }[];
-}
-
-export interface ImageSummary {
-  readonly digest: Digest;
-  readonly tags: readonly string[];
-  readonly kubernetes: string;
-  readonly base: string;
-  readonly architecture: string;
-  readonly size: number;
-  /** ISO 8601. */
-  readonly madeAt: string;
-}
-
-export interface ImageDescription extends ImageSummary {
-  readonly labels: Readonly<Record<string, string>>;
-  readonly layers: readonly { readonly digest: Digest; readonly size: number; readonly createdBy?: string }[];
-  /** Where the SBOM and the provenance record lie. */
-  readonly documents: Readonly<Record<string, string>>;
-}
-
-export interface ImageDifference {
-  readonly a: string;
-  readonly b: string;
-  readonly same: boolean;
-  readonly changes: readonly { readonly kind: 'added' | 'removed' | 'changed'; readonly path: string; readonly what: readonly string[] }[];
-}
-
 export interface LockReport {
   readonly lockFile: string;
   readonly changed: boolean;
@@ -111,9 +80,9 @@ export interface ImageService {
     flags: Pick<BuildFlags, 'lockFile' | 'folder'> & { readonly update: boolean },
     run: RunContext,
   ): Promise<LockReport>;
-  /** `refOrLayout` may also be a folder with an OCI layout; `require` names features of `image check --require`. */
-  check(refOrLayout: string, options: { readonly require: readonly string[] }, run: RunContext): Promise<CheckReport>;
-  inspect(ref: string, run: RunContext): Promise<ImageDescription>;
+  /** `refOrLayout` may also be a folder with an OCI layout. */
+  check(refOrLayout: string, groups: readonly FactGroup[], run: RunContext): Promise<CheckReport>;
+  inspect(ref: string, run: RunContext): Promise<ImageInspection>;
   list(run: RunContext): Promise<readonly ImageSummary[]>;
   /** @throws KvciError `image-not-found` */
   remove(refs: readonly string[], run: RunContext): Promise<readonly { readonly digest: Digest; readonly untagged: readonly string[] }[]>;

@@ -42,8 +42,8 @@ export interface BuiltNode {
   readonly tags: readonly string[];
   readonly inputs: ImageInputs;
   readonly reused: boolean;
-  /** Bytes of all layers as stored. */
-  readonly compressed: number;
+  /** Bytes: all layers as stored, and all files in them. */
+  readonly size: { readonly compressed: number; readonly unpacked: number };
 }
 
 /** Media types of what lies beside an image. */
@@ -135,7 +135,8 @@ export async function buildImage(options: ImageOptions, settings: BuildSettings,
     documents: [...node.documents].map(([name, content]) => ({ mediaType: DOCUMENT_TYPES[name] ?? 'application/json', content })),
     tags,
   });
-  return { digest: descriptor.digest, tags, inputs, reused, compressed: all.reduce((sum, { layer }) => sum + layer.descriptor.size, 0) };
+  const compressed = all.reduce((sum, { layer }) => sum + layer.descriptor.size, 0);
+  return { digest: descriptor.digest, tags, inputs, reused, size: { compressed, unpacked: layers.unpacked } };
 }
 
 interface Workflow extends AsyncDisposable {

@@ -5,6 +5,7 @@ import { parseVersionRequest } from '../core/versions.ts';
 import { debianBaseRequest } from '../distro/debian-base.ts';
 import { parseBase } from '../distro/registry.ts';
 import type { Distribution } from '../distro/types.ts';
+import { autoOrder, choosePayload } from '../payload/choose.ts';
 import type { Architecture, PayloadLock, PayloadSource, PayloadSourceName } from '../payload/types.ts';
 import { resolvePackages } from '../sandbox/debian-resolve.ts';
 import type { DebianPackageSet } from '../sandbox/debian-types.ts';
@@ -40,6 +41,7 @@ export async function resolveInputs(options: ImageOptions, lock: LockSession, po
     throw new KvciError('usage', 'base-unsupported', `--base ${base.ref}: an image reference cannot be a base yet`);
   }
   const { distribution } = base;
+  await resolveTools(lock, ports);
   const { source, payload } = await resolvePayload(options, distribution, architecture, lock, ports, run);
   return {
     options,
@@ -49,6 +51,16 @@ export async function resolveInputs(options: ImageOptions, lock: LockSession, po
     source,
     base: await resolveBase(options, distribution, architecture, payload, lock, ports, run),
   };
+}
+
+/** The tools image is no part of an image, but what makes it: the lock pins it as well. */
+async function resolveTools(lock: LockSession, { tools }: ImagePorts): Promise<void> {
+  const key = `tools/${tools.architecture}`;
+  tools.pin(lock.updating ? undefined : lock.current.packages[key]);
+  await lock.packages(key, tools.wanted, async () => {
+    tools.pin(undefined);
+    return (await tools.use()).set;
+  });
 }
 
 async function resolveBase(
@@ -91,35 +103,17 @@ async function resolvePayload(
   const request = parseVersionRequest(options.k8s);
   const chosen = parsePayloadOption(options.payload);
   const key = (name: PayloadSourceName): string => payloadKey(options.k8s.replace(/^v/, ''), name, architecture);
-  const names = chosen.kind === 'source' ? [chosen.source] : automaticOrder(distribution);
+  const names = chosen.kind === 'source' ? [chosen.source] : autoOrder(distribution.defaultPayload, false);
   // What the lock holds was chosen before: no probing, no network.
   const held = lock.updating ? undefined : names.find((name) => lock.current.payloads[key(name)] !== undefined);
   const path = chosen.kind === 'source' ? chosen.path : undefined;
-  const source =
-    held !== undefined || chosen.kind === 'source'
-      ? await ports.payloadSource(held ?? names[0] ?? 'modules', path)
-      : await firstUsable(names, ports, run);
+  const named = held ?? (chosen.kind === 'source' ? chosen.source : undefined);
+  const source = named === undefined ? await automatic(names, ports, run) : await ports.payloadSource(named, path);
   return { source, payload: await lock.payload(key(source.name), () => source.resolve(request, architecture, run)) };
 }
 
-/** What `--payload auto` tries, in this order. */
-export function automaticOrder(distribution: Pick<Distribution, 'defaultPayload'>): readonly PayloadSourceName[] {
-  const { defaultPayload } = distribution;
-  return [...new Set<PayloadSourceName>([defaultPayload, 'release', 'modules'])];
-}
-
-async function firstUsable(names: readonly PayloadSourceName[], ports: ImagePorts, run: RunContext): Promise<PayloadSource> {
-  const reasons: string[] = [];
-  for (const name of names) {
-    const source = await ports.payloadSource(name, undefined);
-    const { usable, reason } = await source.probe();
-    if (usable) {
-      run.events({ type: 'problem', level: 'note', message: `payload ${name}: ${[reason, ...reasons].join('; ')}` });
-      return source;
-    }
-    reasons.push(`not ${name}: ${reason}`);
-  }
-  throw new KvciError('hostNotReady', 'no-payload-source', `Kubernetes can be had from nowhere: ${reasons.join('; ')}`, {
-    hint: 'Connect to the network, install Go for the source "modules", or name a folder with --payload dir:PATH.',
-  });
+async function automatic(names: readonly PayloadSourceName[], ports: ImagePorts, run: RunContext): Promise<PayloadSource> {
+  const { source, reason } = await choosePayload(names, (name) => ports.payloadSource(name, undefined));
+  run.events({ type: 'problem', level: 'note', message: `payload ${reason}` });
+  return source;
 }

@@ -14,7 +14,7 @@ import { writeLayer } from '../oci/layer.ts';
 import { layersAbove, readImageAt } from '../oci/image.ts';
 import { type LayerRule, splitLayers } from '../oci/layer-rules.ts';
 import type { ImageLayout } from '../oci/layout.ts';
-import { readTree } from '../oci/tree.ts';
+import { readTree, type Tree } from '../oci/tree.ts';
 import type { Descriptor, ImageConfig, Layer } from '../oci/types.ts';
 import type { Architecture } from '../payload/types.ts';
 import type { Base, BaseLayers } from './base-layers.ts';
@@ -40,6 +40,8 @@ export interface NodeLayers {
   readonly folder: string;
   readonly layers: readonly { readonly name: string; readonly layer: Layer }[];
   readonly config: NodeConfig;
+  /** Bytes of all files of the image, its base included. */
+  readonly unpacked: number;
 }
 
 export interface NodeLayersRequest {
@@ -127,9 +129,9 @@ async function buildLayers(
     image,
   ).map(({ descriptor }) => descriptor);
   context.output(`normalising ${own.length} layers`);
-  const layers = await normalise(archive, layout, base, own, request.time);
+  const normalised = await normalise(archive, layout, base, own, request.time);
   await rm(archive.path, { recursive: true, force: true });
-  return { layers, config: nodeConfig(image.config) };
+  return { ...normalised, config: nodeConfig(image.config) };
 }
 
 /** Squashes what the engine recorded, which differs between engines, into layers of kvci's own order and times. */
@@ -139,7 +141,7 @@ async function normalise(
   base: BaseLayers,
   own: readonly Descriptor[],
   time: number,
-): Promise<NodeLayers['layers']> {
+): Promise<Pick<NodeLayers, 'layers' | 'unpacked'>> {
   const below = await readTree(
     { ...archive, path: base.folder },
     base.layers.map(({ descriptor }) => descriptor),
@@ -150,7 +152,15 @@ async function normalise(
     const fixed = entries.map((entry) => ({ ...entry, mtime: time }));
     layers.push({ name, layer: await writeLayer(layout, fixed, { compression: 'zstd', mtime: time }) });
   }
-  return layers;
+  return { layers, unpacked: unpackedSize(flat.tree) };
+}
+
+/** A file counts once, whatever its links. */
+function unpackedSize(tree: Tree): number {
+  return [...tree.nodes.values()].reduce(
+    (sum, { type, path, links, size }) => (type === 'file' && links[0] === path ? sum + size : sum),
+    0,
+  );
 }
 
 /** A build context as a tar: folders first, fixed times and owners. */

@@ -6,6 +6,7 @@ import type { ImageLayout } from '../oci/layout.ts';
 import type { Architecture, PayloadSource, PayloadSourceName } from '../payload/types.ts';
 import type { DebianHost } from '../sandbox/debian-resolve.ts';
 import type { DebianPackageSet } from '../sandbox/debian-types.ts';
+import type { Tools } from '../sandbox/tools-image.ts';
 import type { Artifact } from '../host/types.ts';
 import type { NodeSources } from './sources.ts';
 
@@ -19,6 +20,15 @@ export interface ImagePorts {
   layout(): Promise<ImageLayout>;
   /** A layout of its own in a folder, made empty when nothing is there. */
   layoutIn(folder: string): Promise<ImageLayout>;
+  /** The tools image that sandboxes stand on. */
+  readonly tools: {
+    /** What it is made of, before dependencies. */
+    readonly wanted: readonly string[];
+    readonly architecture: Architecture;
+    /** Names the exact packages; counts only before the first use. */
+    pin(set: DebianPackageSet | undefined): void;
+    use(): Promise<Tools>;
+  };
   /** A place where mmdebstrap runs over the tools image, the cache at the same path inside. */
   debian(signal: AbortSignal, onLine?: (line: string) => void): Promise<DebianHost & AsyncDisposable>;
   /** The locked packages by digest, from the cache or the archive. */

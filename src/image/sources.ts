@@ -20,11 +20,15 @@ export interface NodeFile {
 
 /** Reads the templates below kvci's own folder. */
 export async function readNodeSources(home: string): Promise<NodeSources> {
-  const containerfiles = await readTree(join(home, 'containerfiles'));
   return {
-    containerfiles: new Map([...containerfiles].map(([name, text]) => [name.replace(/\.hbs$/, ''), text])),
+    containerfiles: await readTemplates(join(home, 'containerfiles')),
     node: await readTree(join(home, 'templates/node')),
   };
+}
+
+/** All templates of `templates/` as a renderer takes them: by name without `.hbs`. */
+export async function readTemplates(folder: string): Promise<TemplateSources> {
+  return new Map([...(await readTree(folder))].map(([name, text]) => [name.replace(/\.hbs$/, ''), text]));
 }
 
 async function readTree(folder: string): Promise<Map<string, string>> {

@@ -1,5 +1,5 @@
 import type { CommandModule } from '../command.ts';
-import { formatDescription } from '../render/image.ts';
+import { formatInspection } from '../render/image.ts';
 
 export const imageInspect: CommandModule = {
   examples: [
@@ -10,7 +10,7 @@ export const imageInspect: CommandModule = {
     command.argument('<ref>', 'tag or digest of an image in the store').action(
       act<[string]>(async (context, _flags, [ref]) => {
         const data = await (await context.services.image()).inspect(ref, context.run);
-        return { data, text: () => formatDescription(data) };
+        return { data, text: () => formatInspection(data) };
       }),
     ),
 };

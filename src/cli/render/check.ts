@@ -1,23 +1,30 @@
+import { formatSize } from '../../core/sizes.ts';
+import type { CheckReport } from '../../image/check/types.ts';
 import type { TextStyle } from '../command.ts';
 import { painter } from '../progress/format.ts';
-import type { CheckReport } from '../services.ts';
-
-const STYLES = { pass: 'green', warn: 'yellow', fail: 'red', skip: 'dim' } as const;
+import { table } from './table.ts';
 
 /** Failures last, where the eye is when a long list has scrolled by. */
-export function formatCheck(report: CheckReport, style: TextStyle): string {
+export function formatCheck(image: string, report: CheckReport, style: TextStyle): string {
   const paint = painter(style.color);
-  const order = ['pass', 'skip', 'warn', 'fail'];
-  const lines = report.facts
-    .toSorted((a, b) => order.indexOf(a.status) - order.indexOf(b.status))
-    .flatMap((fact) => [
-      `${paint(STYLES[fact.status], fact.status.padEnd(4))}  ${fact.id}: ${fact.title}`,
-      ...(fact.detail === undefined || fact.status === 'pass' ? [] : fact.detail.split('\n').map((line) => `      ${line}`)),
-    ]);
-  const failed = report.facts.filter((fact) => fact.status === 'fail').length;
+  const failed = report.facts.filter(({ status }) => status === 'failed');
+  const { sizes } = report;
   return [
-    ...lines,
+    table(
+      ['SIZE', 'LARGEST CONTRIBUTORS'],
+      sizes.largest.map(({ path, size }) => [formatSize(size), path]),
+    ),
     '',
-    failed === 0 ? `${report.image}: all facts hold.` : `${report.image}: ${failed} of ${report.facts.length} facts do not hold.`,
+    `${formatSize(sizes.unpacked)} unpacked, ${formatSize(sizes.compressed)} compressed`,
+    '',
+    ...report.facts.filter(({ status }) => status === 'passed').map(({ id, title }) => `${paint('green', 'pass')}  ${id}: ${title}`),
+    ...failed.flatMap(({ id, title, findings }) => [
+      `${paint('red', 'fail')}  ${id}: ${title}`,
+      ...findings.map(({ message, path }) => `        ${path === undefined ? '' : `${path}: `}${message}`),
+    ]),
+    '',
+    failed.length === 0
+      ? `${image}: all ${report.facts.length} facts hold.`
+      : `${image}: ${failed.length} of ${report.facts.length} facts do not hold.`,
   ].join('\n');
 }

@@ -2,13 +2,15 @@ import { shortDigest } from '../../core/digest.ts';
 import { formatSize } from '../../core/sizes.ts';
 import type { TextStyle } from '../command.ts';
 import { painter } from '../progress/format.ts';
-import type { ImageDescription, ImageDifference, ImageSummary } from '../services.ts';
+import type { Change, ImageDifference } from '../../image/diff.ts';
+import type { ImageSummary } from '../../image/images.ts';
+import type { ImageInspection } from '../../image/inspect.ts';
 import { facts, table } from './table.ts';
 
 export function formatSummaries(images: readonly ImageSummary[]): string {
   if (images.length === 0) return '';
   return table(
-    ['TAG', 'DIGEST', 'KUBERNETES', 'BASE', 'ARCH', 'SIZE', 'MADE'],
+    ['TAG', 'DIGEST', 'KUBERNETES', 'BASE', 'ARCH', 'SIZE', 'CREATED'],
     images.map((image) => [
       image.tags.join(',') || '<none>',
       shortDigest(image.digest),
@@ -16,44 +18,56 @@ export function formatSummaries(images: readonly ImageSummary[]): string {
       image.base,
       image.architecture,
       formatSize(image.size),
-      image.madeAt.slice(0, 16).replace('T', ' '),
+      image.created.slice(0, 10),
     ]),
   );
 }
 
-export function formatDescription(image: ImageDescription): string {
-  const blocks = [
+export function formatInspection(image: ImageInspection): string {
+  const { sizes } = image;
+  return [
     facts([
       ['Digest', image.digest],
-      ...image.tags.map((tag) => ['Tag', tag] as const),
-      ['Kubernetes', image.kubernetes],
-      ['Base', `${image.base}, ${image.architecture}`],
-      ['Size', formatSize(image.size)],
-      ['Made', image.madeAt],
-      ...Object.entries(image.documents),
+      ['Platform', image.platform],
+      ['Created', image.created ?? ''],
+      ['Size', `${formatSize(sizes.compressed)} compressed, ${formatSize(sizes.unpacked)} unpacked`],
+      ['SBOM', image.sbom === undefined ? 'none' : '/usr/share/kvci/sbom.cdx.json'],
+      ['Provenance', image.provenance === undefined ? 'none' : '/usr/share/kvci/provenance.json'],
     ]),
-  ];
-  const labels = Object.entries(image.labels).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  if (labels.length > 0) blocks.push(`Labels:\n${labels.map(([key, value]) => `  ${key}=${value}`).join('\n')}`);
-  blocks.push(
+    `Labels:\n${Object.entries(image.labels)
+      .map(([key, value]) => `  ${key}=${value}`)
+      .join('\n')}`,
     `Layers:\n${table(
-      ['  DIGEST', 'SIZE', 'MADE BY'],
-      image.layers.map((layer) => [`  ${shortDigest(layer.digest)}`, formatSize(layer.size), (layer.createdBy ?? '').slice(0, 80)]),
+      ['  DIGEST', 'SIZE', 'UNPACKED', 'MADE BY'],
+      sizes.layers.map((layer) => [
+        `  ${shortDigest(layer.digest)}`,
+        formatSize(layer.compressed),
+        formatSize(layer.unpacked),
+        (layer.createdBy ?? '').slice(0, 80),
+      ]),
     )}`,
-  );
-  return blocks.join('\n\n');
+    `Largest:\n${table(
+      ['  SIZE', 'PATH'],
+      sizes.largest.map(({ path, size }) => [`  ${formatSize(size)}`, path]),
+    )}`,
+  ].join('\n\n');
 }
-
-const MARKS = { added: '+', removed: '-', changed: '~' } as const;
-const STYLES = { added: 'green', removed: 'red', changed: 'yellow' } as const;
 
 export function formatDifference(difference: ImageDifference, style: TextStyle): string {
   if (difference.same) return 'No difference.';
   const paint = painter(style.color);
-  return difference.changes
-    .map((change) => {
-      const what = change.what.length === 0 ? '' : ` (${change.what.join(', ')})`;
-      return `${paint(STYLES[change.kind], `${MARKS[change.kind]} ${change.path}`)}${what}`;
-    })
-    .join('\n');
+  const changed = (title: string, changes: readonly Change<string>[]): string[] =>
+    changes.length === 0
+      ? []
+      : [`${title}:`, ...changes.map(({ name, before, after }) => `  ${name}: ${before ?? '(none)'} -> ${after ?? '(none)'}`), ''];
+  const { added, removed, changed: altered } = difference.files;
+  return [
+    ...changed('Labels', difference.labels),
+    ...changed('Components', difference.components),
+    ...removed.map(({ path, size }) => `${paint('red', `- ${path}`)} (${formatSize(size)})`),
+    ...added.map(({ path, size }) => `${paint('green', `+ ${path}`)} (${formatSize(size)})`),
+    ...altered.map(({ path, aspects }) => `${paint('yellow', `~ ${path}`)} (${aspects.join(', ')})`),
+    '',
+    `${difference.growth < 0 ? '-' : '+'}${formatSize(Math.abs(difference.growth))}`,
+  ].join('\n');
 }
