@@ -64,6 +64,11 @@ export function cancelled(signal: AbortSignal): KvciError {
   return new KvciError('interrupted', 'cancelled', 'cancelled', { cause: signal.reason });
 }
 
+/** @throws KvciError as {@link cancelled} when the signal has aborted */
+export function throwIfCancelled(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw cancelled(signal);
+}
+
 /** One line of text for any thrown value, without a stack. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -50,9 +50,9 @@ export function masking(secrets: ReadonlySet<Secret>, sink: EventSink): EventSin
 function maskDeep<T>(value: T, mask: (text: string) => string): T;
 function maskDeep(value: unknown, mask: (text: string) => string): unknown {
   if (typeof value === 'string') return mask(value);
-  if (Array.isArray(value)) return value.map((inner) => maskDeep(inner, mask));
+  if (Array.isArray(value)) return value.map((inner: unknown) => maskDeep(inner, mask));
   if (value !== null && typeof value === 'object') {
-    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, maskDeep(inner, mask)]));
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, maskDeep<unknown>(inner, mask)]));
   }
   return value;
 }

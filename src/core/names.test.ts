@@ -1,27 +1,23 @@
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 
 import { nearest, parseName } from './names.ts';
 
-describe('nearest', () => {
-  test.each([
-    ['bsae', 'base'],
-    ['biuld', 'build'],
-    ['enginee', 'engine'],
-    ['lables', 'labels'],
-    ['Base', 'base'],
-    ['zzzz', undefined],
-    ['k9s', 'k8s'],
-  ])('%s is taken for %s', (word, candidate) => {
-    expect(nearest(word, ['base', 'build', 'engine', 'labels', 'k8s'])).toBe(candidate);
-  });
+test.each(['a', 'node01', 'my-cluster', '1-31', 'x'.repeat(63)])('%j is a name', (text) => {
+  expect(parseName(text)).toBe(text);
 });
 
-describe('parseName', () => {
-  test.each(['node01', 'a', 'a-b', 'x'.repeat(63)])('%s is a name', (name) => {
-    expect(parseName(name)).toBe(name);
-  });
+test.each(['', '-a', 'a-', 'A', 'a.b', 'a_b', 'a/b', 'x'.repeat(64), 'a\n'])('%j is no name', (text) => {
+  expect(() => parseName(text, 'cluster name')).toThrow(`"${text}" is not a valid cluster name`);
+});
 
-  test.each(['', '-a', 'a-', 'A', 'a_b', 'a.b', 'x'.repeat(64)])('"%s" is not', (name) => {
-    expect(() => parseName(name, 'cluster name')).toThrow('is not a valid cluster name');
-  });
+test.each([
+  ['bulid', ['build', 'base', 'check'], 'build'],
+  ['PAYLOAD', ['payload'], 'payload'],
+  ['pakcages', ['packages', 'package'], 'packages'],
+  ['tag', ['tags', 'tagged'], 'tags'],
+  ['kubernetes', ['k8s', 'base'], undefined],
+  ['x', [], undefined],
+  ['base', ['case', 'base'], 'base'],
+])('%j of %j: %j', (word, candidates, expected) => {
+  expect(nearest(word, candidates)).toBe(expected);
 });

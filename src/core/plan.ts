@@ -1,5 +1,5 @@
 import type { Clock } from './clock.ts';
-import { cancelled } from './errors.ts';
+import { throwIfCancelled } from './errors.ts';
 import type { EventSink, PlannedStep } from './events.ts';
 
 /**
@@ -46,7 +46,7 @@ export async function planSteps(steps: readonly Step<unknown>[]): Promise<Planne
 
 /** Finds a step's result or makes it, with its events around it. */
 export async function runStep<Result>(step: Step<Result>, run: RunContext): Promise<Result> {
-  if (run.signal.aborted) throw cancelled(run.signal);
+  throwIfCancelled(run.signal);
   const started = run.clock.monotonic();
   const end = (status: 'done' | 'reused' | 'failed' | 'cancelled'): void => {
     run.events({ type: 'step.end', step: step.id, status, ms: Math.round(run.clock.monotonic() - started) });

@@ -23,17 +23,18 @@ export class Secret {
   }
 }
 
-/** Replaces every secret in a text by `***`; short secrets (under 4 characters) would eat ordinary text and are left alone. */
+/**
+ * Replaces every secret in a text by `***`, also where it is part of a URL; short secrets (under 4 characters) would eat
+ * ordinary text and are left alone.
+ */
 export function maskSecrets(text: string, secrets: Iterable<Secret>): string {
-  let masked = text;
-  for (const secret of secrets) {
-    const value = secret.reveal();
-    if (value.length >= 4) masked = masked.replaceAll(value, '***');
-  }
-  return masked;
+  const forms = new Set([...secrets].map((secret) => secret.reveal()).flatMap((value) => [value, encodeURIComponent(value)]));
+  // The longest first: one secret may be the beginning of another.
+  const masked = [...forms].filter((form) => form.length >= 4).toSorted((a, b) => b.length - a.length);
+  return masked.reduce((rest, form) => rest.replaceAll(form, '***'), text);
 }
 
-/** Hides user and password of a URL (`https://user:pw@host` becomes `https://***@host`). */
-export function maskUrl(url: string): string {
-  return url.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@]+@/i, '$1***@');
+/** Hides user and password of every URL in a text (`https://user:pw@host` becomes `https://***@host`). */
+export function maskUrl(text: string): string {
+  return text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^/?#\s]*@/gi, '$1***@');
 }

@@ -27,7 +27,7 @@ export function parseSize(text: string): number {
 
 /** A size for people: `1.2 GB`, three significant digits, powers of 1000. */
 export function formatSize(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB', 'EB'];
   let value = bytes;
   let unit = 0;
   while (Math.abs(value) >= 999.5 && unit < units.length - 1) {

@@ -6,8 +6,17 @@ import { KvciError } from './errors.ts';
 export const OLDEST_MINOR = '1.31';
 
 /** What `--k8s` asks for: the newest patch of a minor, one exact version, or the newest stable there is. */
-export type VersionRequest =
-  { readonly kind: 'minor'; readonly minor: string } | { readonly kind: 'exact'; readonly version: string } | { readonly kind: 'stable' };
+export type VersionRequest = MinorRequest | ExactRequest | { readonly kind: 'stable' };
+
+interface MinorRequest {
+  readonly kind: 'minor';
+  readonly minor: string;
+}
+
+interface ExactRequest {
+  readonly kind: 'exact';
+  readonly version: string;
+}
 
 /**
  * Reads `1.31`, `v1.31`, `1.31.4`, `v1.36.0-rc.1` or `stable`. Versions inside kvci carry no leading `v`.
@@ -15,24 +24,28 @@ export type VersionRequest =
  * @throws KvciError `bad-version`, `version-too-old`
  */
 export function parseVersionRequest(text: string): VersionRequest {
+  if (text.trim() === 'stable') return { kind: 'stable' };
   const word = text.trim().replace(/^v/, '');
-  if (word === 'stable') return { kind: 'stable' };
-  const request = /^\d+\.\d+$/.test(word) ? ({ kind: 'minor', minor: word } as const) : exactRequest(word);
+  const request = minorRequest(word) ?? exactRequest(word);
   if (request === undefined) {
     throw new KvciError('usage', 'bad-version', `"${text}" is not a Kubernetes version`, {
       hint: 'Give a minor (1.31), a full version (1.31.4) or "stable".',
     });
   }
-  const minor = request.kind === 'minor' ? request.minor : minorOf(request.version);
+  const minor = request.kind === 'exact' ? minorOf(request.version) : request.minor;
   if (semver.lt(`${minor}.0`, `${OLDEST_MINOR}.0`)) {
     throw new KvciError('usage', 'version-too-old', `Kubernetes ${text} is older than ${OLDEST_MINOR}, the oldest that kvci builds`);
   }
   return request;
 }
 
-function exactRequest(word: string): { readonly kind: 'exact'; readonly version: string } | undefined {
-  const version = semver.valid(word);
-  return version === null ? undefined : { kind: 'exact', version };
+function minorRequest(word: string): MinorRequest | undefined {
+  return /^\d+\.\d+$/.test(word) && semver.valid(`${word}.0`) !== null ? { kind: 'minor', minor: word } : undefined;
+}
+
+/** A version with build metadata (`1.31.4+k3s1`) is somebody's own and not what Kubernetes releases. */
+function exactRequest(word: string): ExactRequest | undefined {
+  return semver.valid(word) === word ? { kind: 'exact', version: word } : undefined;
 }
 
 /** `1.31` of `1.31.4`. */

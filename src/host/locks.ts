@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
 import type { Clock } from '../core/clock.ts';
-import { cancelled, KvciError } from '../core/errors.ts';
+import { KvciError, throwIfCancelled } from '../core/errors.ts';
 import type { LockOptions, Locks } from './types.ts';
 
 /** How often a lock that somebody else holds is tried again. */
@@ -29,7 +29,7 @@ export function fileLocks(clock: Clock): Locks {
     try {
       let waited = false;
       for (;;) {
-        if (options.signal?.aborted === true) throw cancelled(options.signal);
+        throwIfCancelled(options.signal);
         if (take(database, statement, path)) return held(database);
         if (!waited) options.onWait?.();
         waited = true;

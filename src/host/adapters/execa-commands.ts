@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 
 import type { Clock } from '../../core/clock.ts';
-import { cancelled, hasErrno, KvciError } from '../../core/errors.ts';
+import { cancelled, hasErrno, KvciError, throwIfCancelled } from '../../core/errors.ts';
 import type { EventSink } from '../../core/events.ts';
 import { shellLine } from '../../core/shell.ts';
 import { CommandError } from '../command-error.ts';
@@ -33,7 +33,7 @@ export function hostCommands(events: EventSink, clock: Clock, settings: CommandS
   return {
     where: 'host',
     run: async (argv, options = {}) => {
-      if (options.signal?.aborted === true) throw cancelled(options.signal);
+      throwIfCancelled(options.signal);
       const started = clock.monotonic();
       let outcome = await execute([...wrapper, ...argv], options, settings);
       if (wrapper.length > 0 && isSpawnError(outcome, 'ENOENT') && (await isFolder(options.cwd))) {

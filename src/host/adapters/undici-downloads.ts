@@ -8,7 +8,7 @@ import { getCACertificates } from 'node:tls';
 import { type Dispatcher, EnvHttpProxyAgent, errors, interceptors, request as send } from 'undici';
 
 import type { Digest } from '../../core/digest.ts';
-import { cancelled, hasErrno, KvciError, messageOf } from '../../core/errors.ts';
+import { hasErrno, KvciError, messageOf, throwIfCancelled } from '../../core/errors.ts';
 import { maskUrl, Secret } from '../../core/secrets.ts';
 import { asDiskFull, temporaryName } from '../files.ts';
 import type { DownloadRequest, Downloads } from '../types.ts';
@@ -83,7 +83,7 @@ class UndiciDownloads implements Downloads {
       get.body.on('error', () => undefined).destroy();
       return isSuccess(get.statusCode);
     } catch (error) {
-      if (signal?.aborted === true) throw cancelled(signal);
+      throwIfCancelled(signal);
       if (isFailure(error)) return false;
       throw error;
     }
@@ -105,7 +105,7 @@ class UndiciDownloads implements Downloads {
         ...(request.signal === undefined ? {} : { signal: request.signal }),
       });
     } catch (error) {
-      if (request.signal?.aborted === true) throw cancelled(request.signal);
+      throwIfCancelled(request.signal);
       if (hasErrno(error, 'ENOSPC', 'EDQUOT') || !isFailure(error)) throw error;
       throw new KvciError('failed', 'download-failed', `cannot download ${url}: ${reasonOf(error)}`, {
         ...(isUntrusted(error) ? { hint: 'Add the CA to the certificates of the host, or name its file in NODE_EXTRA_CA_CERTS.' } : {}),
@@ -164,7 +164,8 @@ class UndiciDownloads implements Downloads {
   }
 }
 
-function createClient(settings: DownloadSettings): Dispatcher {
+/** A client with the host's proxies and CAs. */
+export function createClient(settings: Pick<DownloadSettings, 'httpProxy' | 'httpsProxy' | 'noProxy'>): Dispatcher {
   const tls = { ca: [...new Set([...getCACertificates('default'), ...getCACertificates('system')])], timeout: CONNECT_TIMEOUT_MS };
   return new EnvHttpProxyAgent({
     // Empty rather than absent: undici reads the environment itself for what is absent.

@@ -4,7 +4,7 @@ import { z } from 'zod';
 
 import type { Clock } from '../../core/clock.ts';
 import { type Digest, hexOf, isDigest } from '../../core/digest.ts';
-import { cancelled, hasErrno, KvciError } from '../../core/errors.ts';
+import { hasErrno, KvciError, throwIfCancelled } from '../../core/errors.ts';
 import { asDiskFull, diskUse, removeTree, writeFileAtomic } from '../files.ts';
 import type { Artifact, ArtifactRecord, ArtifactStore, Directories, Locks, MakeRequest } from '../types.ts';
 
@@ -119,7 +119,7 @@ class FolderStore implements PrunableStore {
       // Modes inside the store do not depend on the umask: they end up in images.
       await chmod(partial, 0o755);
       const facts = await request.build(partial);
-      if (request.signal?.aborted === true) throw cancelled(request.signal);
+      throwIfCancelled(request.signal);
       const record: ArtifactRecord = {
         version: 1,
         kind: request.kind,

@@ -1,3 +1,4 @@
+import { throwIfCancelled } from '../../core/errors.ts';
 import type { Artifact } from '../types.ts';
 import type { PrunableStore } from './artifact-store.ts';
 
@@ -49,7 +50,7 @@ export async function pruneCache(store: PrunableStore, keep: number, signal?: Ab
   let size = totalSize(stored);
   for (const { artifact } of stored) {
     if (size <= keep) break;
-    signal?.throwIfAborted();
+    throwIfCancelled(signal);
     if (await store.removeUnused(artifact)) {
       removed.push(artifact);
       size -= artifact.record.size;
