@@ -118,6 +118,14 @@ export function debianUserland(parts: UserlandParts): UserlandSource {
   };
 }
 
+/** What is unpacked: not the essential packages and scripts' dependencies that apt adds for a whole system. */
+export function onlyWanted(set: DebianPackageSet): DebianPackageSet {
+  const packages = set.packages.filter(({ name }) => set.wanted.includes(name));
+  const missing = set.wanted.filter((name) => !packages.some((one) => one.name === name));
+  if (missing.length === 0) return { ...set, packages };
+  throw new KvciError('bug', 'package-renamed', `Debian ${set.suite} serves ${missing.join(', ')} under another name`);
+}
+
 /** Paths, with merged /usr, that an image without a shell or package manager needs of a package. */
 const KEPT = [
   /^usr\/sbin\/[^/]+$/,
