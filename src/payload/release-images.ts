@@ -4,22 +4,19 @@ import { z } from 'zod';
 import { digestOf, type Digest } from '../core/digest.ts';
 import type { Step } from '../core/plan.ts';
 import type { Artifact, ArtifactStore } from '../host/types.ts';
-import { createLayout, type ImageLayout, type LayoutTools } from '../oci/layout.ts';
+import { choosePlatform } from '../oci/image.ts';
+import { createLayout, type LayoutTools } from '../oci/layout.ts';
+import { type ImageReference, parseReference } from '../oci/reference.ts';
+import { pullImage } from '../oci/registry-transfer.ts';
+import type { RegistryClient } from '../oci/registry.ts';
+import { isIndex, parseIndex } from '../oci/schemas.ts';
 import { digestSchema, type LockedImage } from './release-lock.ts';
+import type { ReleaseServers } from './release-servers.ts';
 import type { Architecture, PayloadComponent, PayloadImage } from './types.ts';
 
-/** A registry as sources of payloads use it. */
-export interface ImageRegistry {
-  /** The digest of the manifest of one architecture. @throws KvciError `not-served`, `offline`, `platform-missing` */
-  resolve(ref: string, architecture: Architecture, signal: AbortSignal): Promise<Digest>;
-  /** Copies the image of exactly that manifest into the layout and enters it as `name`. @throws KvciError `digest-mismatch`, `not-served` */
-  pull(ref: string, digest: Digest, layout: ImageLayout, name: string, signal: AbortSignal): Promise<void>;
-}
-
 export interface ImageParts {
-  readonly registry: ImageRegistry;
-  /** Stands for registry.k8s.io. */
-  readonly registryHost: string;
+  readonly registry: RegistryClient;
+  readonly servers: Pick<ReleaseServers, 'registry'>;
   readonly store: ArtifactStore;
   readonly layoutTools: LayoutTools;
 }
@@ -27,10 +24,15 @@ export interface ImageParts {
 const IMAGES_KIND = 'pulled-images';
 
 /** Where a reference is asked for: at the registry that stands for upstream's. */
-export function mirrored(ref: string, registryHost: string): string {
-  return ref.replace(/^registry\.k8s\.io\//, `${registryHost}/`);
+export function mirrored(ref: string, registry: string): ImageReference {
+  return parseReference(ref.replace(/^registry\.k8s\.io\//, `${registry}/`));
 }
 
+/**
+ * The images of one architecture by the digests of their manifests.
+ *
+ * @throws KvciError `image-not-found`, `platform-missing`, `registry-denied`, `registry-failed`, `offline`
+ */
 export async function lockImages(
   refs: readonly string[],
   architecture: Architecture,
@@ -38,7 +40,13 @@ export async function lockImages(
   signal: AbortSignal,
 ): Promise<LockedImage[]> {
   return Promise.all(
-    refs.map(async (ref) => ({ ref, digest: await parts.registry.resolve(mirrored(ref, parts.registryHost), architecture, signal) })),
+    refs.map(async (ref) => {
+      const reference = mirrored(ref, parts.servers.registry);
+      const { descriptor, bytes } = await parts.registry.retry(ref, () => parts.registry.manifest(reference, signal), signal);
+      if (!isIndex(descriptor)) return { ref, digest: descriptor.digest };
+      const { manifests } = parseIndex(bytes, `image index ${descriptor.digest}`);
+      return { ref, digest: choosePlatform(manifests, architecture, descriptor.digest).digest };
+    }),
   );
 }
 
@@ -47,7 +55,12 @@ export function imagesKey(images: readonly LockedImage[]): Digest {
 }
 
 /** The images in one layout in the store, each under the reference kubeadm asks for; shared layers once. */
-export function imagesStep(kubernetes: string, images: readonly LockedImage[], parts: ImageParts): Step<Artifact> {
+export function imagesStep(
+  kubernetes: string,
+  images: readonly LockedImage[],
+  architecture: Architecture,
+  parts: ImageParts,
+): Step<Artifact> {
   const key = imagesKey(images);
   return {
     id: 'payload.images',
@@ -67,7 +80,13 @@ export function imagesStep(kubernetes: string, images: readonly LockedImage[], p
           // One after the other: the order of the index is part of the layout's bytes.
           for (const { ref, digest } of images.toSorted((a, b) => (a.ref < b.ref ? -1 : 1))) {
             context.progress(pulled.length, images.length, 'items', ref);
-            await parts.registry.pull(mirrored(ref, parts.registryHost), digest, layout, ref, context.signal);
+            const { registry, repository } = mirrored(ref, parts.servers.registry);
+            await pullImage(
+              parts.registry,
+              layout,
+              { registry, repository, digest },
+              { architecture, refs: [ref], signal: context.signal },
+            );
             pulled.push({ ref, manifest: digest });
           }
           return pulled;
@@ -89,7 +108,8 @@ export function imagesOf(artifact: Artifact): { readonly images: readonly Payloa
 
 /** https://github.com/package-url/purl-spec/blob/main/types-doc/oci-definition.md */
 export function imageComponent({ ref, digest }: LockedImage): PayloadComponent {
-  const [repository = ref, tag = ''] = [ref.slice(0, ref.lastIndexOf(':')), ref.slice(ref.lastIndexOf(':') + 1)];
+  const colon = ref.lastIndexOf(':');
+  const [repository, tag] = [ref.slice(0, colon), ref.slice(colon + 1)] as const;
   const name = repository.slice(repository.lastIndexOf('/') + 1);
   const purl = `pkg:oci/${name}@${encodeURIComponent(digest)}?repository_url=${encodeURIComponent(repository)}&tag=${tag}`;
   return { purl, name, version: tag, digest };

@@ -79,7 +79,7 @@ class ReleaseSource implements PayloadSource {
   async make(lock: PayloadLock, architecture: Architecture, run: RunContext): Promise<Payload> {
     const inputs = inputsOf(lock);
     const files = await runStep(this.#filesStep(lock, inputs.files), run);
-    const images = await runStep(imagesStep(lock.versions.kubernetes, inputs.images, this.#parts), run);
+    const images = await runStep(imagesStep(lock.versions.kubernetes, inputs.images, architecture, this.#parts), run);
     return payloadOf(lock, inputs, files, images, architecture);
   }
 
