@@ -21,7 +21,7 @@ test('a root is made of exactly the packages of the set, from its repository alo
     ...[
       '--setup-hook=true',
       '--customize-hook=touch "$1/x"',
-      expect.stringContaining('--customize-hook=rm -f "$1"/etc/apt/sources.list.d/*'),
+      expect.stringContaining('--customize-hook=rm -f "$1"/etc/apt/sources.list.d/*') as string,
     ],
     ...['trixie', '/out', 'deb [trusted=yes] copy:/cache/a%20b/packages ./'],
   ]);

@@ -22,6 +22,8 @@ test('inside only proxies are known of the environment of the host', () => {
     LANG: 'C.UTF-8',
     LC_ALL: undefined,
     TOKEN: undefined,
+    https_proxy: 'http://proxy:3128',
+    NO_PROXY: '.local',
     TMPDIR: '/scratch',
     no_proxy: undefined,
   });

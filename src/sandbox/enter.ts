@@ -42,8 +42,10 @@ export function nsenterArgv(
 
 /** What a command inside sees: nothing of the host's environment but its proxies. */
 export function environmentInside(host: Environment, added: Environment = {}): Environment {
-  const hidden = Object.keys(host).filter((name) => !KEPT_VARIABLES.test(name));
-  return { ...Object.fromEntries(hidden.map((name) => [name, undefined])), ...INSIDE, ...added };
+  const seen: Environment = Object.fromEntries(
+    Object.entries(host).map(([name, value]) => [name, KEPT_VARIABLES.test(name) ? value : undefined] as const),
+  );
+  return { ...seen, ...INSIDE, ...added };
 }
 
 /** A command runner for a sandbox, over the host's. `gone` answers why nothing can be run any more. */

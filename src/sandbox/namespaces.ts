@@ -1,5 +1,6 @@
 import { mkdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { KvciError } from '../core/errors.ts';
 import { identify, isRunning, pidNamespace } from '../host/processes.ts';
@@ -34,6 +35,10 @@ const CA_BUNDLES = [
 /** Where the tools image (Debian) looks for them. */
 const CA_BUNDLE_INSIDE = '/etc/ssl/certs/ca-certificates.crt';
 
+/** A deadline for a hang: a kill takes milliseconds. */
+const END_DEADLINE_MS = 30_000;
+const POLL_MS = 10;
+
 /** Sandboxes of Linux namespaces: no engine, no daemon, nothing on the host but unshare(1) and nsenter(1). */
 export function namespaceSandboxes(parts: NamespacesParts): Sandboxes {
   const begin = async (request: SandboxRequest, tree: string | undefined): Promise<{ record: SandboxRecord; launched: Launched }> => {
@@ -58,10 +63,12 @@ export function namespaceSandboxes(parts: NamespacesParts): Sandboxes {
   };
 
   const found = (record: SandboxRecord): DetachedSandbox => ({
-    ...enter(record, parts.commands, parts.environment, async () => ((await isRunning(record)) ? undefined : endedError(record.name))),
+    ...enter(record, parts.commands, parts.environment, () => whyGone(record)),
     record,
     end: async () => {
-      if (await isRunning(record)) kill(record.pid);
+      if (!(await isRunning(record))) return;
+      kill(record.pid);
+      await untilGone(record);
     },
   });
 
@@ -79,6 +86,7 @@ export function namespaceSandboxes(parts: NamespacesParts): Sandboxes {
         await keep(record);
       } catch (error) {
         launched.close();
+        await launched.gone;
         throw error;
       }
       launched.letGo();
@@ -105,7 +113,7 @@ function bound(record: SandboxRecord, launched: Launched, parts: NamespacesParts
   // Whoever does not listen learns it from the next command.
   ended.catch(() => undefined);
   return {
-    ...enter(record, parts.commands, parts.environment, () => Promise.resolve(isGone ? endedError(record.name) : undefined)),
+    ...enter(record, parts.commands, parts.environment, () => whyGone(record)),
     pid: record.pid,
     record,
     ended,
@@ -118,6 +126,21 @@ function bound(record: SandboxRecord, launched: Launched, parts: NamespacesParts
       await launched.gone;
     },
   };
+}
+
+/** The kernel ends all that is in a pid namespace before its killed pid 1 is gone. Not our child: only looking tells. */
+async function untilGone(record: SandboxRecord): Promise<void> {
+  for (let waited = 0; waited < END_DEADLINE_MS; waited += POLL_MS) {
+    if (!(await isRunning(record))) return;
+    await sleep(POLL_MS);
+  }
+  throw new KvciError('timedOut', 'sandbox-not-ended', `the sandbox "${record.name}" (process ${record.pid}) does not end`, {
+    hint: 'A process in it waits in the kernel, for a disk or a network file system.',
+  });
+}
+
+async function whyGone(record: SandboxRecord): Promise<KvciError | undefined> {
+  return (await isRunning(record)) ? undefined : endedError(record.name);
 }
 
 function endedError(name: string): KvciError {
