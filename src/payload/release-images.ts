@@ -16,7 +16,7 @@ import type { Architecture, PayloadComponent, PayloadImage } from './types.ts';
 
 export interface ImageParts {
   readonly registry: RegistryClient;
-  readonly servers: Pick<ReleaseServers, 'registry'>;
+  readonly servers: ReleaseServers;
   readonly store: ArtifactStore;
   readonly layoutTools: LayoutTools;
 }
