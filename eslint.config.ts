@@ -15,13 +15,21 @@ const RESTRICTED_SYNTAX = [
   { selector: 'TSNonNullExpression', message: 'No non-null assertions outside tests.' },
 ];
 
-/** Selectors for every way of importing a later room. */
-function laterRoom(room: Room, later: Room): { readonly selector: string; readonly message: string }[] {
-  const source = `/^(\\.\\.\\u002f)+${later}\\u002f/`;
-  return [
-    `:matches(ImportDeclaration, ExportNamedDeclaration, ExportAllDeclaration, ImportExpression)[source.value=${source}]`,
-    `TSImportType[source.value=${source}]`,
-  ].map((selector) => ({ selector, message: `${room} must not import from ${later}.` }));
+interface Restriction {
+  readonly selector: string;
+  readonly message: string;
+}
+
+/** What a room's files may not contain: every way of importing a room that this one may not, and what no file may. */
+function restrictions(room: Room): ['error', ...Restriction[]] {
+  const imports = ROOMS.filter((other) => !mayImport(room, other)).flatMap((other) => {
+    const source = `/^(\\.\\.\\u002f)+${other}\\u002f/`;
+    return [
+      `:matches(ImportDeclaration, ExportNamedDeclaration, ExportAllDeclaration, ImportExpression)[source.value=${source}]`,
+      `TSImportType[source.value=${source}]`,
+    ].map((selector) => ({ selector, message: `${room} must not import from ${other}.` }));
+  });
+  return ['error', ...RESTRICTED_SYNTAX, ...imports];
 }
 
 export default defineConfig(
@@ -72,13 +80,7 @@ export default defineConfig(
   ...ROOMS.map((room) => ({
     files: [`src/${room}/**/*.ts`],
     ignores: ['src/**/*.test.ts', 'src/host/clock.ts'],
-    rules: {
-      'no-restricted-syntax': [
-        'error',
-        ...RESTRICTED_SYNTAX,
-        ...ROOMS.filter((other) => !mayImport(room, other)).flatMap((other) => laterRoom(room, other)),
-      ],
-    },
+    rules: { 'no-restricted-syntax': restrictions(room) },
   })),
   { files: ['**/*.test.ts', 'test/**/*.ts'], rules: { '@typescript-eslint/no-non-null-assertion': 'off' } },
 );
