@@ -99,13 +99,14 @@ test('a build that is cancelled is not kept even when it ends well', async () =>
 test('another process that makes the same key is waited for, and its result used', async () => {
   const child = inAnotherProcess(`
     await store.make({ ...base, build: async (folder) => {
+      const released = new Promise((resolve) => process.once('SIGUSR2', resolve));
       say('building');
-      await Promise.race([hang(), new Promise((resolve) => process.once('SIGUSR1', resolve))]);
+      await Promise.race([hang(), released]);
       return 'theirs';
     } });
     process.exit();`);
   await once(child.stdout!, 'data');
-  const made = store.make(request(() => Promise.resolve('ours'), { onWait: () => child.kill('SIGUSR1') }));
+  const made = store.make(request(() => Promise.resolve('ours'), { onWait: () => child.kill('SIGUSR2') }));
   expect((await made).record.facts).toBe('theirs');
 });
 
