@@ -1,5 +1,7 @@
 import type { Readable, Transform } from 'node:stream';
 
+import { KvciError } from '../core/errors.ts';
+
 /** Reads to the end, for the sake of what happens on the way. */
 export async function drain(chunks: AsyncIterable<unknown>): Promise<void> {
   const iterator = chunks[Symbol.asyncIterator]();
@@ -17,4 +19,16 @@ export async function* through(source: Readable, engine: () => Transform): Async
   } finally {
     source.destroy();
   }
+}
+
+/** Everything a stream has, at most some MB. @throws KvciError `oci-malformed` for more */
+export async function readAll(chunks: AsyncIterable<Uint8Array>, limit = 16 * 2 ** 20): Promise<Buffer> {
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of chunks) {
+    size += chunk.byteLength;
+    if (size > limit) throw new KvciError('failed', 'oci-malformed', `a document of more than ${limit} bytes came`);
+    pieces.push(chunk);
+  }
+  return Buffer.concat(pieces);
 }

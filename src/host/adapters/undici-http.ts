@@ -1,6 +1,6 @@
 import { type Dispatcher, request as send } from 'undici';
 
-import { cancelled, KvciError } from '../../core/errors.ts';
+import { KvciError, throwIfCancelled } from '../../core/errors.ts';
 import { maskUrl, Secret } from '../../core/secrets.ts';
 import type { Http, HttpRequest, HttpResponse } from '../http.ts';
 import { createClient, type DownloadSettings } from './undici-downloads.ts';
@@ -21,7 +21,7 @@ export function undiciHttp(settings: Omit<DownloadSettings, 'retryDelayMs'>): Ht
       try {
         return await exchange(client, request);
       } catch (error) {
-        if (request.signal?.aborted === true) throw cancelled(request.signal);
+        throwIfCancelled(request.signal);
         throw error;
       }
     },
