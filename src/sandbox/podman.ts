@@ -33,6 +33,36 @@ const POLL_MS = 25;
 const SHOWN_LINES = 15;
 
 /**
+ * Ends commands of builds that were left in the middle, with their control groups: as root these stand in the host's hierarchy,
+ * where the end of the sandbox alone would leave them behind, empty. Those of other sandboxes list no process that is seen
+ * from here, but zeros.
+ */
+const END_BUILDS = `
+for group in /sys/fs/cgroup/buildah-*; do
+  pids=$(grep '[1-9]' "$group/cgroup.procs" 2>/dev/null) || continue
+  kill -9 $pids
+  while [ -d "$group" ] && ! rmdir "$group" 2>/dev/null; do sleep 0.05; done
+done
+`;
+const END_BUILDS_MS = 10_000;
+
+/** Removes groups that killed sandboxes left: the kernel keeps those in use, and a new one is given time to come into use. */
+const SWEEP_GROUPS = [
+  'find',
+  '/sys/fs/cgroup',
+  '-maxdepth',
+  '1',
+  '-name',
+  'buildah-*',
+  '-mmin',
+  '+1',
+  '-exec',
+  'rmdir',
+  '{}',
+  ';',
+] as const;
+
+/**
  * Starts Podman's API service from the tools image in a sandbox of its own and answers when it answers. Its storage lies in
  * kvci's cache, so that layers of earlier builds are reused; one process at a time has it. The service ends when the engine is
  * disposed, when a build is cancelled, and with kvci, however that ends.
@@ -56,6 +86,10 @@ export async function startPodman(parts: PodmanParts): Promise<ContainerEngine> 
       signal,
     }),
   );
+  stack.defer(async () => {
+    // A sandbox that has ended by itself has nothing left to end.
+    await sandbox.run(['sh', '-c', END_BUILDS], { timeoutMs: END_BUILDS_MS }).catch(() => undefined);
+  });
   await prepare(sandbox, parts.templates, signal);
   const engine = await serve(sandbox, parts);
   return held(engine, stack.move());
@@ -64,6 +98,7 @@ export async function startPodman(parts: PodmanParts): Promise<ContainerEngine> 
 /** Writes the configuration and takes away what a killed predecessor left: its unpacked contexts and half-built containers. */
 async function prepare(sandbox: Sandbox, templates: TemplateSources, signal: AbortSignal): Promise<void> {
   await sandbox.run(['find', '/var/tmp', '-mindepth', '1', '-delete'], { signal });
+  await sandbox.run(SWEEP_GROUPS, { signal });
   for (const [path, text] of podmanConfig(templates, await layerMode(sandbox, signal))) {
     await sandbox.run(['tee', path], { stdin: text, signal });
   }
