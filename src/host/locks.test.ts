@@ -107,7 +107,10 @@ test('waiting ends when the signal aborts', async () => {
 
 test('leaves one empty file that others may lock', async () => {
   const lock = await locks.exclusive(path);
+  expect(await readdir(join(folder, 'sub'))).toEqual(['a.lock']);
   await lock[Symbol.asyncDispose]();
+  const shared = await locks.shared(path);
+  await shared[Symbol.asyncDispose]();
   expect(await readdir(join(folder, 'sub'))).toEqual(['a.lock']);
   const { size, mode } = await stat(path);
   expect([size, mode & 0o777]).toEqual([0, 0o666]);

@@ -9,6 +9,12 @@ import type { LockOptions, Locks } from './types.ts';
 /** How often a lock that somebody else holds is tried again. */
 const POLL_MS = 50;
 
+/** Nothing is ever written, so no journal has to be on disk. */
+const EXCLUSIVE = 'PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE';
+
+/** A transaction takes its shared lock with its first read. */
+const SHARED = 'BEGIN; SELECT count(*) FROM sqlite_schema';
+
 /** Result code SQLITE_BUSY: somebody else holds the file. */
 const SQLITE_BUSY = 5;
 
@@ -41,11 +47,11 @@ export function fileLocks(clock: Clock): Locks {
     }
   };
   return {
-    exclusive: (path, options = {}) => wait(path, 'BEGIN EXCLUSIVE', options),
-    shared: (path, options = {}) => wait(path, 'BEGIN; SELECT count(*) FROM sqlite_schema', options),
+    exclusive: (path, options = {}) => wait(path, EXCLUSIVE, options),
+    shared: (path, options = {}) => wait(path, SHARED, options),
     tryExclusive: async (path) => {
       const database = await open(path);
-      if (take(database, 'BEGIN EXCLUSIVE', path)) return held(database);
+      if (take(database, EXCLUSIVE, path)) return held(database);
       database.close();
       return undefined;
     },
