@@ -15,7 +15,6 @@ export const CLUSTER_PLUGINS: ReadonlySet<string> = new Set([
   'dns64',
   'erratic',
   'errors',
-  'etcd',
   'file',
   'forward',
   'grpc',

@@ -1,9 +1,10 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import type { Json } from '../core/digest.ts';
 import { hasErrno, KvciError } from '../core/errors.ts';
 import { renderTemplate } from '../core/template.ts';
-import { pluginImports } from './coredns-plugins.ts';
+import { CLUSTER_PLUGINS, pluginImports } from './coredns-plugins.ts';
 import type { GoClient } from './go-client.ts';
 import { linesOf, type ModuleFiles, textOf } from './modules-lock.ts';
 import type { ProgramGroupName } from './program-groups.ts';
@@ -35,6 +36,12 @@ export async function readModuleFolder(folder: string): Promise<ModuleFiles> {
     throw error;
   });
   return { goMod: linesOf(await readFile(join(folder, 'go.mod'), 'utf8')), goSum: linesOf(goSum) };
+}
+
+/** What `mainSource` makes a main.go from, besides the module it belongs to: part of the key of what is built. */
+export function mainInputs(group: ProgramGroupName, sources: ProgramSources): Json {
+  if (group === 'pause') return sources.pause;
+  return group === 'coredns' ? { template: sources.coredns, plugins: [...CLUSTER_PLUGINS].toSorted() } : null;
 }
 
 /** The main.go of a group whose main package is kvci's own. */

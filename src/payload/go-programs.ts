@@ -10,7 +10,7 @@ import { KvciError } from '../core/errors.ts';
 import type { Step, StepContext } from '../core/plan.ts';
 import type { Artifact, ArtifactStore } from '../host/types.ts';
 import type { GoClient } from './go-client.ts';
-import { mainSource, type ProgramSources, writeModuleFolder } from './go-module-folder.ts';
+import { mainInputs, mainSource, type ProgramSources, writeModuleFolder } from './go-module-folder.ts';
 import { goModuleComponents } from './go-version.ts';
 import type { ModuleFiles } from './modules-lock.ts';
 import { builtName, goBuildArguments, type ProgramGroup, tagArguments } from './program-groups.ts';
@@ -66,7 +66,7 @@ export function programsKey(request: ProgramsRequest, sources: ProgramSources): 
     goSum: request.files.goSum,
     toolchain: request.toolchain,
     architecture: request.architecture,
-    main: group.name === 'pause' ? sha256(sources.pause) : group.name === 'coredns' ? sha256(sources.coredns) : null,
+    main: mainInputs(group.name, sources),
   });
 }
 

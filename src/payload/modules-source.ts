@@ -7,20 +7,17 @@ import { type RunContext, runStep, type Step } from '../core/plan.ts';
 import type { VersionRequest } from '../core/versions.ts';
 import type { Artifact, ArtifactStore, CommandRunner } from '../host/types.ts';
 import { createLayout, type LayoutTools } from '../oci/layout.ts';
+import { buildGroups, programRequests } from './build-groups.ts';
 import { assembleImages, IMAGES_VERSION } from './control-plane-images.ts';
 import type { GoClient } from './go-client.ts';
 import type { ProgramSources } from './go-module-folder.ts';
-import { findPrograms, type GoPrograms, program, programsKey, type ProgramsRequest, programsStep } from './go-programs.ts';
+import { findPrograms, type GoPrograms, program, programsKey } from './go-programs.ts';
 import { type ModulesInputs, modulesInputs } from './modules-lock.ts';
 import { ModulesResolver } from './modules-resolve.ts';
-import { PROGRAM_GROUPS, programGroup } from './program-groups.ts';
 import type { Architecture, Payload, PayloadImage, PayloadLock, PayloadSource } from './types.ts';
 import type { UserlandSource } from './userland.ts';
 
 const IMAGES_KIND = 'control-plane-images';
-
-/** How many `go build`s run at once: a second one compiles while the first one links, which uses one core for much of its time. */
-const BUILDS_AT_ONCE = 2;
 
 /** What the node itself runs; the rest of the programs is in images. */
 const NODE_PROGRAMS = ['kubelet', 'kubeadm', 'kubectl', 'containerd', 'containerd-shim-runc-v2', 'ctr'] as const;
@@ -75,7 +72,7 @@ class ModulesSource implements PayloadSource {
   async make(lock: PayloadLock, architecture: Architecture, run: RunContext): Promise<Payload> {
     const inputs = modulesInputs(lock);
     const requests = programRequests(lock, inputs, architecture);
-    const groups = await this.#build(requests, run);
+    const groups = await buildGroups(requests, this.#parts, run);
     await this.#checkImageRefs(lock, inputs, groups, architecture, run);
     const images = await runStep(this.#imagesStep(lock, inputs, groups, architecture, run), run);
     return this.#payload(lock, inputs, groups, images, architecture);
@@ -88,30 +85,6 @@ class ModulesSource implements PayloadSource {
     const images = await this.#parts.store.find(IMAGES_KIND, this.#imagesKey(lock, inputs, architecture));
     const found = groups.filter((group) => group !== undefined);
     return images === undefined || found.length < groups.length ? undefined : this.#payload(lock, inputs, found, images, architecture);
-  }
-
-  /** Builds the groups, a few at a time and the largest first; the first failure ends the others. */
-  async #build(requests: readonly ProgramsRequest[], run: RunContext): Promise<GoPrograms[]> {
-    const failed = new AbortController();
-    const inner = { ...run, signal: AbortSignal.any([run.signal, failed.signal]) };
-    const built: GoPrograms[] = [];
-    const queue = requests.entries();
-    const work = async (): Promise<void> => {
-      for (const [index, request] of queue) built[index] = await runStep(programsStep(request, this.#parts), inner);
-    };
-    const workers = Array.from({ length: BUILDS_AT_ONCE }, async () => {
-      try {
-        await work();
-      } catch (error) {
-        failed.abort(error);
-        throw error;
-      }
-    });
-    const results = await Promise.allSettled(workers);
-    // The first that failed is the reason; the others were ended because of it.
-    if (failed.signal.aborted) throw failed.signal.reason;
-    for (const result of results) if (result.status === 'rejected') throw result.reason;
-    return built;
   }
 
   /** Asks the built kubeadm which images it wants: what it prints is what a node will look for. */
@@ -212,14 +185,3 @@ class ModulesSource implements PayloadSource {
 const imagesSchema: z.ZodType<PayloadImage[]> = z.array(
   z.object({ ref: z.string(), manifest: z.custom<Digest>((value) => typeof value === 'string' && isDigest(value)) }),
 );
-
-function programRequests(lock: PayloadLock, inputs: ModulesInputs, architecture: Architecture): ProgramsRequest[] {
-  const stamp = { versions: lock.versions, created: lock.created, commit: inputs.commit, etcdctl: inputs.etcdctl };
-  return PROGRAM_GROUPS.map((name) => ({
-    group: programGroup(name, stamp),
-    files: inputs.groups[name],
-    toolchain: inputs.go,
-    architecture,
-    versions: lock.versions,
-  }));
-}
