@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 
-import { digestOf, type Digest, isDigest, sha256 } from '../core/digest.ts';
+import { digestOf, type Digest, isDigest } from '../core/digest.ts';
 import { KvciError } from '../core/errors.ts';
 import type { Step, StepContext } from '../core/plan.ts';
 import type { Artifact, ArtifactStore } from '../host/types.ts';
