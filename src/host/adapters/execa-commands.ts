@@ -111,14 +111,16 @@ async function judge(argv: Argv, outcome: Outcome, options: CommandOptions, ms: 
     throw new KvciError('failed', 'no-such-folder', `cannot run ${file} in ${String(options.cwd)}: there is no such folder`);
   }
   const byWrapper = (code: number): boolean => exitCode === code && result.stderr.startsWith('setpriv: ');
-  if (isSpawnError(outcome, 'ENOENT') || byWrapper(SETPRIV_NOT_FOUND)) {
+  const denied = isSpawnError(outcome, 'EACCES') || byWrapper(SETPRIV_NOT_EXECUTABLE);
+  if (denied && file.includes('/')) {
+    throw new KvciError('hostNotReady', 'command-not-executable', `${file} cannot be executed`, { facts: { command: file } });
+  }
+  // A name is "denied" already when one folder of PATH is closed to this user and no other has it.
+  if (denied || isSpawnError(outcome, 'ENOENT') || byWrapper(SETPRIV_NOT_FOUND)) {
     throw new KvciError('hostNotReady', 'command-missing', `${file} is not installed or not in PATH`, {
       hint: 'Run "kvci doctor" to see what this host lacks.',
       facts: { command: file },
     });
-  }
-  if (isSpawnError(outcome, 'EACCES') || byWrapper(SETPRIV_NOT_EXECUTABLE)) {
-    throw new KvciError('hostNotReady', 'command-not-executable', `${file} cannot be executed`, { facts: { command: file } });
   }
   if (!outcome.failed) return result;
   // Our own streams that failed: the source of standard input, the sink of standard output.
