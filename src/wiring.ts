@@ -8,18 +8,24 @@ import { hasErrno, KvciError } from './core/errors.ts';
 import type { RunContext } from './core/plan.ts';
 import type { EngineChoice, EngineSurroundings } from './host/engine/discovery.ts';
 import type { EngineEndpoint } from './host/engine/endpoint.ts';
+import type { PackageManager } from './host/package-manager.ts';
 import type { PrunableStore } from './host/store/artifact-store.ts';
 import type { CommandRunner, ContainerEngine, Directories, Downloads, HostCheck, Ledger, Locks } from './host/types.ts';
+import type { ImageOptions } from './image/options.ts';
 import type { ImagePorts } from './image/ports.ts';
 import type { Architecture, PayloadSource, PayloadSourceName } from './payload/types.ts';
 import type { DebianHost } from './sandbox/debian-resolve.ts';
 import type { DebianPackageSet } from './sandbox/debian-types.ts';
+import type { HostUser } from './sandbox/map-ids.ts';
 import type { Sandboxes } from './sandbox/types.ts';
 
 /*
  * Environment and settings -> adapters and services, each imported when it is first asked for. The only file that imports
  * adapters.
  */
+
+/** kvci's own folder: templates lie beside `src/` in a checkout and beside `dist/` in the npm package. */
+const ownFolder = fileURLToPath(new URL('..', import.meta.url));
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -42,6 +48,7 @@ interface HostParts {
   readonly ledger: Ledger;
   readonly home: string;
   readonly uid: number;
+  readonly signal: AbortSignal;
 }
 
 async function hostParts(environment: Environment, run: RunContext): Promise<HostParts> {
@@ -71,22 +78,59 @@ async function hostParts(environment: Environment, run: RunContext): Promise<Hos
     ledger: fileLedger(directories),
     home,
     uid: process.geteuid?.() ?? 0,
+    signal: run.signal,
   };
 }
 
 async function hostService(environment: Environment, host: HostParts): Promise<HostService> {
   const { createHostService } = await import('./cli/host-service.ts');
-  const { findPackageManager } = await import('./host/package-manager.ts');
   const { hostChecks } = await import('./host/checks.ts');
   const { engineCheck } = await import('./host/engine/checks.ts');
   const { connectEngine } = await import('./host/adapters/dockerode-engine.ts');
   const { NO_CREDENTIALS } = await import('./host/engine/registry-credentials.ts');
-  const packageManager = (): ReturnType<typeof findPackageManager> => findPackageManager(host.commands);
+  const { modulesChecks } = await import('./payload/checks.ts');
+  const { sandboxChecks } = await import('./sandbox/checks.ts');
+  const { sandboxReapers } = await import('./sandbox/reaper.ts');
+
+  const packageManager = await packageManagerOf(host);
   const checks = (): readonly HostCheck[] => [
     ...hostChecks({ directories: host.directories, locks: host.locks, packageManager }),
+    ...sandboxChecks(host.commands, hostUser(host)),
+    ...modulesChecks(host.commands, host.directories.cache),
     engineCheck({ kind: 'auto' }, engineSurroundings(environment, host), (endpoint) => connectEngine(endpoint, NO_CREDENTIALS)),
   ];
-  return createHostService({ ...host, reapers: [], packageManager, checks });
+  const sandboxes = await hostSandboxes(environment, host, () =>
+    Promise.reject(new KvciError('bug', 'no-tools', 'nothing that doctor and prune do needs the tools image')),
+  );
+  return createHostService({ ...host, reapers: sandboxReapers(sandboxes, host.signal), packageManager, checks });
+}
+
+/** Asked anew each time: what `--fix` installs may be what was looked for. */
+async function packageManagerOf(host: HostParts): Promise<() => Promise<PackageManager | undefined>> {
+  const { findPackageManager } = await import('./host/package-manager.ts');
+  return () => findPackageManager(host.commands);
+}
+
+function hostUser({ uid }: HostParts): HostUser {
+  return { uid, gid: process.getegid?.() ?? 0, name: userInfo().username };
+}
+
+/** @param tools where the tools image lies, made first if it is not there */
+async function hostSandboxes(
+  environment: Environment,
+  host: HostParts,
+  tools: (signal: AbortSignal) => Promise<string>,
+): Promise<Sandboxes> {
+  const { namespaceSandboxes } = await import('./sandbox/namespaces.ts');
+  const { idMapper } = await import('./sandbox/map-ids.ts');
+  return namespaceSandboxes({
+    commands: host.commands,
+    directories: host.directories,
+    environment,
+    init: join(ownFolder, 'templates/sandbox/init.sh'),
+    mapIds: idMapper(hostUser(host), host.commands),
+    tools,
+  });
 }
 
 function engineSurroundings(environment: Environment, { home, uid }: HostParts): EngineSurroundings {
@@ -108,12 +152,30 @@ function engineSurroundings(environment: Environment, { home, uid }: HostParts):
 
 // ---- images ---------------------------------------------------------------------------------------------------------
 
-/** kvci's own folder: templates lie beside `src/` in a checkout and beside `dist/` in the npm package. */
-const ownFolder = fileURLToPath(new URL('..', import.meta.url));
-
 async function imageService(environment: Environment, settings: ServiceSettings, host: HostParts, run: RunContext): Promise<ImageService> {
   const { createImageService } = await import('./cli/image-service.ts');
-  return createImageService(await imagePorts(environment, settings, host, run));
+  const service = createImageService(await imagePorts(environment, settings, host, run));
+  if (!settings.setup) return service;
+  const prepare = (options: ImageOptions): Promise<void> => prepareForImage(options, host, run);
+  return {
+    ...service,
+    build: async (options, flags, context) => prepare(options).then(() => service.build(options, flags, context)),
+    render: async (options, flags, context) => prepare(options).then(() => service.render(options, flags, context)),
+    lock: async (options, flags, context) => prepare(options).then(() => service.lock(options, flags, context)),
+  };
+}
+
+/** `--setup`: installs what making this image needs of the host, and nothing else. */
+async function prepareForImage(options: ImageOptions, host: HostParts, run: RunContext): Promise<void> {
+  const { prepareHost } = await import('./cli/host-service.ts');
+  const { modulesChecks } = await import('./payload/checks.ts');
+  const { sandboxChecks } = await import('./sandbox/checks.ts');
+  const compiles = options.payload === 'auto' || options.payload === 'modules';
+  const checks = (): readonly HostCheck[] => [
+    ...sandboxChecks(host.commands, hostUser(host)),
+    ...(compiles ? modulesChecks(host.commands, host.directories.cache) : []),
+  ];
+  await prepareHost(checks, { ...host, packageManager: await packageManagerOf(host) }, run);
 }
 
 async function imagePorts(environment: Environment, settings: ServiceSettings, host: HostParts, run: RunContext): Promise<ImagePorts> {
@@ -186,8 +248,6 @@ async function toolsImage(
   mirrors: readonly string[] | undefined,
   run: RunContext,
 ): Promise<ImagePorts['tools'] & { readonly sandboxes: Sandboxes }> {
-  const { namespaceSandboxes } = await import('./sandbox/namespaces.ts');
-  const { idMapper } = await import('./sandbox/map-ids.ts');
   const { toolsFromPackages } = await import('./sandbox/tools-from-packages.ts');
   const { packagesOf } = await import('./sandbox/tools-packages.ts');
   const { toolsContainerfile, toolsStep } = await import('./sandbox/tools-image.ts');
@@ -210,14 +270,7 @@ async function toolsImage(
       run,
     ),
   );
-  const sandboxes = namespaceSandboxes({
-    commands: host.commands,
-    directories: host.directories,
-    environment,
-    init: join(ownFolder, 'templates/sandbox/init.sh'),
-    mapIds: idMapper({ uid: host.uid, gid: process.getegid?.() ?? 0, name: userInfo().username }, host.commands),
-    tools: async () => (await use()).tree,
-  });
+  const sandboxes = await hostSandboxes(environment, host, async () => (await use()).tree);
   const maker = toolsFromPackages({
     directories: host.directories,
     ledger: host.ledger,

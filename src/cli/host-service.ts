@@ -56,31 +56,22 @@ export function createHostService(parts: HostServiceParts): HostService {
 }
 
 /**
- * What a command does before it starts: with `--setup` it mends what it needs of the host, and in any case refuses a host on
- * which it cannot work.
+ * What `--setup` does before a command starts: mends what the command needs of the host, then refuses a host that still lacks
+ * something.
  *
  * @throws ProblemsError `host-not-ready`, KvciError `needs-root`
  */
-export async function prepareHost(
-  checks: () => readonly HostCheck[],
-  setup: boolean,
-  parts: Pick<HostServiceParts, 'commands' | 'uid' | 'packageManager'>,
-  run: RunContext,
-): Promise<void> {
+export async function prepareHost(checks: () => readonly HostCheck[], parts: MendingParts, run: RunContext): Promise<void> {
   let results = await runChecks(checks(), await parts.packageManager());
-  if (setup && (await mend(results, parts, run)).length > 0) results = await runChecks(checks(), await parts.packageManager());
-  for (const { status, message, title } of results) {
-    if (status === 'warning') run.events({ type: 'problem', level: 'warning', message: message ?? title });
-  }
+  const errors = results.filter(({ status }) => status === 'error');
+  if ((await mend(errors, parts, run)).length > 0) results = await runChecks(checks(), await parts.packageManager());
   const error = notReady(results);
   if (error !== undefined) throw error;
 }
 
-async function mend(
-  results: readonly CheckResult[],
-  parts: Pick<HostServiceParts, 'commands' | 'uid' | 'packageManager'>,
-  run: RunContext,
-): Promise<readonly string[]> {
+type MendingParts = Pick<HostServiceParts, 'commands' | 'uid' | 'packageManager'>;
+
+async function mend(results: readonly CheckResult[], parts: MendingParts, run: RunContext): Promise<readonly string[]> {
   const fixes = fixCommands(
     results.flatMap(({ problem }) => problem ?? []),
     await parts.packageManager(),

@@ -53,7 +53,6 @@ export function spaceProblem(free: number, cache: string): HostProblem | undefin
   if (free >= BUILD_SPACE) return undefined;
   return {
     level: 'warning',
-    message: `${formatSize(free)} are free at ${cache}; building Kubernetes takes up to ${formatSize(BUILD_SPACE)}`,
-    commands: [['kvci', 'cache', 'prune', '--keep', '5G']],
+    message: `${formatSize(free)} are free at ${cache}; building Kubernetes takes up to ${formatSize(BUILD_SPACE)} ("kvci cache prune" makes room)`,
   };
 }

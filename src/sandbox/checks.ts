@@ -8,7 +8,9 @@ import { type HostUser, readSubordinate, subordinateCommand } from './map-ids.ts
 export function sandboxChecks(commands: CommandRunner, user: HostUser): HostCheck[] {
   return [
     { id: 'namespaces', title: 'user namespaces', run: () => checkNamespaces(commands, user) },
-    ...(user.uid === 0 ? [] : [{ id: 'subordinate-ids', title: 'subordinate user and group ids', run: () => checkIds(commands, user) }]),
+    user.uid === 0
+      ? { id: 'newuidmap', title: 'newuidmap for ordinary users', run: async () => asWarning(await checkPrograms(commands)) }
+      : { id: 'subordinate-ids', title: 'subordinate user and group ids', run: () => checkIds(commands, user) },
     { id: 'mmdebstrap', title: 'mmdebstrap', run: () => checkMmdebstrap(commands) },
     { id: 'tun', title: '/dev/net/tun', run: checkTun },
   ];
@@ -64,7 +66,12 @@ async function readSettings(): Promise<ReadonlyMap<string, string>> {
   return new Map(values.flat());
 }
 
-async function checkIds(commands: CommandRunner, user: HostUser): Promise<HostProblem | undefined> {
+/** Root itself does without; what root installs once is there for the ordinary users of the host. */
+function asWarning(problem: HostProblem | undefined): HostProblem | undefined {
+  return problem === undefined ? undefined : { ...problem, level: 'warning' };
+}
+
+async function checkPrograms(commands: CommandRunner): Promise<HostProblem | undefined> {
   const packages = { apt: ['uidmap'], dnf: ['shadow-utils-subid'] };
   for (const program of ['newuidmap', 'newgidmap'] as const) {
     try {
@@ -75,6 +82,12 @@ async function checkIds(commands: CommandRunner, user: HostUser): Promise<HostPr
       return { level: 'error', message: `${program} is not installed: an ordinary user needs it for sandboxes`, packages, error };
     }
   }
+  return undefined;
+}
+
+async function checkIds(commands: CommandRunner, user: HostUser): Promise<HostProblem | undefined> {
+  const missing = await checkPrograms(commands);
+  if (missing !== undefined) return missing;
   try {
     await readSubordinate('/etc/subuid', user);
     await readSubordinate('/etc/subgid', user);
