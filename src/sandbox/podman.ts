@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 
 import type { Clock } from '../core/clock.ts';
-import { KvciError, messageOf } from '../core/errors.ts';
+import { cancelled, KvciError, messageOf } from '../core/errors.ts';
 import type { TemplateSources } from '../core/template.ts';
 import type { ConnectEngine } from '../host/engine/find-engine.ts';
 import type { ContainerEngine, Directories, Locks } from '../host/types.ts';
@@ -157,11 +157,12 @@ async function serve(sandbox: Sandbox, { connect, clock, signal }: PodmanParts):
     try {
       return await connect({ address, origin: 'started by kvci' });
     } catch (error) {
-      signal.throwIfAborted();
+      if (signal.aborted) throw cancelled(signal);
       if (!(error instanceof KvciError) || error.code !== 'engine-unreachable') throw error;
       if (ended !== undefined || clock.monotonic() > deadline) throw notStarted(ended ?? messageOf(error), lines, error);
     }
-    await clock.wait(POLL_MS, signal);
+    // An abort shows in the next round.
+    await clock.wait(POLL_MS, signal).catch(() => undefined);
   }
 }
 
