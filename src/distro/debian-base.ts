@@ -1,6 +1,6 @@
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
@@ -42,6 +42,8 @@ const DPKG_OPTIONS = [
 /** Runs the layout script over the new root; the folder's name comes in the environment. */
 const LAYOUT_HOOK = 'sh "$KVCI_LAYOUT/layout.sh" "$1"';
 
+const APPEND_DEV = ['--append', '--owner=0', '--group=0', '--numeric-owner', '--mode=0755', `--mtime=@${RELEASED}`, './dev'];
+
 /** Facts of a base artifact. */
 export interface BaseFacts {
   /** Digest of the tar: as a layer's diff id. */
@@ -73,7 +75,7 @@ export function debianLayout(templates: ReadonlyMap<string, string>): ReadonlyMa
 }
 
 function baseInputs(set: DebianPackageSet, layout: ReadonlyMap<string, string>): Json {
-  return { packages: packageSetKey(set), layout: Object.fromEntries(layout), epoch: RELEASED, dpkg: DPKG_OPTIONS, hook: LAYOUT_HOOK };
+  return { packages: packageSetKey(set), layout: Object.fromEntries(layout), epoch: RELEASED, dpkg: DPKG_OPTIONS, hook: LAYOUT_HOOK, dev: APPEND_DEV };
 }
 
 /** The digest of everything that decides the base's bytes. */
@@ -129,9 +131,13 @@ async function buildBase(
       hooks: { customize: [LAYOUT_HOOK] },
       // The layout makes the initramfs, once and reproducibly; the kernel's own hook would make another.
       environment: { KVCI_LAYOUT: script, INITRD: 'No' },
+      skip: ['output/dev'],
     },
     host,
   );
+  // The devices of mmdebstrap's own /dev have no place in an image; the empty folder that devtmpfs is mounted on does.
+  await mkdir(join(script, 'dev'), { mode: 0o755 });
+  await host.commands.run(['tar', `--file=${tar}`, `--directory=${script}`, ...APPEND_DEV], { signal: host.signal });
   await removeTree(script);
   return tarFacts(tar);
 }

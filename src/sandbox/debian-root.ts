@@ -16,6 +16,8 @@ export interface RootRequest {
   /** Constant shell texts, run with the root's path as $1 (mmdebstrap(1), HOOKS); values come in by `environment`. */
   readonly hooks?: Readonly<Partial<Record<'setup' | 'extract' | 'essential' | 'customize', readonly string[]>>>;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Steps of mmdebstrap to leave out (mmdebstrap(1), --skip): `output/dev` for a tar without /dev. */
+  readonly skip?: readonly string[];
 }
 
 /** Replaces the source that the root was made from, which means nothing later. */
@@ -57,6 +59,7 @@ export function rootArgv(request: RootRequest): [string, ...string[]] {
       (hooks[name] ?? []).map((hook) => `--${name}-hook=${hook}`),
     ),
     `--customize-hook=${SET_SOURCES}`,
+    ...(request.skip ?? []).map((step) => `--skip=${step}`),
     set.suite,
     output.path,
     // The packages were verified by the digests of the set; copied, because dpkg in the new root does not see the host's folders.
