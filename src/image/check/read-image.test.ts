@@ -44,9 +44,19 @@ describe('an image in an OCI layout', () => {
 
   it('is found in an index by its architecture', async () => {
     const platform = { os: 'linux', architecture: 'amd64' };
-    const index = await putManifest(layout, { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [{ ...good, platform }] });
+    const index = await putManifest(layout, {
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPES.index,
+      manifests: [
+        { ...good, platform },
+        { ...good, platform: { ...platform, architecture: 's390x' } },
+      ],
+    });
     expect((await readImage(layout, index, 'amd64')).descriptor.digest).toBe(good.digest);
-    await expect(readImage(layout, index, 'arm64')).rejects.toMatchObject({ code: 'platform-missing', hint: 'It has linux/amd64.' });
+    await expect(readImage(layout, index, 'arm64')).rejects.toMatchObject({
+      code: 'platform-missing',
+      hint: 'It has linux/amd64, linux/s390x.',
+    });
   });
 
   it('is inspected: labels, sizes and the documents in it', async () => {

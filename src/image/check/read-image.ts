@@ -1,17 +1,12 @@
-import { KvciError } from '../../core/errors.ts';
-import { readBlob } from '../../oci/blobs.ts';
+import { type Image, readImageAt } from '../../oci/image.ts';
 import type { ImageLayout } from '../../oci/layout.ts';
-import { isIndex, parseConfig, parseIndex, parseManifest } from '../../oci/schemas.ts';
 import { readTree, type Tree } from '../../oci/tree.ts';
-import type { Descriptor, ImageConfig, Manifest } from '../../oci/types.ts';
+import type { Descriptor } from '../../oci/types.ts';
 import { isRead } from './check.ts';
 import { FileObserver } from './observe.ts';
 import type { FileObservation, ImageTree } from './types.ts';
 
-export interface ReadImage extends ImageTree {
-  /** The manifest of the image itself, also where an index led to it. */
-  readonly descriptor: Descriptor;
-  readonly manifest: Manifest;
+export interface ReadImage extends ImageTree, Image {
   readonly tree: Tree;
 }
 
@@ -28,8 +23,7 @@ interface Seen {
  * @throws KvciError `platform-missing`; `blob-missing`, `digest-mismatch`, `oci-malformed`, `layer-damaged`, `tar-damaged`
  */
 export async function readImage(layout: ImageLayout, named: Descriptor, architecture: string): Promise<ReadImage> {
-  const descriptor = isIndex(named) ? await ofPlatform(layout, named, architecture) : named;
-  const { manifest, config } = await readManifest(layout, descriptor);
+  const { descriptor, manifest, config } = await readImageAt(layout, named, architecture);
   const seen = new Map<string, Seen>();
   const unpacked = manifest.layers.map(() => 0);
   const tree = await readTree(layout, manifest.layers, undefined, (entry, layer) => {
@@ -62,25 +56,4 @@ export async function readImage(layout: ImageLayout, named: Descriptor, architec
     },
     observation: (path): FileObservation | undefined => at(path)?.observer.finish(),
   };
-}
-
-/** Manifest and configuration of an image. @throws KvciError `blob-missing`, `digest-mismatch`, `oci-malformed` */
-export async function readManifest(
-  layout: Pick<ImageLayout, 'path'>,
-  descriptor: Descriptor,
-): Promise<{ readonly manifest: Manifest; readonly config: ImageConfig }> {
-  const manifest = parseManifest(await readBlob(layout, descriptor), `the manifest ${descriptor.digest}`);
-  const config = parseConfig(await readBlob(layout, manifest.config), `the image configuration ${manifest.config.digest}`);
-  return { manifest, config };
-}
-
-/** The image of an architecture that an index names. @throws KvciError `platform-missing` */
-export async function ofPlatform(layout: Pick<ImageLayout, 'path'>, index: Descriptor, architecture: string): Promise<Descriptor> {
-  const { manifests } = parseIndex(await readBlob(layout, index), `the index ${index.digest}`);
-  const found = manifests.find(({ platform }) => platform?.architecture === architecture && platform.os === 'linux');
-  if (found !== undefined) return found;
-  const there = manifests.flatMap(({ platform }) => (platform === undefined ? [] : [`${platform.os}/${platform.architecture}`]));
-  throw new KvciError('notFoundOrExists', 'platform-missing', `the index ${index.digest} has no image for linux/${architecture}`, {
-    hint: `It has ${there.join(', ') || 'none that names its platform'}.`,
-  });
 }
