@@ -14,7 +14,8 @@ const COMMON = ['kubelet.service', 'kvci-images.service', 'iscsid.socket'] as co
 const FAMILIES = {
   debian: {
     enable: ['ssh.service', 'sshd-keygen.service', 'systemd-resolved.service', 'systemd-timesyncd.service'],
-    // Nothing updates packages on a read-only /usr, open-iscsi.service waits for a network, rpcbind is for NFS 3 only.
+    // Nothing updates packages on a read-only /usr. open-iscsi and the NFS client's units wait for a network; kubelet's mounts need
+    // neither, and rpcbind is for NFS 3 only.
     disable: [
       'apt-daily.timer',
       'apt-daily-upgrade.timer',
@@ -22,6 +23,7 @@ const FAMILIES = {
       'e2scrub_all.timer',
       'e2scrub_reap.service',
       'nfs-blkmap.service',
+      'nfs-client.target',
       'open-iscsi.service',
       'rpcbind.service',
       'rpcbind.socket',
