@@ -225,15 +225,18 @@ async function nodeContext(
   };
 }
 
-function nodeRequest({ options, distribution, architecture, base }: ImageInputs, { from }: Base, payload: Payload): NodeRequest {
+function nodeRequest({ options, distribution, architecture, base, ownBase }: ImageInputs, { from }: Base, payload: Payload): NodeRequest {
   return {
     distribution,
     from,
-    ownBase: false,
+    ownBase,
     architecture,
     source: payload.source,
     versions: payload.versions,
-    repositories: payload.repository === undefined ? [] : [{ name: 'kubernetes', ...payload.repository }],
+    repositories: [
+      ...(payload.repository === undefined ? [] : [{ name: 'kubernetes', ...payload.repository }]),
+      ...(payload.runtimeRepository === undefined ? [] : [{ name: 'cri-o', ...payload.runtimeRepository }]),
+    ],
     images: payload.images,
     packages: base.kind === 'debian' ? [] : options.packages,
     kernel: base.kind === 'debian' ? undefined : options.kernel,

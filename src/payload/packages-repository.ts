@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,9 +6,12 @@ import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { type Digest } from '../core/digest.ts';
 import { KvciError } from '../core/errors.ts';
 import type { Downloads } from '../host/types.ts';
+import type { Architecture } from './types.ts';
 
 export const PACKAGE_FORMATS = ['deb', 'rpm'] as const;
 export type PackageFormat = (typeof PACKAGE_FORMATS)[number];
+
+export const RPM_ARCHITECTURES: Readonly<Record<Architecture, string>> = { amd64: 'x86_64', arm64: 'aarch64' };
 
 /** A package that a repository lists. */
 export interface ListedPackage {
@@ -65,8 +67,4 @@ export function upstreamVersion({ version }: Pick<ListedPackage, 'version'>): st
 
 export function unreadable(url: string, problem: string, cause?: unknown): KvciError {
   return new KvciError('failed', 'repository-unreadable', `${url} ${problem}`, cause === undefined ? {} : { cause });
-}
-
-export function sha256Of(text: string): Digest {
-  return `sha256:${createHash('sha256').update(text).digest('hex')}`;
 }

@@ -4,17 +4,17 @@ import { digestOf, type Digest } from '../core/digest.ts';
 import { KvciError } from '../core/errors.ts';
 import { type RunContext, runStep } from '../core/plan.ts';
 import { isStable, minorOf, newestFirst, OLDEST_MINOR, type VersionRequest } from '../core/versions.ts';
-import type { Artifact, Downloads } from '../host/types.ts';
-import { aptPackages } from './packages-apt.ts';
-import { type ListedPackage, newestPackages, PACKAGE_FORMATS, type PackageFormat, upstreamVersion } from './packages-repository.ts';
-import { rpmPackages } from './packages-rpm.ts';
-import { fingerprints } from './packages-signature.ts';
+import type { Artifact } from '../host/types.ts';
+import { lockCrio } from './packages-crio.ts';
+import { type LockedPackage, lockedRepositorySchema, repositoryComponents, repositoryOf } from './packages-lock.ts';
+import { type ListedPackage, newestPackages, type PackageFormat, upstreamVersion } from './packages-repository.ts';
+import { KEY_FILES, readRepository } from './packages-signed.ts';
 import { findImages, imageComponent, imagesKey, imagesOf, imagesStep, lockImages } from './release-images.ts';
 import { versionsOf } from './release-kubeadm.ts';
-import { digestSchema, lockedImageSchema, readInputs } from './release-lock.ts';
+import { lockedImageSchema, readInputs } from './release-lock.ts';
 import { kubeadmOf, type ReleaseParts } from './release-source.ts';
-import { marker, notServed, orUndefined } from './release-versions.ts';
-import type { Architecture, PackageRepository, Payload, PayloadComponent, PayloadLock, PayloadSource } from './types.ts';
+import { marker, notServed } from './release-versions.ts';
+import type { Architecture, Payload, PayloadLock, PayloadSource } from './types.ts';
 
 export type PackagesParts = Omit<ReleaseParts, 'containerd'> & {
   /** Of the distribution's packages. */
@@ -22,13 +22,9 @@ export type PackagesParts = Omit<ReleaseParts, 'containerd'> & {
 };
 
 const inputsSchema = z.strictObject({
-  format: z.enum(PACKAGE_FORMATS),
-  /** Below the package server. */
-  path: z.string().startsWith('/').endsWith('/'),
-  /** The repository's public key, and who it is. */
-  key: z.string(),
-  fingerprints: z.array(z.string()),
-  packages: z.array(z.strictObject({ name: z.string(), version: z.string(), sha256: digestSchema })),
+  kubernetes: lockedRepositorySchema,
+  /** CRI-O, on rpm distributions. */
+  runtime: lockedRepositorySchema.optional(),
   images: z.array(lockedImageSchema),
 });
 type PackagesInputs = z.output<typeof inputsSchema>;
@@ -36,8 +32,6 @@ type PackagesInputs = z.output<typeof inputsSchema>;
 const OF_KUBERNETES = ['kubelet', 'kubeadm', 'kubectl'] as const;
 /** They come with Kubernetes' repository at versions of their own; the newest that it has is the one it was made with. */
 const BESIDE = ['cri-tools', 'kubernetes-cni'] as const;
-
-const RPM_ARCHITECTURES: Readonly<Record<Architecture, string>> = { amd64: 'x86_64', arm64: 'aarch64' };
 
 /** Kubernetes as packages of the distribution, from upstream's signed repositories; the Containerfile installs them. */
 export function packagesSource(parts: PackagesParts): PayloadSource {
@@ -67,7 +61,13 @@ class PackagesSource implements PayloadSource {
     const { version, newer, packages } = choosePackages(request, repository.packages, `${servers.packages}${path}`);
     const kubeadm = await kubeadmOf(version, this.#parts, run.signal);
     const images = await lockImages(kubeadm.images, architecture, this.#parts, run.signal);
-    const inputs: PackagesInputs = { format, path, key: repository.key, fingerprints: [...repository.fingerprints], packages, images };
+    const runtime = format === 'rpm' ? await lockCrio(version, architecture, this.#parts, run.signal) : undefined;
+    const { key, fingerprints } = repository;
+    const inputs: PackagesInputs = {
+      kubernetes: { format, server: 'packages', path, key, fingerprints: [...fingerprints], packages },
+      ...(runtime === undefined ? {} : { runtime }),
+      images,
+    };
     return {
       source: 'packages',
       versions: versionsOf(kubeadm),
@@ -78,8 +78,8 @@ class PackagesSource implements PayloadSource {
   }
 
   key(lock: PayloadLock): Digest {
-    const { images, ...repository } = inputsOf(lock);
-    return digestOf({ version: 1, repository, images: imagesKey(images) });
+    const { images, ...repositories } = inputsOf(lock);
+    return digestOf({ version: 1, repositories, images: imagesKey(images) });
   }
 
   async make(lock: PayloadLock, architecture: Architecture, run: RunContext): Promise<Payload> {
@@ -95,6 +95,8 @@ class PackagesSource implements PayloadSource {
   }
 
   #payload(lock: PayloadLock, inputs: PackagesInputs, images: Artifact, architecture: Architecture): Payload {
+    const { servers } = this.#parts;
+    const repositories = [inputs.kubernetes, ...(inputs.runtime === undefined ? [] : [inputs.runtime])];
     return {
       source: 'packages',
       versions: lock.versions,
@@ -102,11 +104,9 @@ class PackagesSource implements PayloadSource {
       architecture,
       files: [],
       ...imagesOf(images),
-      repository: repositoryOf(inputs, this.#parts.servers.packages),
-      components: [
-        ...inputs.packages.map((one) => packageComponent(one, inputs.format, architecture)),
-        ...inputs.images.map(imageComponent),
-      ],
+      repository: repositoryOf(inputs.kubernetes, servers),
+      ...(inputs.runtime === undefined ? {} : { runtimeRepository: repositoryOf(inputs.runtime, servers) }),
+      components: [...repositories.flatMap((one) => repositoryComponents(one, architecture)), ...inputs.images.map(imageComponent)],
     };
   }
 
@@ -146,41 +146,10 @@ function keyPath(minor: string, format: PackageFormat): string {
   return `${repositoryPath(minor, format)}${KEY_FILES[format]}`;
 }
 
-const KEY_FILES: Readonly<Record<PackageFormat, string>> = { deb: 'Release.key', rpm: 'repodata/repomd.xml.key' };
-
-export interface SignedRepository {
-  /** ASCII-armoured. */
-  readonly key: string;
-  readonly fingerprints: readonly string[];
-  /** Of the asked architecture and of none. */
-  readonly packages: readonly ListedPackage[];
-}
-
-/**
- * A signed repository with its key and its packages; undefined where there is none.
- *
- * @throws KvciError `bad-signature`, `bad-key`, `checksum-mismatch`, `repository-unreadable`
- */
-export async function readRepository(
-  downloads: Downloads,
-  baseUrl: string,
-  format: PackageFormat,
-  architecture: Architecture,
-  signal: AbortSignal,
-): Promise<SignedRepository | undefined> {
-  const url = `${baseUrl}${KEY_FILES[format]}`;
-  const armored = await orUndefined(downloads.text({ url, signal }));
-  if (armored === undefined) return undefined;
-  const key = { armored, url };
-  const listed = await (format === 'deb' ? aptPackages : rpmPackages)(downloads, baseUrl, key, signal);
-  const fitting = format === 'deb' ? [architecture, 'all'] : [RPM_ARCHITECTURES[architecture], 'noarch'];
-  return { key: armored, fingerprints: await fingerprints(key), packages: listed.filter((one) => fitting.includes(one.architecture)) };
-}
-
 interface ChosenPackages {
   readonly version: string;
   readonly newer: string | undefined;
-  readonly packages: PackagesInputs['packages'];
+  readonly packages: LockedPackage[];
 }
 
 /** Exact packages for a request. @throws KvciError `version-not-served`, `package-missing` */
@@ -190,7 +159,7 @@ export function choosePackages(request: VersionRequest, listed: readonly ListedP
   const newest = versions.find(isStable) ?? versions[0];
   const version = request.kind === 'exact' ? request.version : newest;
   if (version === undefined || !versions.includes(version)) throw notServed(request, url, versions);
-  const pick = (name: string, fits: (one: ListedPackage) => boolean): PackagesInputs['packages'][number] => {
+  const pick = (name: string, fits: (one: ListedPackage) => boolean): LockedPackage => {
     const [found] = newestPackages(listed.filter((one) => one.name === name && fits(one)));
     if (found !== undefined) return { name, version: found.version, sha256: found.sha256 };
     throw new KvciError('notFoundOrExists', 'package-missing', `${url} has no package ${name} for Kubernetes ${version}`);
@@ -203,18 +172,4 @@ export function choosePackages(request: VersionRequest, listed: readonly ListedP
       ...BESIDE.map((name) => pick(name, () => true)),
     ],
   };
-}
-
-function repositoryOf({ format, path, key, packages }: PackagesInputs, server: string): PackageRepository {
-  const separator = format === 'deb' ? '=' : '-';
-  return { baseUrl: `${server}${path}`, key, packages: packages.map(({ name, version }) => `${name}${separator}${version}`) };
-}
-
-function packageComponent(
-  { name, version, sha256 }: PackagesInputs['packages'][number],
-  format: PackageFormat,
-  architecture: Architecture,
-): PayloadComponent {
-  const arch = format === 'deb' ? architecture : RPM_ARCHITECTURES[architecture];
-  return { purl: `pkg:${format}/kubernetes/${name}@${encodeURIComponent(version)}?arch=${arch}`, name, version, digest: sha256 };
 }

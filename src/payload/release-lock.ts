@@ -20,13 +20,6 @@ export type LockedFile = z.output<typeof lockedFileSchema>;
 export const lockedImageSchema = z.strictObject({ ref: z.string(), digest: digestSchema });
 export type LockedImage = z.output<typeof lockedImageSchema>;
 
-/** What source `release` keeps in `PayloadLock.inputs`. */
-export const releaseInputsSchema = z.strictObject({
-  files: z.array(lockedFileSchema),
-  images: z.array(lockedImageSchema),
-});
-export type ReleaseInputs = z.output<typeof releaseInputsSchema>;
-
 /** Reads the inputs of a source's lock. @throws KvciError `lock-broken` */
 export function readInputs<T>(schema: z.ZodType<T>, lock: PayloadLock, source: PayloadSourceName): T {
   const parsed = schema.safeParse(lock.inputs);

@@ -12,6 +12,8 @@ export interface ReleaseServers {
   readonly api: string;
   /** Signed package repositories: https://kubernetes.io/blog/2023/08/15/pkgs-k8s-io-introduction/ */
   readonly packages: string;
+  /** Signed rpm repositories of CRI-O: https://github.com/cri-o/packaging */
+  readonly crio: string;
   /** The registry that stands for registry.k8s.io. */
   readonly registry: string;
 }
@@ -21,6 +23,7 @@ export const UPSTREAM_SERVERS: ReleaseServers = {
   downloads: 'https://github.com',
   api: 'https://api.github.com',
   packages: 'https://pkgs.k8s.io',
+  crio: 'https://download.opensuse.org/repositories',
   registry: 'registry.k8s.io',
 };
 

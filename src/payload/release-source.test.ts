@@ -100,16 +100,6 @@ describe('release', () => {
     expect(server.requests).toEqual([]);
   });
 
-  it('leaves containerd to the distribution where it runs CRI-O', async () => {
-    const lock = await releaseSource({ ...payloadParts(server, folder), containerd: false }).resolve(
-      { kind: 'minor', minor: '1.31' },
-      'amd64',
-      run,
-    );
-    expect(lock.versions.containerd).toBeUndefined();
-    expect(JSON.stringify(lock.inputs)).not.toMatch(/containerd|runc/);
-  });
-
   it('says that a newer patch exists', async () => {
     await addRelease(server, '1.31.9');
     expect((await resolve('1.31.4')).newerExists).toBe('1.31.9');

@@ -9,9 +9,11 @@ import { type RunContext, runStep, type Step } from '../core/plan.ts';
 import { minorOf, type VersionRequest } from '../core/versions.ts';
 import type { Artifact, CommandRunner } from '../host/types.ts';
 import { fetchLocked, type FileParts, payloadFile, placeFiles, storedFileSchema } from './release-files.ts';
+import { lockCrio } from './packages-crio.ts';
+import { lockedRepositorySchema, repositoryComponents, repositoryOf } from './packages-lock.ts';
 import { findImages, imageComponent, type ImageParts, imagesKey, imagesOf, imagesStep, lockImages } from './release-images.ts';
 import { askKubeadm, type KubeadmFacts, versionsOf } from './release-kubeadm.ts';
-import { type LockedFile, readInputs, type ReleaseInputs, releaseInputsSchema } from './release-lock.ts';
+import { type LockedFile, lockedFileSchema, lockedImageSchema, readInputs } from './release-lock.ts';
 import {
   CNI_PLUGINS,
   CONTAINERD_PROGRAMS_OF_RELEASES,
@@ -34,6 +36,14 @@ export interface ReleaseParts extends FileParts, ImageParts {
 }
 
 const FILES_KIND = 'release-files';
+
+const inputsSchema = z.strictObject({
+  files: z.array(lockedFileSchema),
+  images: z.array(lockedImageSchema),
+  /** CRI-O, on distributions that run it. */
+  runtime: lockedRepositorySchema.optional(),
+});
+type ReleaseInputs = z.output<typeof inputsSchema>;
 
 /** Kubernetes as upstream publishes it: programs by published sha256, images by digest. */
 export function releaseSource(parts: ReleaseParts): PayloadSource {
@@ -61,7 +71,8 @@ class ReleaseSource implements PayloadSource {
     const kubeadm = await kubeadmOf(version, this.#parts, run.signal);
     const images = await lockImages(kubeadm.images, architecture, this.#parts, run.signal);
     const containerd = others.find(({ component }) => component === 'containerd')?.version;
-    const inputs: ReleaseInputs = { files: [...programs, ...others], images };
+    const runtime = this.#parts.containerd ? undefined : await lockCrio(version, architecture, this.#parts, run.signal);
+    const inputs: ReleaseInputs = { files: [...programs, ...others], images, ...(runtime === undefined ? {} : { runtime }) };
     return {
       source: 'release',
       versions: { ...versionsOf(kubeadm), ...(containerd === undefined ? {} : { containerd }) },
@@ -72,22 +83,22 @@ class ReleaseSource implements PayloadSource {
   }
 
   key(lock: PayloadLock): Digest {
-    const { files, images } = inputsOf(lock);
-    return digestOf({ files: this.#filesKey(files), images: imagesKey(images) });
+    const { files, images, runtime } = inputsOf(lock);
+    return digestOf({ files: this.#filesKey(files), images: imagesKey(images), runtime });
   }
 
   async make(lock: PayloadLock, architecture: Architecture, run: RunContext): Promise<Payload> {
     const inputs = inputsOf(lock);
     const files = await runStep(this.#filesStep(lock, inputs.files), run);
     const images = await runStep(imagesStep(lock.versions.kubernetes, inputs.images, architecture, this.#parts), run);
-    return payloadOf(lock, inputs, files, images, architecture);
+    return this.#payload(lock, inputs, files, images, architecture);
   }
 
   async find(lock: PayloadLock, architecture: Architecture): Promise<Payload | undefined> {
     const inputs = inputsOf(lock);
     const files = await this.#parts.store.find(FILES_KIND, this.#filesKey(inputs.files));
     const images = await findImages(inputs.images, this.#parts.store);
-    return files === undefined || images === undefined ? undefined : payloadOf(lock, inputs, files, images, architecture);
+    return files === undefined || images === undefined ? undefined : this.#payload(lock, inputs, files, images, architecture);
   }
 
   /** What belongs to a node besides Kubernetes, at the newest versions that fit. */
@@ -129,26 +140,32 @@ class ReleaseSource implements PayloadSource {
         }),
     };
   }
+
+  #payload(lock: PayloadLock, inputs: ReleaseInputs, files: Artifact, images: Artifact, architecture: Architecture): Payload {
+    const { runtime } = inputs;
+    return {
+      source: 'release',
+      versions: lock.versions,
+      created: lock.created,
+      architecture,
+      files: z
+        .array(storedFileSchema)
+        .parse(files.record.facts)
+        .map((file) => payloadFile(files.path, file)),
+      ...imagesOf(images),
+      repository: undefined,
+      ...(runtime === undefined ? {} : { runtimeRepository: repositoryOf(runtime, this.#parts.servers) }),
+      components: [
+        ...inputs.files.map(fileComponent),
+        ...inputs.images.map(imageComponent),
+        ...(runtime === undefined ? [] : repositoryComponents(runtime, architecture)),
+      ].toSorted((a, b) => (a.purl < b.purl ? -1 : 1)),
+    };
+  }
 }
 
 function inputsOf(lock: PayloadLock): ReleaseInputs {
-  return readInputs(releaseInputsSchema, lock, 'release');
-}
-
-function payloadOf(lock: PayloadLock, inputs: ReleaseInputs, files: Artifact, images: Artifact, architecture: Architecture): Payload {
-  return {
-    source: 'release',
-    versions: lock.versions,
-    created: lock.created,
-    architecture,
-    files: z
-      .array(storedFileSchema)
-      .parse(files.record.facts)
-      .map((file) => payloadFile(files.path, file)),
-    ...imagesOf(images),
-    repository: undefined,
-    components: [...inputs.files.map(fileComponent), ...inputs.images.map(imageComponent)].toSorted((a, b) => (a.purl < b.purl ? -1 : 1)),
-  };
+  return readInputs(inputsSchema, lock, 'release');
 }
 
 /** https://github.com/package-url/purl-spec/blob/main/types-doc/generic-definition.md */

@@ -61,6 +61,8 @@ export interface Payload {
   readonly layout: string | undefined;
   /** Packages that the Containerfile installs from a signed repository (source `packages` only). */
   readonly repository: PackageRepository | undefined;
+  /** CRI-O's signed repository, for distributions that run it. */
+  readonly runtimeRepository?: PackageRepository;
   /** Go modules and other origins for SBOM and provenance: `pkg:golang/...` and `pkg:generic/...` URLs with digests where known. */
   readonly components: readonly PayloadComponent[];
 }

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import { parseVersionRequest } from '../../src/core/versions.ts';
 import { packagesSource } from '../../src/payload/packages-source.ts';
+import { releaseSource } from '../../src/payload/release-source.ts';
 import { kubernetesPackages, makeAptRepository, signApt } from '../fixtures/apt-repository.ts';
 import { addRelease, type FileServer, imageRefs, serveFiles, serveFolder } from '../fixtures/http-release-server.ts';
 import { isMissing } from '../fixtures/needs.ts';
@@ -28,6 +29,8 @@ async function missingProgram(...programs: readonly string[]): Promise<string | 
   }
   return undefined;
 }
+
+const CRIO = '/isv:/cri-o:/stable:/v1.30/rpm/';
 
 const FORMATS = [
   {
@@ -73,6 +76,17 @@ for (const { format, needs, programs, architecture, make, signed, tampering, lis
       await mkdir(original);
       await make(original, kubernetesPackages(['1.31.4', '1.31.10'], architecture), key);
       server = await serveFiles();
+      // CRI-O of the minor before: its own may not be out yet.
+      if (format === 'rpm') {
+        const crio = join(scratch, 'crio');
+        await mkdir(crio);
+        await makeRpmRepository(
+          crio,
+          ['1.30.2', '1.30.11'].map((version) => ({ name: 'cri-o', version, release: '1.1', architecture })),
+          key,
+        );
+        await serveFolder(server, CRIO, crio);
+      }
       await addRelease(server, '1.31.4');
       await addRelease(server, '1.31.10');
     }, 120_000);
@@ -106,7 +120,7 @@ for (const { format, needs, programs, architecture, make, signed, tampering, lis
         versions: { kubernetes: version, etcd: '3.5.15', coredns: '1.11.3', pause: '3.10' },
       });
       expect(lock.newerExists).toBe(newer);
-      expect((lock.inputs as { fingerprints: string[] }).fingerprints).toEqual([key.fingerprint]);
+      expect((lock.inputs as { kubernetes: { fingerprints: string[] } }).kubernetes.fingerprints).toEqual([key.fingerprint]);
     });
 
     it('answers the repository, its key and exact words for the package manager, and preloads the images', async () => {
@@ -124,6 +138,8 @@ for (const { format, needs, programs, architecture, make, signed, tampering, lis
           word('kubernetes-cni', '1.5.1'),
         ],
       });
+      const crio = { baseUrl: `${server.url}${CRIO}`, key: key.armored, packages: ['cri-o-1.30.11-1.1'] };
+      expect(payload.runtimeRepository).toEqual(format === 'rpm' ? crio : undefined);
       expect(payload.images.map(({ ref }) => ref).toSorted()).toEqual(imageRefs('1.31.4').toSorted());
       expect(payload.components[0]).toMatchObject({ purl: `pkg:${format}/kubernetes/kubelet@1.31.4-1.1?arch=${architecture}` });
     });
@@ -168,6 +184,23 @@ for (const { format, needs, programs, architecture, make, signed, tampering, lis
       await serveFolder(server, prefix, original);
       server.files.set(`${prefix}${format === 'deb' ? 'InRelease' : `${signed}.asc`}`, 'nothing of the kind');
       await expect(resolve('1.31')).rejects.toMatchObject({ code: 'bad-signature' });
+    });
+
+    it.skipIf(format === 'deb')('gives CRI-O to nodes with release binaries too', async () => {
+      const folder = await mkdtemp(join(scratch, 'store-'));
+      const source = releaseSource({ ...payloadParts(server, folder), containerd: false });
+      const lock = await source.resolve(parseVersionRequest('1.31.4'), 'amd64', context);
+      expect(lock.versions.containerd).toBeUndefined();
+      const payload = await source.make(lock, 'amd64', context);
+      expect(payload.runtimeRepository?.packages).toEqual(['cri-o-1.30.11-1.1']);
+      expect(payload.files.map(({ path }) => path).filter((path) => /containerd|runc/.test(path))).toEqual([]);
+      expect(payload.components.at(-1)).toMatchObject({ purl: 'pkg:rpm/cri-o/cri-o@1.30.11-1.1?arch=x86_64' });
+    });
+
+    it.skipIf(format === 'deb')('says that there is no CRI-O', async () => {
+      for (const path of [...server.files.keys()]) if (path.startsWith(CRIO)) server.files.delete(path);
+      await expect(resolve('1.31')).rejects.toMatchObject({ code: 'version-not-served', hint: 'It was asked for 1.31 and 1.30.' });
+      await serveFolder(server, CRIO, join(scratch, 'crio'));
     });
 
     it.skipIf(format === 'rpm')('reads Release with Release.gpg where there is no InRelease', async () => {

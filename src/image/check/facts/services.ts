@@ -90,8 +90,10 @@ const network: Fact = {
 
 function networkdFindings(image: ImageView): Finding[] {
   const profiles = image.dropIns('systemd/network', '.network').map((path) => ({ path, lines: configLines(image.text(path)) }));
-  const ethernet = profiles.filter(({ lines }) => unitValues(lines, 'DHCP').some((value) => ['yes', 'true', '1'].includes(value)));
-  if (ethernet.length === 0) return [{ message: 'no profile has DHCP=yes', path: '/usr/lib/systemd/network' }];
+  const ethernet = profiles.filter(
+    ({ lines }) => isForEthernet(lines) && unitValues(lines, 'DHCP').some((value) => ['yes', 'true', '1'].includes(value)),
+  );
+  if (ethernet.length === 0) return [{ message: 'no profile of Ethernet links has DHCP=yes', path: '/usr/lib/systemd/network' }];
   return ethernet.flatMap(({ path, lines }) => {
     const found: Finding[] = [];
     if (unitValues(lines, 'RequiredFamilyForOnline').some((value) => value !== 'any'))
@@ -100,6 +102,15 @@ function networkdFindings(image: ImageView): Finding[] {
       found.push({ message: 'refuses router advertisements', path: `/${path}` });
     return found;
   });
+}
+
+/** systemd brings profiles of its own for containers and virtual links. */
+function isForEthernet(lines: readonly string[]): boolean {
+  if (unitValues(lines, 'Virtualization').length > 0) return false;
+  return (
+    unitValues(lines, 'Type').includes('ether') ||
+    unitValues(lines, 'Name').some((names) => names.split(/\s+/).some((name) => /^(en|eth)/.test(name)))
+  );
 }
 
 function networkManagerFindings(image: ImageView): Finding[] {
