@@ -35,7 +35,7 @@ export async function hasBlob(layout: Pick<ImageLayout, 'path'>, blob: BlobId): 
 /** {@link hasBlob}, for who is about to rely on the blob: garbage collection leaves it as if it had just been written. */
 export async function keepBlob(layout: Pick<ImageLayout, 'path'>, blob: BlobId): Promise<boolean> {
   if (!(await hasBlob(layout, blob))) return false;
-  const now = temporaryPath(layout);
+  const now = await temporaryPath(layout);
   try {
     // The time of the file system, which need not be this host's.
     await writeFile(now, '');
@@ -56,11 +56,10 @@ export async function putBlob(
   source: Uint8Array | AsyncIterable<Uint8Array>,
   expected?: BlobId,
 ): Promise<{ readonly digest: Digest; readonly size: number }> {
-  const temporary = temporaryPath(layout);
+  const temporary = await temporaryPath(layout);
   try {
     const chunks = source instanceof Uint8Array ? [source] : source;
     const tally = new Tally();
-    await mkdir(join(layout.path, TEMPORARY), { recursive: true });
     await pipeline(Readable.from(tally.pass(chunks), { objectMode: false }), createWriteStream(temporary, { flags: 'wx', mode: 0o644 }));
     const written = tally.result();
     if (expected !== undefined) checkBlob(expected, written);
@@ -74,8 +73,9 @@ export async function putBlob(
   }
 }
 
-/** A name in the layout's own temp folder. */
-export function temporaryPath(layout: Pick<ImageLayout, 'path'>): string {
+/** A name in the layout's own temp folder, which is made when other tools wrote the layout. */
+export async function temporaryPath(layout: Pick<ImageLayout, 'path'>): Promise<string> {
+  await mkdir(join(layout.path, TEMPORARY), { recursive: true });
   return join(layout.path, TEMPORARY, randomBytes(8).toString('hex'));
 }
 

@@ -64,22 +64,24 @@ export async function bringBlob(
 }
 
 async function copyBlob(from: Pick<ImageLayout, 'path'>, to: Pick<ImageLayout, 'path'>, digest: Digest): Promise<void> {
-  const target = blobPath(to, digest);
+  const temporary = await temporaryPath(to);
   try {
-    await link(blobPath(from, digest), target);
+    await linkOrCopy(blobPath(from, digest), temporary);
+    await rename(temporary, blobPath(to, digest));
+  } catch (cause) {
+    throw asDiskFull(cause, to.path);
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+async function linkOrCopy(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to);
   } catch (error) {
-    if (hasErrno(error, 'EEXIST')) return;
     // Another file system, one without hard links, or a file of somebody else (fs.protected_hardlinks).
     if (!hasErrno(error, 'EXDEV', 'EPERM', 'EMLINK', 'EOPNOTSUPP', 'EACCES')) throw error;
-    const temporary = temporaryPath(to);
-    try {
-      await copyFile(blobPath(from, digest), temporary, constants.COPYFILE_FICLONE);
-      await rename(temporary, target);
-    } catch (cause) {
-      throw asDiskFull(cause, to.path);
-    } finally {
-      await rm(temporary, { force: true });
-    }
+    await copyFile(from, to, constants.COPYFILE_FICLONE);
   }
 }
 
@@ -96,7 +98,7 @@ export async function collectGarbage(layout: ImageLayout, before: Date): Promise
     let removed = 0;
     let bytes = 0;
     for (const folder of [join(layout.path, 'blobs', 'sha256'), join(layout.path, TEMPORARY)]) {
-      for (const name of await readdir(folder)) {
+      for (const name of await readdir(folder).catch(() => [])) {
         if (kept.has(name)) continue;
         const path = join(folder, name);
         const status = await stat(path).catch(() => undefined);

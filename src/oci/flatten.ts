@@ -132,7 +132,7 @@ async function plainTar(layout: ImageLayout, descriptor: Descriptor, temporary: 
   } finally {
     await file.close();
   }
-  const path = temporaryPath(layout);
+  const path = await temporaryPath(layout);
   temporary.push(path);
   await pipeline(await openLayer(layout, descriptor), createWriteStream(path, { flags: 'wx' }));
   return path;

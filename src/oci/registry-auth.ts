@@ -2,8 +2,8 @@ import { z } from 'zod';
 
 import { KvciError } from '../core/errors.ts';
 import { Secret } from '../core/secrets.ts';
+import type { RegistryAuth } from '../host/engine/credentials.ts';
 import type { Http } from '../host/http.ts';
-import type { RegistryCredentials } from './registry-credentials.ts';
 import { parse } from './schemas.ts';
 import { readAll } from './streams.ts';
 
@@ -46,14 +46,14 @@ export async function fetchToken(
   http: Http,
   challenge: Extract<Challenge, { readonly scheme: 'bearer' }>,
   scope: string,
-  credentials: RegistryCredentials | undefined,
+  credentials: RegistryAuth | undefined,
   signal?: AbortSignal,
 ): Promise<Secret> {
   const realm = URL.parse(challenge.realm);
   if (realm === null || !(realm.protocol === 'https:' || (realm.protocol === 'http:' && isLocal(realm.host))))
     throw new KvciError('failed', 'registry-failed', `the registry names a token server that cannot be trusted: ${challenge.realm}`);
   const fields = { ...(challenge.service === undefined ? {} : { service: challenge.service }), scope };
-  const refresh = credentials !== undefined && 'identityToken' in credentials;
+  const refresh = credentials?.kind === 'identity-token';
   if (!refresh) for (const [name, value] of Object.entries(fields)) realm.searchParams.append(name, value);
   const base = signal === undefined ? {} : { signal };
   const response = refresh
@@ -66,7 +66,7 @@ export async function fetchToken(
           ...fields,
           grant_type: 'refresh_token',
           client_id: 'kvci',
-          refresh_token: credentials.identityToken.reveal(),
+          refresh_token: credentials.token.reveal(),
         }).toString(),
       })
     : await http.send({

@@ -1,12 +1,11 @@
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
-import { scratchFolder, scratchLayout, treeEntry } from '../../test/fixtures/layouts.ts';
+import { scratchLayout, treeEntry } from '../../test/fixtures/layouts.ts';
 import { registryServer, type RegistryServer, USER } from '../../test/fixtures/registry-server.ts';
 import { sha256 } from '../core/digest.ts';
 import { Secret } from '../core/secrets.ts';
 import { undiciHttp } from '../host/adapters/undici-http.ts';
+import type { RegistryAuth } from '../host/engine/credentials.ts';
 import type { HttpRequest } from '../host/http.ts';
 import { assembleImage, type Image, readImage } from './image.ts';
 import { writeLayer } from './layer.ts';
@@ -14,12 +13,11 @@ import type { ImageLayout } from './layout.ts';
 import { listManifests, putManifest } from './manifests.ts';
 import { parseReference } from './reference.ts';
 import { parseChallenge } from './registry-auth.ts';
-import { authFilePaths, credentialsFor, findCredentials, type RegistryCredentials } from './registry-credentials.ts';
 import { pullImage, pushImage } from './registry-transfer.ts';
 import { RegistryClient, type RegistrySettings } from './registry.ts';
 import { type Descriptor, MEDIA_TYPES } from './types.ts';
 
-const LOGIN: RegistryCredentials = { username: USER.username, password: new Secret(USER.password) };
+const LOGIN: RegistryAuth = { kind: 'password', username: USER.username, password: new Secret(USER.password) };
 
 function client(more: Partial<RegistrySettings> = {}): RegistryClient {
   return new RegistryClient({
@@ -52,7 +50,7 @@ describe('RegistryClient', () => {
     ['none', undefined],
     ['basic', LOGIN],
     ['token', LOGIN],
-    ['token', { identityToken: new Secret(USER.password) }],
+    ['token', { kind: 'identity-token', token: new Secret(USER.password) }],
   ] as const)('pushes, resolves and pulls (auth %s)', async (auth, login) => {
     const server = await registryServer({ auth });
     const [from, to] = [await scratchLayout(), await scratchLayout()];
@@ -90,8 +88,8 @@ describe('RegistryClient', () => {
 
   it.each([
     ['basic', undefined],
-    ['basic', { username: 'kube', password: new Secret('wrong') }],
-    ['token', { username: 'kube', password: new Secret('wrong') }],
+    ['basic', { kind: 'password', username: 'kube', password: new Secret('wrong') }],
+    ['token', { kind: 'password', username: 'kube', password: new Secret('wrong') }],
   ] as const)('says who refuses (auth %s)', async (auth, login) => {
     const server = await registryServer({ auth });
     const registry = client({ credentials: () => Promise.resolve(login) });
@@ -229,66 +227,5 @@ describe('parseChallenge', () => {
     ['', undefined],
   ])('reads %s', (header, challenge) => {
     expect(parseChallenge(header)).toEqual(challenge);
-  });
-});
-
-describe('credentials', () => {
-  const basic = (user: string): { readonly auth: string } => ({ auth: Buffer.from(`${user}:pa:ss`).toString('base64') });
-  const file = {
-    auths: {
-      'quay.io': basic('all'),
-      'quay.io/org': basic('org'),
-      'https://index.docker.io/v1/': basic('hub'),
-      'azure.io': { identitytoken: 'refresh' },
-      'stored.io': {},
-    },
-    credHelpers: { 'helped.io': 'ecr' },
-    credsStore: 'desktop',
-  };
-  const helper = (name: string, server: string): Promise<string | undefined> =>
-    Promise.resolve(
-      server === 'helped.io' || server === 'stored.io'
-        ? JSON.stringify({ Username: server === 'helped.io' ? '<token>' : name, Secret: 's' })
-        : undefined,
-    );
-
-  it.each([
-    ['quay.io/other/x', 'all'],
-    ['quay.io/org/x', 'org'],
-    ['quay.io/organisation/x', 'all'],
-    ['docker.io/library/debian', 'hub'],
-    ['stored.io/x', 'desktop'],
-    ['azure.io/x', '(token)'],
-    ['helped.io/x', '(token)'],
-    ['ghcr.io/x', undefined],
-  ])('for %s are those of %s', async (repository, user) => {
-    const found = await findCredentials(file, repository, helper);
-    expect(found === undefined ? undefined : 'username' in found ? found.username : '(token)').toBe(user);
-    if (found !== undefined && 'username' in found && user !== 'desktop') expect(found.password.reveal()).toBe('pa:ss');
-  });
-
-  it('come from the first file that knows some', async () => {
-    const folder = scratchFolder();
-    const [first, second] = [join(folder, 'auth.json'), join(folder, 'config.json')];
-    writeFileSync(first, JSON.stringify({ auths: { 'a.io': basic('first') } }));
-    writeFileSync(second, JSON.stringify({ auths: { 'a.io': basic('second'), 'b.io': basic('second') } }));
-    const paths = [join(folder, 'missing.json'), first, second];
-    expect(await credentialsFor(paths, 'a.io/x', helper)).toMatchObject({ username: 'first' });
-    expect(await credentialsFor(paths, 'b.io/x', helper)).toMatchObject({ username: 'second' });
-    writeFileSync(first, '{');
-    await expect(credentialsFor(paths, 'a.io/x', helper)).rejects.toMatchObject({
-      code: 'oci-malformed',
-      message: expect.stringContaining(first) as string,
-    });
-  });
-
-  it('are looked for where podman and docker keep them', () => {
-    expect(authFilePaths({}, '/home/u')).toEqual(['/home/u/.config/containers/auth.json', '/home/u/.docker/config.json']);
-    expect(authFilePaths({ XDG_RUNTIME_DIR: '/run/user/1', DOCKER_CONFIG: '/d' }, '/h')).toEqual([
-      '/run/user/1/containers/auth.json',
-      '/h/.config/containers/auth.json',
-      '/d/config.json',
-    ]);
-    expect(authFilePaths({ REGISTRY_AUTH_FILE: '/x' }, '/h')).toEqual(['/x']);
   });
 });

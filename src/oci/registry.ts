@@ -4,17 +4,17 @@ import type { Readable } from 'node:stream';
 import { type Digest, isDigest, sha256 } from '../core/digest.ts';
 import { KvciError, messageOf, throwIfCancelled } from '../core/errors.ts';
 import { Secret } from '../core/secrets.ts';
+import type { RegistryAuth } from '../host/engine/credentials.ts';
 import type { Http, HttpRequest, HttpResponse } from '../host/http.ts';
 import { formatReference, type ImageReference } from './reference.ts';
 import { basicHeader, denied, fetchToken, isLocal, parseChallenge } from './registry-auth.ts';
-import type { RegistryCredentials } from './registry-credentials.ts';
 import { readAll } from './streams.ts';
 import { type Descriptor, MEDIA_TYPES } from './types.ts';
 
 export interface RegistrySettings {
   readonly http: Http;
   /** Credentials for `quay.io/org/name`; asked only when a registry wants some. */
-  readonly credentials: (repository: string) => Promise<RegistryCredentials | undefined>;
+  readonly credentials: (repository: string) => Promise<RegistryAuth | undefined>;
   /** Registries that are spoken to by plain HTTP; those of this host always are. */
   readonly insecure?: readonly string[];
   /** The wait before the first retry, in milliseconds; doubled for each further one. */
@@ -150,8 +150,7 @@ export class RegistryClient {
       const token = await fetchToken(this.#settings.http, challenge, scope, credentials, signal);
       return { header: bearerHeader(token), withCredentials };
     }
-    if (challenge?.scheme !== 'basic' || credentials === undefined || !('username' in credentials))
-      throw denied(reference.registry, withCredentials);
+    if (challenge?.scheme !== 'basic' || credentials?.kind !== 'password') throw denied(reference.registry, withCredentials);
     return { header: basicHeader(credentials), withCredentials };
   }
 
