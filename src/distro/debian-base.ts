@@ -75,7 +75,14 @@ export function debianLayout(templates: ReadonlyMap<string, string>): ReadonlyMa
 }
 
 function baseInputs(set: DebianPackageSet, layout: ReadonlyMap<string, string>): Json {
-  return { packages: packageSetKey(set), layout: Object.fromEntries(layout), epoch: RELEASED, dpkg: DPKG_OPTIONS, hook: LAYOUT_HOOK, dev: APPEND_DEV };
+  return {
+    packages: packageSetKey(set),
+    layout: Object.fromEntries(layout),
+    epoch: RELEASED,
+    dpkg: DPKG_OPTIONS,
+    hook: LAYOUT_HOOK,
+    dev: APPEND_DEV,
+  };
 }
 
 /** The digest of everything that decides the base's bytes. */
