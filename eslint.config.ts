@@ -4,7 +4,7 @@ import tseslint from 'typescript-eslint';
 import { IO_LIBRARIES, mayImport, type Room, ROOMS } from './test/architecture/rules.ts';
 
 const IMPURE_GLOBALS = [
-  { object: 'process', property: 'env', message: 'Only main.ts and wiring.ts read the environment.' },
+  { object: 'process', property: 'env', message: 'Only main.ts and src/wiring/ read the environment.' },
   { object: 'process', property: 'exit', message: 'Throw a KvciError; main.ts decides the exit code.' },
   { object: 'Date', property: 'now', message: 'Take a Clock.' },
 ];
@@ -53,7 +53,7 @@ export default defineConfig(
   { files: ['*.config.ts'], rules: { 'no-restricted-exports': 'off' } },
   {
     files: ['src/**/*.ts'],
-    ignores: ['src/main.ts', 'src/wiring.ts', 'src/host/clock.ts', 'src/**/*.test.ts'],
+    ignores: ['src/main.ts', 'src/wiring/**', 'src/host/clock.ts', 'src/**/*.test.ts'],
     rules: { 'no-restricted-properties': ['error', ...IMPURE_GLOBALS] },
   },
   {
@@ -68,11 +68,11 @@ export default defineConfig(
   },
   {
     files: ['src/**/*.ts'],
-    ignores: ['src/wiring.ts', 'src/host/adapters/**', 'src/**/*.test.ts'],
+    ignores: ['src/wiring/**', 'src/host/adapters/**', 'src/**/*.test.ts'],
     rules: {
       '@typescript-eslint/no-restricted-imports': [
         'error',
-        { patterns: [{ group: ['**/adapters/*'], message: 'Only wiring.ts imports adapters.' }] },
+        { patterns: [{ group: ['**/adapters/*'], message: 'Only src/wiring/ imports adapters.' }] },
       ],
     },
   },

@@ -29,7 +29,7 @@ describe('a wrong import is found', () => {
     ['src/host/x.ts', `let a: import('../distro/y.ts').A;`, 'src/host/x.ts:1: host must not import from distro'],
     ['src/cluster/x.ts', `import { a } from '../verify/y.ts';`, 'src/cluster/x.ts:1: cluster must not import from verify'],
     ['src/report/x.ts', `import { a } from '../image/y.ts';`, 'src/report/x.ts:1: report must not import from image'],
-    ['src/image/x.ts', `import { a } from '../host/adapters/y.ts';`, 'src/image/x.ts:1: only wiring.ts imports adapters'],
+    ['src/image/x.ts', `import { a } from '../host/adapters/y.ts';`, 'src/image/x.ts:1: only src/wiring/ imports adapters'],
     ['src/image/x.ts', `import { a } from '../wiring.ts';`, 'src/image/x.ts:1: nothing imports src/wiring.ts'],
     ['src/image/x.ts', `import { a } from '../../test/y.ts';`, 'src/image/x.ts:1: ../../test/y.ts lies outside of src/'],
     ['src/image/x.ts', `import { execa } from 'execa';`, 'src/image/x.ts:1: execa belongs to its adapter'],
@@ -61,7 +61,7 @@ describe('a wrong import is found', () => {
   test('tests and wiring may', () => {
     const files = [
       ['src/core/x.test.ts', `import { a } from '../cli/y.ts'; import { execa } from 'execa';`],
-      ['src/wiring.ts', `const a = await import('./host/adapters/y.ts');`],
+      ['src/wiring/host.ts', `const a = await import('../host/adapters/y.ts');`],
     ] as const;
     expect(violations(new Map(files))).toEqual([]);
   });

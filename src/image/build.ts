@@ -12,7 +12,8 @@ import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { ContainerEngine } from '../host/types.ts';
 import type { Payload } from '../payload/types.ts';
 import { assembleImage } from './assemble.ts';
-import { type Base, type BaseLayers, baseOf } from './base-layers.ts';
+import { type Base, baseOf } from './base-layers.ts';
+import type { BaseLayers } from './published-base.ts';
 import { contextFiles, type ContextFile, type HostFile } from './context.ts';
 import { type ImageInputs, resolveInputs } from './inputs.ts';
 import { imageLabels } from './labels.ts';
@@ -168,7 +169,7 @@ async function prepare(
   // Asked for by the first step that has to run, shared by all, ended with the workflow.
   let engine: Promise<ContainerEngine> | undefined;
   const useEngine = (): Promise<ContainerEngine> => (engine ??= ports.engine(settings.engine, run));
-  const base = baseOf(inputs, sources, ports, useEngine);
+  const base = baseOf(inputs, sources, ports);
   return {
     inputs,
     base,

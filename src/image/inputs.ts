@@ -3,21 +3,28 @@ import { KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import { parseVersionRequest } from '../core/versions.ts';
 import { debianBaseRequest } from '../distro/debian-base.ts';
-import { parseBase } from '../distro/registry.ts';
+import { parseOsRelease } from '../distro/os-release.ts';
+import { type Base, distributionOf, parseBase } from '../distro/registry.ts';
 import type { Distribution } from '../distro/types.ts';
+import { parseReference } from '../oci/reference.ts';
 import { autoOrder, choosePayload } from '../payload/choose.ts';
 import type { Architecture, PayloadLock, PayloadSource, PayloadSourceName } from '../payload/types.ts';
 import { resolvePackages } from '../sandbox/debian-resolve.ts';
 import type { DebianPackageSet } from '../sandbox/debian-types.ts';
+import { readOsRelease } from './published-base.ts';
 import { payloadKey } from './lock.ts';
 import type { LockSession } from './lock-session.ts';
 import { type ImageOptions, parsePayloadOption } from './options.ts';
 import type { ImagePorts } from './ports.ts';
 
 /** What an image starts from. */
-export type ImageBase =
-  | { readonly kind: 'debian'; readonly set: DebianPackageSet }
-  | { readonly kind: 'published'; readonly ref: string; readonly digest: Digest };
+export type ImageBase = { readonly kind: 'debian'; readonly set: DebianPackageSet } | PublishedBase;
+
+export interface PublishedBase {
+  readonly kind: 'published';
+  readonly ref: string;
+  readonly digest: Digest;
+}
 
 /** Everything that decides an image, exactly: what was asked for, and what the lock holds for it. */
 export interface ImageInputs {
@@ -25,6 +32,8 @@ export interface ImageInputs {
   readonly architecture: Architecture;
   readonly distribution: Distribution;
   readonly base: ImageBase;
+  /** The base is somebody's own image (`--base REF`). */
+  readonly ownBase: boolean;
   readonly payload: PayloadLock;
   readonly source: PayloadSource;
 }
@@ -37,11 +46,9 @@ export interface ImageInputs {
 export async function resolveInputs(options: ImageOptions, lock: LockSession, ports: ImagePorts, run: RunContext): Promise<ImageInputs> {
   const architecture = options.arch ?? ports.hostArchitecture;
   const base = parseBase(options.base);
-  if (base.kind === 'image') {
-    throw new KvciError('usage', 'base-unsupported', `--base ${base.ref}: an image reference cannot be a base yet`);
-  }
-  const { distribution } = base;
   await resolveTools(lock, ports);
+  const published = await resolvePublished(base, lock, ports, run);
+  const distribution = base.kind === 'known' ? base.distribution : await ownDistribution(published, architecture, ports, run);
   const { source, payload } = await resolvePayload(options, distribution, architecture, lock, ports, run);
   return {
     options,
@@ -49,7 +56,8 @@ export async function resolveInputs(options: ImageOptions, lock: LockSession, po
     distribution,
     payload,
     source,
-    base: await resolveBase(options, distribution, architecture, payload, lock, ports, run),
+    ownBase: base.kind === 'image',
+    base: published ?? (await resolveDebian(options, distribution, architecture, payload, lock, ports, run)),
   };
 }
 
@@ -63,7 +71,30 @@ async function resolveTools(lock: LockSession, { tools }: ImagePorts): Promise<v
   });
 }
 
-async function resolveBase(
+/** The published image that a base is, by the digest that the lock holds or the registry serves now. */
+async function resolvePublished(base: Base, lock: LockSession, ports: ImagePorts, run: RunContext): Promise<PublishedBase | undefined> {
+  const ref = base.kind === 'image' ? base.ref : base.distribution.image;
+  if (ref === undefined) return undefined;
+  const reference = parseReference(ref);
+  const digest = await lock.image(
+    ref,
+    async () => reference.digest ?? (await (await ports.registry()).resolve(reference, run.signal)).digest,
+  );
+  return { kind: 'published', ref, digest };
+}
+
+/** Somebody's own image tells what it is in its os-release. */
+async function ownDistribution(
+  base: PublishedBase | undefined,
+  architecture: Architecture,
+  ports: ImagePorts,
+  run: RunContext,
+): Promise<Distribution> {
+  if (base === undefined) throw new KvciError('bug', 'no-base', 'an image as a base has a reference');
+  return distributionOf(parseOsRelease(await readOsRelease(base, architecture, ports, run)), base.ref);
+}
+
+async function resolveDebian(
   options: ImageOptions,
   distribution: Distribution,
   architecture: Architecture,
@@ -72,10 +103,6 @@ async function resolveBase(
   ports: ImagePorts,
   run: RunContext,
 ): Promise<ImageBase> {
-  if (distribution.image !== undefined) {
-    const ref = distribution.image;
-    return { kind: 'published', ref, digest: await lock.image(ref, () => ports.resolveDigest(ref, architecture, run)) };
-  }
   const request = debianBaseRequest({
     architecture,
     kernel: options.kernel,
@@ -108,12 +135,18 @@ async function resolvePayload(
   const held = lock.updating ? undefined : names.find((name) => lock.current.payloads[key(name)] !== undefined);
   const path = chosen.kind === 'source' ? chosen.path : undefined;
   const named = held ?? (chosen.kind === 'source' ? chosen.source : undefined);
-  const source = named === undefined ? await automatic(names, ports, run) : await ports.payloadSource(named, path);
+  const source =
+    named === undefined ? await automatic(names, distribution, ports, run) : await ports.payloadSource(named, path, distribution);
   return { source, payload: await lock.payload(key(source.name), () => source.resolve(request, architecture, run)) };
 }
 
-async function automatic(names: readonly PayloadSourceName[], ports: ImagePorts, run: RunContext): Promise<PayloadSource> {
-  const { source, reason } = await choosePayload(names, (name) => ports.payloadSource(name, undefined));
+async function automatic(
+  names: readonly PayloadSourceName[],
+  distribution: Distribution,
+  ports: ImagePorts,
+  run: RunContext,
+): Promise<PayloadSource> {
+  const { source, reason } = await choosePayload(names, (name) => ports.payloadSource(name, undefined, distribution));
   run.events({ type: 'problem', level: 'note', message: `payload ${reason}` });
   return source;
 }

@@ -17,7 +17,8 @@ import type { ImageLayout } from '../oci/layout.ts';
 import { readTree, type Tree } from '../oci/tree.ts';
 import type { Descriptor, ImageConfig, Layer } from '../oci/types.ts';
 import type { Architecture } from '../payload/types.ts';
-import type { Base, BaseLayers } from './base-layers.ts';
+import type { Base } from './base-layers.ts';
+import type { BaseLayers } from './published-base.ts';
 import { CONTAINERFILE, type ContextFile } from './context.ts';
 import type { ImagePorts } from './ports.ts';
 

@@ -1,8 +1,9 @@
-import type { Digest } from '../core/digest.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { ArtifactStore, ContainerEngine, Directories, Ledger, Locks } from '../host/types.ts';
+import type { Distribution } from '../distro/types.ts';
 import type { ImageLayout } from '../oci/layout.ts';
+import type { RegistryClient } from '../oci/registry.ts';
 import type { Architecture, PayloadSource, PayloadSourceName } from '../payload/types.ts';
 import type { DebianHost } from '../sandbox/debian-resolve.ts';
 import type { DebianPackageSet } from '../sandbox/debian-types.ts';
@@ -37,9 +38,8 @@ export interface ImagePorts {
   readonly debianMirrors: readonly string[] | undefined;
   engine(choice: EngineChoice, run: RunContext): Promise<ContainerEngine>;
   /** `path` is the folder of source `dir`. */
-  payloadSource(name: PayloadSourceName, path: string | undefined): Promise<PayloadSource>;
-  /** The digest that a registry serves for a reference. */
-  resolveDigest(ref: string, architecture: Architecture, run: RunContext): Promise<Digest>;
+  payloadSource(name: PayloadSourceName, path: string | undefined, distribution: Distribution): Promise<PayloadSource>;
+  registry(): Promise<RegistryClient>;
   nodeSources(): Promise<NodeSources>;
   readonly proxyBuildArgs: Readonly<Record<string, string>>;
   readonly hostArchitecture: Architecture;

@@ -29,10 +29,11 @@ function wrongImport(path: string, { specifier }: Import): string[] {
   if (target === undefined) return wrongLibrary(path, specifier);
   const problems: string[] = [];
   if (!target.startsWith('src/')) problems.push(`${specifier} lies outside of src/`);
-  if (target.startsWith('src/host/adapters/') && path !== 'src/wiring.ts' && !path.startsWith('src/host/adapters/')) {
-    problems.push('only wiring.ts imports adapters');
+  if (target.startsWith('src/host/adapters/') && !path.startsWith('src/wiring/') && !path.startsWith('src/host/adapters/')) {
+    problems.push('only src/wiring/ imports adapters');
   }
-  if (target === 'src/main.ts' || (target === 'src/wiring.ts' && path !== 'src/main.ts')) problems.push(`nothing imports ${target}`);
+  if (target === 'src/main.ts' || (isWiring(target) && path !== 'src/main.ts' && !isWiring(path)))
+    problems.push(`nothing imports ${target}`);
   const [from, to] = [roomOf(path), roomOf(target)];
   if (from !== undefined && to !== undefined && !mayImport(from, to)) problems.push(`${from} must not import from ${to}`);
   return problems;
@@ -96,4 +97,8 @@ function targetOf(path: string, specifier: string): string | undefined {
 function roomOf(path: string): Room | undefined {
   const [top, folder, ...rest] = path.split('/');
   return top === 'src' && rest.length > 0 ? ROOMS.find((room) => room === folder) : undefined;
+}
+
+function isWiring(path: string): boolean {
+  return path === 'src/wiring.ts' || path.startsWith('src/wiring/');
 }

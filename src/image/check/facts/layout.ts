@@ -40,20 +40,20 @@ const varEmpty: Fact = {
   title: '/var holds only what tmpfiles.d or a service makes again',
   reads: [TMPFILES, UNIT_FILES],
   check(image) {
-    const made = new Set([...tmpfilesPaths(image).keys(), ...serviceDirectories(image)]);
-    const isMade = (path: string): boolean =>
-      made.has(path) || (image.entry(path)?.type === 'directory' && [...made].some((other) => other.startsWith(`${path}/`)));
+    const lines = tmpfilesPaths(image);
+    const made = [...lines.keys(), ...serviceDirectories(image)];
+    const copied = [...lines].filter(([, type]) => type.startsWith('C')).map(([path]) => `${path}/`);
+    const isMade = ({ path, type }: TreeNode): boolean =>
+      made.includes(path) ||
+      (type === 'directory' && made.some((other) => other.startsWith(`${path}/`))) ||
+      copied.some((folder) => path.startsWith(folder));
     const ofOthers = /^var\/(tmp|log)(\/|$)/;
-    const stays = [...image.below('var')].filter(({ path }) => !ofOthers.test(path) && !isMade(path) && !isMade(topOf(path, made)));
-    return found(stays, 'is in /var and nothing makes it again');
+    return found(
+      [...image.below('var')].filter((node) => !ofOthers.test(node.path) && !isMade(node)),
+      'is in /var and nothing makes it again',
+    );
   },
 };
-
-/** The nearest path at or above that a recursive tmpfiles line (`C`) may have copied. */
-function topOf(path: string, made: ReadonlySet<string>): string {
-  for (let at = path; at.includes('/'); at = at.slice(0, at.lastIndexOf('/'))) if (made.has(at)) return at;
-  return path;
-}
 
 const etc: Fact = {
   id: 'etc',
