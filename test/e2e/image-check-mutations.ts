@@ -134,8 +134,8 @@ export function mutationsFor(tree: ImageTree): readonly Mutation[] {
     ),
     one('host-keys', 'a host key', (over) => over.file(`${image.etc('ssh')}/ssh_host_ed25519_key`, PRIVATE_KEY, 0o600)),
     one('authorized-keys', 'a key of the builder', (over) => over.file('usr/share/skel/.ssh/authorized_keys', 'ssh-ed25519 AAAA me\n')),
-    one('passwords', 'a hash', (over) => over.edit(shadow, (text) => text.replace(/^root:[^:]*/, 'root:$6$salt$hash'))),
-    one('passwords', 'no password needed', (over) => over.edit(shadow, (text) => text.replace(/^root:[^:]*/, 'root:'))),
+    one('passwords', 'a hash', (over) => over.edit(shadow, (text) => text.replace(/^root:[^:]*/m, 'root:$6$salt$hash'))),
+    one('passwords', 'no password needed', (over) => over.edit(shadow, (text) => text.replace(/^root:[^:]*/m, 'root:'))),
     one('passwords', 'a second root', (over) => over.edit(image.etc('passwd'), (text) => `${text}toor:x:0:0::/:/bin/sh\n`)),
     one('ssh-keys-only', 'passwords over SSH', (over) =>
       over.file(`${image.etc('ssh')}/sshd_config.d/00-first.conf`, 'PasswordAuthentication yes\n'),
