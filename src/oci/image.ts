@@ -71,6 +71,13 @@ export interface ImagePlan {
   readonly refs?: readonly string[];
 }
 
+/** Docker's names for layer types, which a pulled base may have and an OCI manifest must not. */
+const OCI_LAYER_TYPES: Readonly<Record<string, string>> = {
+  'application/vnd.docker.image.rootfs.diff.tar': MEDIA_TYPES.layer,
+  'application/vnd.docker.image.rootfs.diff.tar.gzip': MEDIA_TYPES.layerGzip,
+  'application/vnd.docker.image.rootfs.diff.tar.zstd': MEDIA_TYPES.layerZstd,
+};
+
 /** Writes config and manifest over layers that are in the layout already; equal plans give the same digest. */
 export async function assembleImage(layout: ImageLayout, plan: ImagePlan): Promise<Image> {
   const labels = plan.config.Labels;
@@ -87,7 +94,10 @@ export async function assembleImage(layout: ImageLayout, plan: ImagePlan): Promi
     schemaVersion: 2,
     mediaType: MEDIA_TYPES.manifest,
     config: { mediaType: MEDIA_TYPES.config, ...written },
-    layers: plan.layers.map(({ descriptor }) => descriptor),
+    layers: plan.layers.map(({ descriptor }) => ({
+      ...descriptor,
+      mediaType: OCI_LAYER_TYPES[descriptor.mediaType] ?? descriptor.mediaType,
+    })),
     ...(plan.annotations === undefined ? {} : { annotations: sorted(plan.annotations) }),
   };
   return { descriptor: await putManifest(layout, manifest, plan.refs), manifest, config };

@@ -91,7 +91,7 @@ export async function pushImage(
     const body = await readBlob(layout, { digest: manifest.digest });
     const put = {
       method: 'PUT' as const,
-      url: client.url(reference, `manifests/${name}`),
+      url: await client.url(reference, `manifests/${name}`),
       headers: { 'content-type': manifest.mediaType },
       body,
       ...signal,
@@ -118,12 +118,17 @@ async function pushBlob(
   const there = await client.request(
     reference,
     'pull,push',
-    { method: 'HEAD', url: client.url(reference, `blobs/${blob.digest}`), ...signal },
+    { method: 'HEAD', url: await client.url(reference, `blobs/${blob.digest}`), ...signal },
     [404],
   );
   there.body.resume();
   if (there.status !== 404) return;
-  const post = { method: 'POST' as const, url: client.url(reference, 'blobs/uploads/'), headers: { 'content-length': '0' }, ...signal };
+  const post = {
+    method: 'POST' as const,
+    url: await client.url(reference, 'blobs/uploads/'),
+    headers: { 'content-length': '0' },
+    ...signal,
+  };
   const opened = await client.request(reference, 'pull,push', post);
   opened.body.resume();
   const { location } = opened.headers;

@@ -195,11 +195,16 @@ describe('RegistryClient', () => {
     expect(JSON.stringify(seen)).not.toContain(Buffer.from(`${USER.username}:${USER.password}`).toString('base64'));
   });
 
-  it('speaks HTTPS unless told otherwise, and HTTP to this host', () => {
-    const urls = ['quay.io/a', 'debian', 'localhost:5000/a', '127.0.0.1/a', '[::1]:5000/a', 'lab.example/a', 'localhost.example/a'].map(
-      (text) => client({ insecure: ['lab.example'] }).url(parseReference(text), 'x'),
-    );
-    expect(urls).toEqual([
+  it('speaks HTTPS unless told otherwise, and HTTP to a registry of this host that does not', async () => {
+    const failing = (code: string): Partial<RegistrySettings> => ({
+      insecure: ['lab.example'],
+      http: { send: () => Promise.reject(Object.assign(new Error(code), { code })) },
+    });
+    const urls = async (code: string): Promise<string[]> => {
+      const texts = ['quay.io/a', 'debian', 'localhost:5000/a', '127.0.0.1/a', '[::1]:5000/a', 'lab.example/a', 'localhost.example/a'];
+      return Promise.all(texts.map((text) => client(failing(code)).url(parseReference(text), 'x')));
+    };
+    expect(await urls('EPROTO')).toEqual([
       'https://quay.io/v2/a/x',
       'https://registry-1.docker.io/v2/library/debian/x',
       'http://localhost:5000/v2/a/x',
@@ -208,6 +213,7 @@ describe('RegistryClient', () => {
       'http://lab.example/v2/a/x',
       'https://localhost.example/v2/a/x',
     ]);
+    expect(await urls('DEPTH_ZERO_SELF_SIGNED_CERT')).toContain('https://localhost:5000/v2/a/x');
   });
 });
 

@@ -15,7 +15,7 @@ export interface RegistrySettings {
   readonly http: Http;
   /** Credentials for `quay.io/org/name`; asked only when a registry wants some. */
   readonly credentials: (repository: string) => Promise<RegistryAuth | undefined>;
-  /** Registries that are spoken to by plain HTTP; those of this host always are. */
+  /** Registries that are spoken to by plain HTTP; those of this host are where they do not speak HTTPS. */
   readonly insecure?: readonly string[];
   /** The wait before the first retry, in milliseconds; doubled for each further one. */
   readonly retryDelayMs?: number;
@@ -47,6 +47,7 @@ export class RegistryClient {
   readonly #settings: RegistrySettings;
   /** Authorization by registry and scope. */
   readonly #authorizations = new Map<string, Secret>();
+  readonly #schemes = new Map<string, Promise<'https' | 'http'>>();
 
   constructor(settings: RegistrySettings) {
     this.#settings = settings;
@@ -56,7 +57,7 @@ export class RegistryClient {
   async resolve(reference: ImageReference, signal?: AbortSignal): Promise<Descriptor> {
     const response = await this.request(reference, 'pull', {
       method: 'HEAD',
-      url: this.url(reference, `manifests/${reference.digest ?? reference.tag ?? 'latest'}`),
+      url: await this.url(reference, `manifests/${reference.digest ?? reference.tag ?? 'latest'}`),
       headers: { accept: MANIFEST_TYPES.join(', ') },
       ...(signal === undefined ? {} : { signal }),
     });
@@ -73,7 +74,7 @@ export class RegistryClient {
     const wanted = reference.digest ?? reference.tag ?? 'latest';
     const response = await this.request(reference, 'pull', {
       method: 'GET',
-      url: this.url(reference, `manifests/${wanted}`),
+      url: await this.url(reference, `manifests/${wanted}`),
       headers: { accept: MANIFEST_TYPES.join(', ') },
       ...(signal === undefined ? {} : { signal }),
     });
@@ -95,7 +96,7 @@ export class RegistryClient {
 
   /** The bytes of a blob, not verified. */
   async blob(reference: ImageReference, digest: Digest, signal?: AbortSignal): Promise<Readable> {
-    const url = this.url(reference, `blobs/${digest}`);
+    const url = await this.url(reference, `blobs/${digest}`);
     return (await this.request(reference, 'pull', { method: 'GET', url, ...(signal === undefined ? {} : { signal }) })).body;
   }
 
@@ -132,7 +133,7 @@ export class RegistryClient {
 
   async #exchange(reference: ImageReference, request: HttpRequest, authorization: Secret | undefined): Promise<HttpResponse> {
     // An upload may go to another host, by an address that carries its own permission.
-    const own = authorization !== undefined && new URL(request.url).host === new URL(this.url(reference, '')).host;
+    const own = authorization !== undefined && new URL(request.url).host === new URL(await this.url(reference, '')).host;
     const headers = { ...request.headers, ...(own ? { authorization } : {}) };
     return this.#settings.http.send({ ...request, headers });
   }
@@ -171,11 +172,30 @@ export class RegistryClient {
   }
 
   /** An address of the registry's API, below the reference's repository. */
-  url({ registry, repository }: ImageReference, path: string): string {
-    const host = registry === 'docker.io' ? 'registry-1.docker.io' : registry;
-    const plain = isLocal(registry) || this.#settings.insecure?.includes(registry) === true;
-    return `${plain ? 'http' : 'https'}://${host}/v2/${repository}/${path}`;
+  async url({ registry, repository }: ImageReference, path: string): Promise<string> {
+    const scheme = this.#schemes.get(registry) ?? this.#schemeOf(registry);
+    this.#schemes.set(registry, scheme);
+    return `${await scheme}://${apiHost(registry)}/v2/${repository}/${path}`;
   }
+
+  /** HTTPS, but for what is named insecure, and for a registry on this host that does not speak it. */
+  async #schemeOf(registry: string): Promise<'https' | 'http'> {
+    if (this.#settings.insecure?.includes(registry) === true) return 'http';
+    if (!isLocal(registry)) return 'https';
+    try {
+      const { body } = await this.#settings.http.send({ method: 'GET', url: `https://${registry}/v2/` });
+      body.destroy();
+      return 'https';
+    } catch (error) {
+      if (error instanceof KvciError) throw error;
+      return isUntrusted(error) ? 'https' : 'http';
+    }
+  }
+}
+
+/** Docker Hub's API has a host of its own. */
+function apiHost(registry: string): string {
+  return registry === 'docker.io' ? 'registry-1.docker.io' : registry;
 }
 
 function bearerHeader(token: Secret): Secret {
@@ -207,6 +227,11 @@ function isTransient(error: unknown): boolean {
     !(error instanceof KvciError) &&
     'code' in error &&
     !['ENOTFOUND', 'ECONNREFUSED', 'ENOSPC', 'EDQUOT', 'EACCES'].includes(String(error.code)) &&
-    !/CERT|ISSUER|SSL/.test(String(error.code))
+    !isUntrusted(error)
   );
+}
+
+/** A server that speaks TLS with a certificate that this host does not trust. */
+function isUntrusted(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && /CERT|ISSUER/.test(String(error.code));
 }
