@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { parseArchives, parseUris, resolverArgv } from './debian-resolve.ts';
+import { parseArchives, parseUris, resolverArgv, unknownPackages } from './debian-resolve.ts';
 
 const SHA = 'e226f661d918f04daf38cdbc4806b7ed7d6ef95c7eb0ade692fc350e31970040';
 
@@ -75,4 +75,13 @@ test('only asking where a suite is served downloads no index', () => {
   expect(argv).toContain('--skip=update');
   expect(argv.slice(-3)).toEqual(['trixie', '/dev/null', 'http://mirror.example/debian']);
   expect(resolverArgv({ ...request, wanted: ['mtools'] })).not.toContain('--skip=update');
+});
+
+test.each([
+  ['E: Unable to locate package no-such\nE: setup failed: E: command failed: apt-get', ['no-such']],
+  ["E: Version '9' for 'mtools' was not found\nE: Unable to locate package b\nE: Unable to locate package b", ['mtools=9', 'b']],
+  ["E: Package 'virtual' has no installation candidate", ['virtual']],
+  ['E: Failed to fetch http://mirror.example/x  404  Not Found', []],
+])('apt saying %j misses %j', (stderr, names) => {
+  expect(unknownPackages(stderr)).toEqual(names);
 });

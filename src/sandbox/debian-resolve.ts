@@ -84,15 +84,26 @@ export function resolverArgv(request: DebianRequest): [string, ...string[]] {
 
 function explain(error: unknown, request: DebianRequest): unknown {
   if (!(error instanceof CommandError)) return error;
-  const unknown = [
-    ...error.result.stderr.matchAll(/^E: (?:Unable to locate package|Package '?|Version '\S+' for ')'?([a-z0-9][a-z0-9+.-]+)/gm),
-  ];
+  const unknown = unknownPackages(error.result.stderr);
   if (unknown.length === 0) return error;
-  const names = [...new Set(unknown.map(([, name]) => name))].join(', ');
+  const names = unknown.join(', ');
   return new KvciError('notFoundOrExists', 'package-unknown', `Debian ${request.suite} (${request.architecture}) does not serve ${names}`, {
     hint: 'Check the name on https://packages.debian.org/.',
     cause: error,
   });
+}
+
+/** The packages, or versions of packages, that apt says there are none of. */
+export function unknownPackages(stderr: string): string[] {
+  const lines = stderr.split('\n');
+  const names = lines.flatMap((line) => {
+    const [, located, version, versioned, empty] =
+      /^E: (?:Unable to locate package (\S+)|Version '(\S+)' for '(\S+)' was not found|Package '(\S+)' has no installation candidate)/.exec(
+        line,
+      ) ?? [];
+    return located ?? (versioned === undefined ? empty : `${versioned}=${version ?? ''}`) ?? [];
+  });
+  return [...new Set(names)];
 }
 
 /**

@@ -76,7 +76,11 @@ async function rootOf(repository: string, umask: string): Promise<{ digest: stri
     accept: [2],
   });
   expect([sources.exitCode, sources.stdout]).toEqual([0, '# none\n']);
-  return { digest, installed: [...status.matchAll(/^Package: (.*)\nStatus: install ok installed$/gm)].map(([, name]) => name!).toSorted() };
+  const installed = status
+    .split('\n\n')
+    .filter((stanza) => stanza.includes('\nStatus: install ok installed\n'))
+    .map((stanza) => /^Package: (.*)/.exec(stanza)![1]!);
+  return { digest, installed: installed.toSorted() };
 }
 
 it('resolves wanted, essential and needed packages, exactly', async () => {
