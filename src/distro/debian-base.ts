@@ -42,8 +42,6 @@ const DPKG_OPTIONS = [
 /** Runs the layout script over the new root; the folder's name comes in the environment. */
 const LAYOUT_HOOK = 'sh "$KVCI_LAYOUT/layout.sh" "$1"';
 
-const APPEND_DEV = ['--append', '--owner=0', '--group=0', '--numeric-owner', '--mode=0755', `--mtime=@${RELEASED}`, './dev'];
-
 /** Facts of a base artifact. */
 export interface BaseFacts {
   /** Digest of the tar: as a layer's diff id. */
@@ -81,7 +79,6 @@ function baseInputs(set: DebianPackageSet, layout: ReadonlyMap<string, string>):
     epoch: RELEASED,
     dpkg: DPKG_OPTIONS,
     hook: LAYOUT_HOOK,
-    dev: APPEND_DEV,
   };
 }
 
@@ -138,13 +135,11 @@ async function buildBase(
       hooks: { customize: [LAYOUT_HOOK] },
       // The layout makes the initramfs, once and reproducibly; the kernel's own hook would make another.
       environment: { KVCI_LAYOUT: script, INITRD: 'No' },
+      // The devices of mmdebstrap's own /dev have no place in an image; its empty folder, on which devtmpfs is mounted, stays.
       skip: ['output/dev'],
     },
     host,
   );
-  // The devices of mmdebstrap's own /dev have no place in an image; the empty folder that devtmpfs is mounted on does.
-  await mkdir(join(script, 'dev'), { mode: 0o755 });
-  await host.commands.run(['tar', `--file=${tar}`, `--directory=${script}`, ...APPEND_DEV], { signal: host.signal });
   await removeTree(script);
   return tarFacts(tar);
 }

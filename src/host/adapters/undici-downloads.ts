@@ -13,6 +13,10 @@ import { maskUrl, Secret } from '../../core/secrets.ts';
 import { asDiskFull, temporaryName } from '../files.ts';
 import type { DownloadRequest, Downloads } from '../types.ts';
 
+/** The library has this one place; the adapter of the registry protocol uses it through here. */
+export { send };
+export type Client = Dispatcher;
+
 export interface DownloadSettings {
   /** Asks nothing of the network. */
   readonly offline: boolean;

@@ -1,16 +1,14 @@
-import { type Dispatcher, request as send } from 'undici';
-
 import { KvciError, throwIfCancelled } from '../../core/errors.ts';
 import { maskUrl, Secret } from '../../core/secrets.ts';
 import type { Http, HttpRequest, HttpResponse } from '../http.ts';
-import { createClient, type DownloadSettings } from './undici-downloads.ts';
+import { type Client, createClient, type DownloadSettings, send } from './undici-downloads.ts';
 
 /** How long a server may be silent. */
 const SILENCE_MS = 60_000;
 
 /** HTTP(S) by the same client as downloads. */
 export function undiciHttp(settings: Omit<DownloadSettings, 'retryDelayMs'>): Http {
-  let client: Dispatcher | undefined;
+  let client: Client | undefined;
   return {
     send: async (request) => {
       if (settings.offline) {
@@ -28,7 +26,7 @@ export function undiciHttp(settings: Omit<DownloadSettings, 'retryDelayMs'>): Ht
   };
 }
 
-async function exchange(client: Dispatcher, { method, url, headers = {}, body, signal }: HttpRequest): Promise<HttpResponse> {
+async function exchange(client: Client, { method, url, headers = {}, body, signal }: HttpRequest): Promise<HttpResponse> {
   const plain = Object.entries(headers).map(([name, value]) => [name, value instanceof Secret ? value.reveal() : value] as const);
   const response = await send(url, {
     method,
