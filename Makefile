@@ -7,7 +7,7 @@ SHELL := /bin/bash
 MACHINE := $(subst x86_64,x64,$(subst aarch64,arm64,$(shell uname -m)))
 export PATH := $(CURDIR)/node_modules/node-linux-$(MACHINE)/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: setup check lint format types test unit e2e test-part test-full golden-update schema bench package clean help
+.PHONY: setup test-setup check lint format types test unit e2e test-part test-full golden-update schema bench package clean help
 
 setup: ## install the pinned Node.js and the locked dependencies
 	@./kvci --version >/dev/null
@@ -20,13 +20,16 @@ check: setup ## types, lint and format
 format: setup ## write the format that "make check" wants
 	prettier --write .
 
-test: unit e2e ## everything with one real build of each kind, with all its set-up
+test-setup: setup ## install what kvci and its tests need of the host
+	./kvci doctor --fix
+	test/set-up
+
+test: test-setup unit e2e ## everything with one real build of each kind, with all its set-up
 
 unit: setup ## unit, command line and architecture tests
 	vitest run --project unit
 
 e2e: setup ## tests that build real images
-	./kvci doctor --fix
 	vitest run --project e2e
 
 test-part: test ## the whole suite of one part of the project: make test-part N=1
