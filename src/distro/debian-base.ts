@@ -42,6 +42,9 @@ const DPKG_OPTIONS = [
 /** Runs the layout script over the new root; the folder's name comes in the environment. */
 const LAYOUT_HOOK = 'sh "$KVCI_LAYOUT/layout.sh" "$1"';
 
+/** The devices of mmdebstrap's own /dev have no place in an image; its empty folder, on which devtmpfs is mounted, stays. */
+const SKIP = ['output/dev'];
+
 /** Facts of a base artifact. */
 export interface BaseFacts {
   /** Digest of the tar: as a layer's diff id. */
@@ -79,6 +82,7 @@ function baseInputs(set: DebianPackageSet, layout: ReadonlyMap<string, string>):
     epoch: RELEASED,
     dpkg: DPKG_OPTIONS,
     hook: LAYOUT_HOOK,
+    skip: SKIP,
   };
 }
 
@@ -135,8 +139,7 @@ async function buildBase(
       hooks: { customize: [LAYOUT_HOOK] },
       // The layout makes the initramfs, once and reproducibly; the kernel's own hook would make another.
       environment: { KVCI_LAYOUT: script, INITRD: 'No' },
-      // The devices of mmdebstrap's own /dev have no place in an image; its empty folder, on which devtmpfs is mounted, stays.
-      skip: ['output/dev'],
+      skip: SKIP,
     },
     host,
   );
