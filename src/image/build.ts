@@ -1,31 +1,20 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import { pipeline } from 'node:stream/promises';
-
 import type { Digest } from '../core/digest.ts';
-import { hasErrno, KvciError } from '../core/errors.ts';
 import type { PlannedStep } from '../core/events.ts';
-import { planSteps, type RunContext, runStep } from '../core/plan.ts';
+import { planSteps, type RunContext, runStep, type Step } from '../core/plan.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { ContainerEngine } from '../host/types.ts';
 import type { Payload } from '../payload/types.ts';
 import { assembleImage } from './assemble.ts';
 import { type Base, baseOf } from './base-layers.ts';
-import type { BaseLayers } from './published-base.ts';
-import { contextFiles, type ContextFile, type HostFile } from './context.ts';
+import type { ContextFile } from './context.ts';
+import { readExtraFiles } from './host-files.ts';
 import { type ImageInputs, resolveInputs } from './inputs.ts';
-import { imageLabels } from './labels.ts';
 import { LockSession } from './lock-session.ts';
-import { contextKey, nodeLayersStep } from './node-layers.ts';
-import { type ImageOptions, parseExtraFile } from './options.ts';
+import { nodeContext, type NodeContext } from './node-context.ts';
+import { type NodeLayers, nodeLayersStep } from './node-layers.ts';
+import type { ImageOptions } from './options.ts';
 import type { ImagePorts } from './ports.ts';
-import { provenanceJson } from './provenance.ts';
-import { renderNode } from './render.ts';
-import { sbomJson, type SystemPackages } from './sbom.ts';
-import type { NodeSources } from './sources.ts';
-import type { NodeRequest } from './view.ts';
+import type { BaseLayers } from './published-base.ts';
 
 /** How to build, beside what to build. */
 export interface BuildSettings {
@@ -46,12 +35,6 @@ export interface BuiltNode {
   /** Bytes: all layers as stored, and all files in them. */
   readonly size: { readonly compressed: number; readonly unpacked: number };
 }
-
-/** Media types of what lies beside an image. */
-const DOCUMENT_TYPES: Readonly<Record<string, string>> = {
-  'sbom.cdx.json': 'application/vnd.cyclonedx+json',
-  'provenance.json': 'application/vnd.in-toto+json',
-};
 
 /** The first tag of a node image, when nobody names one. */
 export function defaultTag(kubernetes: string, base: string): string {
@@ -103,7 +86,7 @@ export async function renderBuild(
 ): Promise<readonly ContextFile[]> {
   await using workflow = await prepare(options, settings, ports, run, 'write the lock');
   const payload = await workflow.inputs.source.make(workflow.inputs.payload, workflow.inputs.architecture, run);
-  return (await workflow.node(payload)).context;
+  return (await workflow.node(payload)).files;
 }
 
 /** Builds a node image into kvci's store. */
@@ -133,7 +116,7 @@ export async function buildImage(options: ImageOptions, settings: BuildSettings,
     config: layers.config,
     labels: node.labels,
     layers: all,
-    documents: [...node.documents].map(([name, content]) => ({ mediaType: DOCUMENT_TYPES[name] ?? 'application/json', content })),
+    documents: node.documents,
     tags,
   });
   const compressed = all.reduce((sum, { layer }) => sum + layer.descriptor.size, 0);
@@ -143,14 +126,7 @@ export async function buildImage(options: ImageOptions, settings: BuildSettings,
 interface Workflow extends AsyncDisposable {
   readonly inputs: ImageInputs;
   readonly base: Base;
-  node(payload: Payload, baseLayers?: BaseLayers): Promise<NodeBuild>;
-}
-
-interface NodeBuild {
-  readonly step: ReturnType<typeof nodeLayersStep>;
-  readonly context: readonly ContextFile[];
-  readonly labels: Readonly<Record<string, string>>;
-  readonly documents: ReadonlyMap<string, string>;
+  node(payload: Payload, baseLayers?: BaseLayers): Promise<NodeContext & { readonly step: Step<NodeLayers> }>;
 }
 
 async function prepare(
@@ -174,22 +150,21 @@ async function prepare(
     inputs,
     base,
     node: async (payload, baseLayers) => {
-      const build = await nodeContext(inputs, base, payload, extraFiles, sources, ports);
-      const time = Math.floor(Date.parse(inputs.payload.created) / 1000);
+      const node = await nodeContext(inputs, base, payload, extraFiles, sources, ports.kvci);
       const step = nodeLayersStep(
         {
           base,
           baseLayers: async () => baseLayers ?? runStep(base.step, run),
-          context: build.context,
-          contextKey: build.key,
+          context: node.files,
+          contextKey: node.key,
           architecture: inputs.architecture,
-          time,
+          time: node.time,
           noCache: settings.noCache,
           engine: useEngine,
         },
         ports,
       );
-      return { ...build, step };
+      return { ...node, step };
     },
     [Symbol.asyncDispose]: async () => {
       if (engine !== undefined)
@@ -199,111 +174,6 @@ async function prepare(
         );
     },
   };
-}
-
-async function nodeContext(
-  inputs: ImageInputs,
-  base: Base,
-  payload: Payload,
-  extraFiles: readonly HostFile[],
-  sources: NodeSources,
-  ports: ImagePorts,
-): Promise<Omit<NodeBuild, 'step'> & { readonly key: Digest }> {
-  const layout = payload.layout === undefined ? new Map<string, HostFile>() : await layoutFiles(payload.layout);
-  const bare = nodeRequest(inputs, base, payload);
-  const withoutDocuments = { request: bare, rendered: renderNode(bare, sources), sources, payloadFiles: payload.files, layout, extraFiles };
-  const context = contextFiles({ ...withoutDocuments, documents: new Map() });
-  const documents = documentsOf(inputs, payload, context, ports);
-  const time = Math.floor(Date.parse(inputs.payload.created) / 1000);
-  const key = contextKey(base.key, contextFiles({ ...withoutDocuments, documents }), time);
-  const labels = labelsOf(inputs, key, ports);
-  const request = { ...bare, labels };
-  return {
-    key,
-    labels,
-    documents,
-    context: contextFiles({ ...withoutDocuments, request, rendered: renderNode(request, sources), documents }),
-  };
-}
-
-function nodeRequest({ options, distribution, architecture, base, ownBase }: ImageInputs, { from }: Base, payload: Payload): NodeRequest {
-  return {
-    distribution,
-    from,
-    ownBase,
-    architecture,
-    source: payload.source,
-    versions: payload.versions,
-    repositories: [
-      ...(payload.repository === undefined ? [] : [{ name: 'kubernetes', ...payload.repository }]),
-      ...(payload.runtimeRepository === undefined ? [] : [{ name: 'cri-o', ...payload.runtimeRepository }]),
-    ],
-    images: payload.images,
-    packages: base.kind === 'debian' ? [] : options.packages,
-    kernel: base.kind === 'debian' ? undefined : options.kernel,
-    extraFiles: options.files.map((text) => parseExtraFile(text).destination),
-    documents: true,
-    labels: {},
-    payloadFiles: payload.files.length > 0,
-  };
-}
-
-function labelsOf(
-  { options, payload, distribution, base }: ImageInputs,
-  inputs: Digest,
-  { kvci }: ImagePorts,
-): Readonly<Record<string, string>> {
-  return imageLabels({
-    created: payload.created,
-    kvciVersion: kvci.version,
-    ...(kvci.revision === undefined ? {} : { revision: kvci.revision }),
-    versions: payload.versions,
-    payloadSource: payload.source,
-    base: { id: distribution.id, title: distribution.title, ...(base.kind === 'published' ? { name: base.ref, digest: base.digest } : {}) },
-    inputs,
-    extra: options.labels,
-  });
-}
-
-function documentsOf(
-  { options, payload: lock, distribution, base }: ImageInputs,
-  payload: Payload,
-  context: readonly ContextFile[],
-  { kvci }: ImagePorts,
-): ReadonlyMap<string, string> {
-  const system: SystemPackages =
-    base.kind === 'debian'
-      ? { kind: 'deb', distribution: distribution.id, set: base.set }
-      : { kind: 'rpm', distribution: distribution.id, packages: [] };
-  const published = base.kind === 'published' ? { name: base.ref, digest: base.digest } : undefined;
-  // Tags and labels change nothing that is in the image.
-  const { tags: _tags, labels: _labels, files, ...rest } = options;
-  return new Map([
-    [
-      'sbom.cdx.json',
-      sbomJson({
-        created: lock.created,
-        kvciVersion: kvci.version,
-        image: { name: `kvci-node-${distribution.id}`, version: lock.versions.kubernetes },
-        ...(published === undefined ? {} : { base: published }),
-        system,
-        payload: payload.components,
-      }),
-    ],
-    [
-      'provenance.json',
-      provenanceJson({
-        kvciVersion: kvci.version,
-        // Where a file came from differs between users; its digest is in the context.
-        options: { ...rest, files: files.map((text) => parseExtraFile(text).destination) },
-        base: { id: distribution.id, ...published },
-        system,
-        payload: lock,
-        components: payload.components,
-        context,
-      }),
-    ],
-  ]);
 }
 
 function noteOlderPatch({ payload }: ImageInputs, run: RunContext): void {
@@ -321,32 +191,4 @@ function openLock(
   update: boolean,
 ): Promise<LockSession> {
   return LockSession.open({ path: lockFile, locked, update, locks: ports.locks, runtimeFolder: ports.directories.runtime });
-}
-
-/** @throws KvciError `bad-file` for one that is not there or is no file */
-async function readExtraFiles({ files }: ImageOptions, folder: string): Promise<readonly HostFile[]> {
-  return Promise.all(
-    files.map(async (text) => {
-      const host = resolve(folder, parseExtraFile(text).source);
-      try {
-        return await hostFile(host);
-      } catch (error) {
-        if (!hasErrno(error, 'ENOENT', 'EACCES', 'EISDIR', 'ENOTDIR')) throw error;
-        throw new KvciError('usage', 'bad-file', `--file ${text}: ${host} cannot be read`, { cause: error });
-      }
-    }),
-  );
-}
-
-/** Digest, size and whether it is executable; other mode bits follow the umask of whoever made the file. */
-async function hostFile(host: string): Promise<HostFile> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(host), hash);
-  const { size, mode } = await stat(host);
-  return { host, size, mode: (mode & 0o100) === 0 ? 0o644 : 0o755, digest: `sha256:${hash.digest('hex')}` };
-}
-
-async function layoutFiles(folder: string): Promise<ReadonlyMap<string, HostFile>> {
-  const names = ['oci-layout', 'index.json', ...(await readdir(join(folder, 'blobs/sha256'))).map((name) => `blobs/sha256/${name}`)];
-  return new Map(await Promise.all(names.map(async (name) => [name, await hostFile(join(folder, name))] as const)));
 }
