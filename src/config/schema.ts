@@ -3,6 +3,13 @@ import { z } from 'zod';
 import { parseSize } from '../core/sizes.ts';
 import { imageOptionsSchema } from '../image/options.ts';
 
+const address = (description: string) =>
+  z
+    .string()
+    .regex(/^https?:\/\/[^/]/, 'not an http(s) address')
+    .optional()
+    .describe(description);
+
 /** What kvci.yaml holds: the rooms' own options, each in a section. Every flag on the command line wins over it. */
 export const configSchema = z
   .strictObject({
@@ -14,14 +21,20 @@ export const configSchema = z
       .describe('Container engine: auto, docker, podman, embedded (started by kvci) or an address such as unix:///run/podman/podman.sock'),
     mirrors: z
       .strictObject({
-        debian: z
+        debian: address('Mirror of the Debian archive'),
+        kubernetes: address('Mirror of https://dl.k8s.io'),
+        downloads: address('Mirror of https://github.com with the downloads of releases'),
+        api: address('Mirror of https://api.github.com with the lists of releases'),
+        packages: address('Mirror of https://pkgs.k8s.io'),
+        crio: address('Mirror of https://download.opensuse.org/repositories with the packages of CRI-O'),
+        registry: z
           .string()
-          .regex(/^https?:\/\/[^/]/, 'not an http(s) address')
+          .regex(/^[^/\s]+$/, 'not a registry such as registry.example.org:5000')
           .optional()
-          .describe('Mirror of the Debian archive'),
+          .describe('Registry that stands for registry.k8s.io'),
       })
       .optional()
-      .describe('Where to download from instead of the tools’ defaults'),
+      .describe('Where to download from instead of upstream and the tools’ defaults; a mirror keeps the paths'),
     cache: z
       .strictObject({
         keep: z

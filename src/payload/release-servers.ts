@@ -27,6 +27,20 @@ export const UPSTREAM_SERVERS: ReleaseServers = {
   registry: 'registry.k8s.io',
 };
 
+/** Upstream's servers, but for those that a mirror stands in for. */
+export function serversOf(mirrors: { readonly [name in keyof ReleaseServers]?: string | undefined }): ReleaseServers {
+  const { kubernetes, downloads, api, packages, crio, registry } = UPSTREAM_SERVERS;
+  const place = (mirror: string | undefined, upstream: string): string => (mirror ?? upstream).replace(/\/+$/, '');
+  return {
+    kubernetes: place(mirrors.kubernetes, kubernetes),
+    downloads: place(mirrors.downloads, downloads),
+    api: place(mirrors.api, api),
+    packages: place(mirrors.packages, packages),
+    crio: place(mirrors.crio, crio),
+    registry: place(mirrors.registry, registry),
+  };
+}
+
 /** The server of {@link ReleaseServers} that a locked file comes from: a lock names no host, so that mirrors can take over. */
 export type ServerName = 'kubernetes' | 'downloads';
 

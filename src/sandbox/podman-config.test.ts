@@ -5,7 +5,7 @@ import { type LayerMode, podmanConfig } from './podman-config.ts';
 
 const folder = new URL('../../templates/engine/', import.meta.url);
 const templates = new Map(
-  ['containers.conf', 'storage.conf'].map((name) => [`engine/${name}`, readFileSync(new URL(`${name}.hbs`, folder), 'utf8')]),
+  ['containers.conf', 'registries.conf', 'storage.conf'].map((name) => [`engine/${name}`, readFileSync(new URL(`${name}.hbs`, folder), 'utf8')]),
 );
 
 /** The settings of a file, without comments, empty lines and sections. */
@@ -34,5 +34,11 @@ it.each<[LayerMode, readonly string[]]>([
     'events_logger = "file"',
     'runtime = "crun"',
     'firewall_driver = "nftables"',
+  ]);
+  expect(settings(files.get('/etc/containers/registries.conf'))).toEqual([
+    'location = "localhost"',
+    'insecure = true',
+    'location = "127.0.0.1"',
+    'insecure = true',
   ]);
 });

@@ -17,5 +17,5 @@ export function podmanConfig(templates: TemplateSources, layers: LayerMode): Rea
     mountProgram: layers === 'fuse' ? '/usr/bin/fuse-overlayfs' : '',
   };
   const file = (name: string): readonly [string, string] => [`/etc/containers/${name}`, renderTemplate(templates, `engine/${name}`, view)];
-  return new Map([file('containers.conf'), file('storage.conf')]);
+  return new Map([file('containers.conf'), file('storage.conf'), file('registries.conf')]);
 }

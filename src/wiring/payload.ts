@@ -60,12 +60,12 @@ export async function payloadSource(
     }
     case 'release':
     case 'packages': {
-      const { UPSTREAM_SERVERS } = await import('../payload/release-servers.ts');
+      const { serversOf } = await import('../payload/release-servers.ts');
       const upstream = {
         ...shared,
         tar: tarStreamTar,
         downloads: parts.downloads,
-        servers: UPSTREAM_SERVERS,
+        servers: serversOf((await settings.config()).config.mirrors ?? {}),
         registry: await parts.registry(),
       };
       if (name === 'release') {
