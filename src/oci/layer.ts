@@ -6,7 +6,7 @@ import type { Tar, TarReadEntry } from '../host/tar.ts';
 import { openBlob, putBlob, Tally } from './blobs.ts';
 import { compress, type Compression, decompress, LAYER_MEDIA_TYPES } from './compression.ts';
 import type { ImageLayout } from './layout.ts';
-import { drain } from './streams.ts';
+import { drain, rechunk } from './streams.ts';
 import type { Descriptor, Layer, TreeEntry, TreeEntryWithContent } from './types.ts';
 
 export interface LayerOptions {
@@ -27,7 +27,7 @@ export interface LayerOptions {
  */
 export async function writeLayer(layout: ImageLayout, entries: Iterable<TreeEntryWithContent>, options: LayerOptions): Promise<Layer> {
   const plain = new Tally();
-  const tar = Readable.from(plain.pass(layout.tar.write(canonical(entries, options.mtime))), { objectMode: false });
+  const tar = Readable.from(plain.pass(rechunk(layout.tar.write(canonical(entries, options.mtime)))), { objectMode: false });
   const { digest, size } = await putBlob(layout, compress(tar, options.compression, options.level));
   const mediaType = LAYER_MEDIA_TYPES[options.compression];
   const annotations = options.annotations === undefined ? {} : { annotations: options.annotations };

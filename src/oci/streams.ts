@@ -8,6 +8,25 @@ export async function drain(chunks: AsyncIterable<unknown>): Promise<void> {
   while ((await iterator.next()).done !== true);
 }
 
+/** The same bytes in chunks of `size`, the last one shorter: small chunks cost zlib and hashes a trip to another thread each. */
+export async function* rechunk(chunks: AsyncIterable<Uint8Array>, size = 256 * 1024): AsyncGenerator<Uint8Array> {
+  let batch = Buffer.allocUnsafe(size);
+  let filled = 0;
+  for await (const chunk of chunks) {
+    for (let at = 0; at < chunk.byteLength;) {
+      const part = chunk.subarray(at, at + size - filled);
+      batch.set(part, filled);
+      at += part.byteLength;
+      filled += part.byteLength;
+      if (filled < size) continue;
+      yield batch;
+      batch = Buffer.allocUnsafe(size);
+      filled = 0;
+    }
+  }
+  if (filled > 0) yield batch.subarray(0, filled);
+}
+
 /** The bytes after an engine of node's zlib, which starts with the first byte asked for. */
 export async function* through(source: Readable, engine: () => Transform): AsyncGenerator<Uint8Array> {
   const started = engine();

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { createZstdDecompress } from 'node:zlib';
 
 import { KvciError } from '../core/errors.ts';
-import { drain, through } from './streams.ts';
+import { drain, rechunk, through } from './streams.ts';
 
 const FRAME = 0xfd2fb528;
 const DICTIONARY_BYTES = [0, 1, 2, 4];
@@ -27,7 +27,7 @@ export async function* decompressZstd(chunks: AsyncIterable<Uint8Array>): AsyncG
       continue;
     }
     if (word !== FRAME) throw new KvciError('failed', 'layer-damaged', 'compressed data is damaged: no zstd frame where one should start');
-    const source = Readable.from(frame(magic, input), { objectMode: false, highWaterMark: 256 * 1024 });
+    const source = Readable.from(rechunk(frame(magic, input)), { objectMode: false, highWaterMark: 256 * 1024 });
     yield* through(source, () => createZstdDecompress({ chunkSize: 256 * 1024 }));
   }
 }
