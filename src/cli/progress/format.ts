@@ -33,7 +33,15 @@ export function planLine(step: PlannedStep): string {
 
 export function commandLine(event: Extract<Event, { readonly type: 'command' }>): string {
   const code = event.exitCode === 0 ? '' : event.exitCode === null ? ', killed' : `, exit code ${event.exitCode}`;
-  return `$ ${shellLine(event.argv)}  # ${event.where}, ${formatDuration(event.ms)}${code}`;
+  return `$ ${shownCommand(event.argv)}  # ${event.where}, ${formatDuration(event.ms)}${code}`;
+}
+
+/** Some commands get hundreds of files: a few rows of a terminal tell what ran, `--progress json` has all of it. */
+const SHOWN_COMMAND = 500;
+
+function shownCommand(argv: readonly string[]): string {
+  const line = shellLine(argv);
+  return line.length <= SHOWN_COMMAND ? line : `${line.slice(0, SHOWN_COMMAND)}… (${argv.length} words)`;
 }
 
 /** Problems read the same everywhere: `warning: ...` with the hint below. */

@@ -3,7 +3,7 @@ import { describe, expect, test, vi } from 'vitest';
 import type { Clock } from '../../core/clock.ts';
 import type { Event } from '../../core/events.ts';
 import { createProgress, type ProgressFlags } from './create.ts';
-import { formatDuration } from './format.ts';
+import { commandLine, formatDuration } from './format.ts';
 
 const EVENTS: readonly Event[] = [
   { type: 'plan', steps: [{ id: 'base', title: 'base of Debian 13', action: 'reuse', reason: 'same inputs' }] },
@@ -53,6 +53,13 @@ describe('plain', () => {
     expect(text).toContain('    Get:1 trixie\n');
     expect(text).toContain("$ go build 'a b'  # host, 1.5 s, exit code 1\n");
   });
+});
+
+test('a command of hundreds of words is cut', () => {
+  const argv = ['dpkg-deb', ...Array.from({ length: 300 }, (_, index) => `package-${index}.deb`)];
+  const line = commandLine({ type: 'command', argv, where: 'host', ms: 1500, exitCode: 0 });
+  expect(line).toMatch(/^\$ dpkg-deb package-0\.deb .*… \(301 words\) {2}# host, 1\.5 s$/);
+  expect(line.length).toBeLessThan(600);
 });
 
 test('json: every event a line', () => {
