@@ -86,5 +86,8 @@ export async function openEngine(
   const found = await findEngine(choice, engineSurroundings(environment, host), connect);
   if (found !== undefined) return found;
   const templates = await readTemplates(join(OWN_FOLDER, 'templates'));
-  return startPodman({ ...host, sandboxes, clock: run.clock, connect, templates, signal: run.signal });
+  const onWait = (): void => {
+    run.events({ type: 'problem', level: 'note', message: "another kvci uses kvci's Podman: waiting until it has ended" });
+  };
+  return startPodman({ ...host, sandboxes, clock: run.clock, connect, templates, signal: run.signal, onWait });
 }
