@@ -4,8 +4,8 @@ import { applyFixes, type CheckResult, notReady, runChecks } from '../host/host-
 import { type Reaper, reapOrphans } from '../host/ledger.ts';
 import { fixCommands, type PackageManager } from '../host/package-manager.ts';
 import type { PrunableStore } from '../host/store/artifact-store.ts';
-import { cacheUse, pruneCache } from '../host/store/prune.ts';
-import type { Artifact, CommandRunner, Directories, HostCheck, Ledger } from '../host/types.ts';
+import { type CacheItem, pruneItems, storedItems, totalSize } from '../host/store/prune.ts';
+import type { CommandRunner, Directories, HostCheck, Ledger } from '../host/types.ts';
 import type { CacheEntry, DoctorReport, HostService } from './services.ts';
 
 export interface HostServiceParts {
@@ -16,6 +16,14 @@ export interface HostServiceParts {
   readonly reapers: readonly Reaper[];
   /** Effective user id. */
   readonly uid: number;
+  /** What the cache holds beside artifacts, and goes as a whole. */
+  otherItems(): Promise<readonly CacheItem[]>;
+  /** kvci's image store: an image goes when somebody removes it, blobs that no image needs go with every prune. */
+  readonly images: {
+    /** Bytes of all blobs. */
+    size(): Promise<number>;
+    collectGarbage(now: Date): Promise<{ readonly removed: number; readonly bytes: number }>;
+  };
   packageManager(): Promise<PackageManager | undefined>;
   /** What every room asks of the host; made anew for each look, since checks remember what they saw. */
   checks(): readonly HostCheck[];
@@ -36,19 +44,25 @@ export function createHostService(parts: HostServiceParts): HostService {
       return { removed: [...removed, ...leftovers], failed: failed.map((error) => error.message) };
     },
     cacheList: async () => {
-      const { size, kinds } = await cacheUse(parts.store);
-      const entries = kinds
-        .flatMap(({ artifacts }) => artifacts.map(({ artifact, lastUsed }) => ({ ...cacheEntry(artifact), lastUsed })))
-        .toSorted((a, b) => b.size - a.size);
-      return { folder: parts.directories.cache, size, entries };
+      const items = [...(await storedItems(parts.store)), ...(await parts.otherItems())];
+      return {
+        folder: parts.directories.cache,
+        size: totalSize(items),
+        images: await parts.images.size(),
+        entries: items.toSorted((a, b) => b.size - a.size).map(cacheEntry),
+      };
     },
     cachePrune: async (keepBytes, run) => {
-      const { removed, inUse, leftovers, size } = await pruneCache(parts.store, keepBytes, run.signal);
+      const leftovers = await parts.store.removeLeftovers();
+      const garbage = await parts.images.collectGarbage(new Date(run.clock.now()));
+      const items = [...(await storedItems(parts.store)), ...(await parts.otherItems())];
+      const { removed, inUse, size } = await pruneItems(items, keepBytes, run.signal);
       return {
         removed: removed.map(cacheEntry),
         inUse: inUse.map(cacheEntry),
         leftovers,
-        freed: removed.reduce((sum, artifact) => sum + artifact.record.size, 0),
+        unusedBlobs: { count: garbage.removed, size: garbage.bytes },
+        freed: totalSize(removed) + garbage.bytes,
         size,
       };
     },
@@ -102,6 +116,13 @@ function report(results: readonly CheckResult[], fixed: readonly string[]): Doct
   };
 }
 
-function cacheEntry({ kind, key, record }: Artifact): CacheEntry {
-  return { kind, key, title: record.title, size: record.size, madeAt: record.madeAt };
+function cacheEntry({ kind, key, title, size, madeAt, lastUsed }: CacheItem): CacheEntry {
+  return {
+    kind,
+    ...(key === undefined ? {} : { key }),
+    title,
+    size,
+    ...(madeAt === undefined ? {} : { madeAt }),
+    lastUsed: new Date(lastUsed).toISOString(),
+  };
 }

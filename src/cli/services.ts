@@ -116,12 +116,15 @@ export interface PruneReport {
 
 export interface CacheEntry {
   readonly kind: string;
-  readonly key: Digest;
+  /** Of an artifact. */
+  readonly key?: Digest;
   readonly title: string;
   /** Bytes on disk. */
   readonly size: number;
+  /** ISO 8601; missing for what grows with use. */
+  readonly madeAt?: string;
   /** ISO 8601. */
-  readonly madeAt: string;
+  readonly lastUsed: string;
 }
 
 export interface CachePruneReport {
@@ -130,6 +133,8 @@ export interface CachePruneReport {
   readonly inUse: readonly CacheEntry[];
   /** Folders of killed runs. */
   readonly leftovers: readonly string[];
+  /** Of the image store: no image needed them any more. `size` is in bytes. */
+  readonly unusedBlobs: { readonly count: number; readonly size: number };
   /** Bytes: what went, and what is left. */
   readonly freed: number;
   readonly size: number;
@@ -142,8 +147,11 @@ export interface HostService {
   /** The largest first. */
   cacheList(): Promise<{
     readonly folder: string;
+    /** Bytes of all entries. */
     readonly size: number;
-    readonly entries: readonly (CacheEntry & { readonly lastUsed: string })[];
+    /** Bytes of the image store, which `image rm` bounds. Layers that are artifacts, too, share their space with these. */
+    readonly images: number;
+    readonly entries: readonly CacheEntry[];
   }>;
   /** Removes the least recently used until at most `keepBytes` are left. */
   cachePrune(keepBytes: number, run: RunContext): Promise<CachePruneReport>;

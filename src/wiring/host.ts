@@ -50,14 +50,21 @@ export async function hostParts(environment: Environment, run: RunContext): Prom
     }),
   );
   const locks = fileLocks(run.clock);
+  const commands = hostCommands(run.events, run.clock);
+  const uid = process.geteuid?.() ?? 0;
   return {
     directories,
-    commands: hostCommands(run.events, run.clock),
+    commands,
     locks,
-    store: createArtifactStore({ directories, locks, clock: run.clock }),
+    store: createArtifactStore({
+      directories,
+      locks,
+      clock: run.clock,
+      removeTree: mappedTreeRemover(environment, { commands, directories, uid }),
+    }),
     ledger: fileLedger(directories),
     home,
-    uid: process.geteuid?.() ?? 0,
+    uid,
     signal: run.signal,
   };
 }
@@ -79,10 +86,16 @@ export async function hostService(environment: Environment, host: HostParts): Pr
     ...modulesChecks(host.commands, host.directories.cache),
     engineCheck({ kind: 'auto' }, engineSurroundings(environment, host), (endpoint) => connectEngine(endpoint, NO_CREDENTIALS)),
   ];
-  const sandboxes = await hostSandboxes(environment, host, () =>
-    Promise.reject(new KvciError('bug', 'no-tools', 'nothing that doctor and prune do needs the tools image')),
-  );
-  return createHostService({ ...host, reapers: sandboxReapers(sandboxes, host.signal), packageManager, checks });
+  const sandboxes = await sandboxesWithoutTools(environment, host);
+  const { cacheItems, imageStore } = await import('./cache.ts');
+  return createHostService({
+    ...host,
+    reapers: sandboxReapers(sandboxes, host.signal),
+    otherItems: () => cacheItems(host, sandboxes),
+    images: imageStore(host),
+    packageManager,
+    checks,
+  });
 }
 
 /** Asked anew each time: what `--fix` installs may be what was looked for. */
@@ -91,14 +104,31 @@ export async function packageManagerOf(host: HostParts): Promise<() => Promise<P
   return () => findPackageManager(host.commands);
 }
 
-export function hostUser({ uid }: HostParts): HostUser {
+/** An ordinary user's artifacts may hold files of subordinate ids: the tools image does. */
+function mappedTreeRemover(environment: Environment, host: SandboxHost): (path: string) => Promise<void> {
+  return async (path) => {
+    const { removeMappedTree } = await import('../sandbox/mapped-folder.ts');
+    // Also after Ctrl-C: the signal of the run is no reason to leave the folder.
+    await removeMappedTree(path, await sandboxesWithoutTools(environment, host), new AbortController().signal);
+  };
+}
+
+function sandboxesWithoutTools(environment: Environment, host: SandboxHost): Promise<Sandboxes> {
+  return hostSandboxes(environment, host, () =>
+    Promise.reject(new KvciError('bug', 'no-tools', 'nothing that doctor and prune do needs the tools image')),
+  );
+}
+
+type SandboxHost = Pick<HostParts, 'commands' | 'directories' | 'uid'>;
+
+export function hostUser({ uid }: Pick<HostParts, 'uid'>): HostUser {
   return { uid, gid: process.getegid?.() ?? 0, name: userInfo().username };
 }
 
 /** @param tools where the tools image lies, made first if it is not there */
 export async function hostSandboxes(
   environment: Environment,
-  host: HostParts,
+  host: SandboxHost,
   tools: (signal: AbortSignal) => Promise<string>,
 ): Promise<Sandboxes> {
   const { namespaceSandboxes } = await import('../sandbox/namespaces.ts');

@@ -32,20 +32,23 @@ export function formatPrune(report: PruneReport): string {
   return [...report.removed.map((what) => `removed ${what}`), ...report.failed].join('\n');
 }
 
-export function formatCacheList({ folder, size, entries }: Awaited<ReturnType<HostService['cacheList']>>): string {
-  const minute = (time: string): string => time.slice(0, 16).replace('T', ' ');
+export function formatCacheList({ folder, size, images, entries }: Awaited<ReturnType<HostService['cacheList']>>): string {
+  const minute = (time = ''): string => time.slice(0, 16).replace('T', ' ');
   const rows = entries.map((entry) => [entry.kind, formatSize(entry.size), minute(entry.madeAt), minute(entry.lastUsed), entry.title]);
   return [
     ...(rows.length === 0 ? [] : [table(['KIND', 'SIZE', 'MADE', 'LAST USED', 'WHAT'], rows)]),
     `${formatSize(size)} in ${folder}`,
+    ...(images === 0 ? [] : [`and ${formatSize(images)} of images: see "kvci image list" and "kvci image rm"`]),
   ].join('\n');
 }
 
 export function formatCachePrune(report: CachePruneReport): string {
+  const { unusedBlobs } = report;
   return [
     ...report.removed.map((entry) => `removed ${entry.kind}: ${entry.title} (${formatSize(entry.size)})`),
     ...report.leftovers.map((path) => `removed ${path}`),
     ...report.inUse.map((entry) => `in use  ${entry.kind}: ${entry.title} (${formatSize(entry.size)})`),
+    ...(unusedBlobs.count === 0 ? [] : [`removed ${unusedBlobs.count} blobs that no image needs (${formatSize(unusedBlobs.size)})`]),
     `${formatSize(report.freed)} freed, ${formatSize(report.size)} kept.`,
   ].join('\n');
 }

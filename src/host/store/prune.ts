@@ -1,71 +1,65 @@
+import type { Digest } from '../../core/digest.ts';
 import { throwIfCancelled } from '../../core/errors.ts';
-import type { Artifact } from '../types.ts';
 import type { PrunableStore } from './artifact-store.ts';
 
-export interface KindUse {
+/** Something of the cache that goes as a whole: an artifact, the storage of the engine that kvci starts. */
+export interface CacheItem {
   readonly kind: string;
+  /** Of an artifact. */
+  readonly key?: Digest;
+  /** For people. */
+  readonly title: string;
   /** Bytes on disk. */
   readonly size: number;
-  /** Least recently used first. */
-  readonly artifacts: readonly StoredArtifact[];
+  /** Milliseconds since the epoch. */
+  readonly lastUsed: number;
+  /** ISO 8601, where it was made at one time. */
+  readonly madeAt?: string;
+  /** Answers false when another kvci makes or uses it. */
+  remove(): Promise<boolean>;
 }
 
-export interface StoredArtifact {
-  readonly artifact: Artifact;
-  /** ISO 8601. */
-  readonly lastUsed: string;
-}
-
-export interface CacheUse {
-  readonly size: number;
-  /** The largest first. */
-  readonly kinds: readonly KindUse[];
-}
-
-/** What the store holds: `kvci cache list`. */
-export async function cacheUse(store: PrunableStore): Promise<CacheUse> {
-  const stored = await leastRecentlyUsedFirst(store);
-  const kinds = [...Map.groupBy(stored, ({ artifact }) => artifact.kind)]
-    .map(([kind, artifacts]) => ({ kind, size: totalSize(artifacts), artifacts }))
-    .toSorted((a, b) => b.size - a.size);
-  return { size: totalSize(stored), kinds };
+/** The artifacts of a store. */
+export async function storedItems(store: PrunableStore): Promise<CacheItem[]> {
+  return Promise.all(
+    (await store.list()).map(async (artifact) => ({
+      kind: artifact.kind,
+      key: artifact.key,
+      title: artifact.record.title,
+      size: artifact.record.size,
+      madeAt: artifact.record.madeAt,
+      lastUsed: await store.lastUsed(artifact),
+      remove: () => store.removeUnused(artifact),
+    })),
+  );
 }
 
 export interface PruneResult {
-  readonly removed: readonly Artifact[];
+  readonly removed: readonly CacheItem[];
   /** Would have been removed, but another kvci makes or uses them. */
-  readonly inUse: readonly Artifact[];
-  /** Folders of killed processes. */
-  readonly leftovers: readonly string[];
-  /** Bytes that the store still holds. */
+  readonly inUse: readonly CacheItem[];
+  /** Bytes of all that is left. */
   readonly size: number;
 }
 
-/** Removes what killed processes left, then the least recently used artifacts until the store holds at most `keep` bytes. */
-export async function pruneCache(store: PrunableStore, keep: number, signal?: AbortSignal): Promise<PruneResult> {
-  const leftovers = await store.removeLeftovers();
-  const removed: Artifact[] = [];
-  const inUse: Artifact[] = [];
-  const stored = await leastRecentlyUsedFirst(store);
-  let size = totalSize(stored);
-  for (const { artifact } of stored) {
+/** Removes the least recently used until at most `keep` bytes are left. */
+export async function pruneItems(items: readonly CacheItem[], keep: number, signal?: AbortSignal): Promise<PruneResult> {
+  const removed: CacheItem[] = [];
+  const inUse: CacheItem[] = [];
+  let size = totalSize(items);
+  for (const item of items.toSorted((a, b) => a.lastUsed - b.lastUsed)) {
     if (size <= keep) break;
     throwIfCancelled(signal);
-    if (await store.removeUnused(artifact)) {
-      removed.push(artifact);
-      size -= artifact.record.size;
+    if (await item.remove()) {
+      removed.push(item);
+      size -= item.size;
     } else {
-      inUse.push(artifact);
+      inUse.push(item);
     }
   }
-  return { removed, inUse, leftovers, size };
+  return { removed, inUse, size };
 }
 
-async function leastRecentlyUsedFirst(store: PrunableStore): Promise<StoredArtifact[]> {
-  const stored = await Promise.all((await store.list()).map(async (artifact) => ({ artifact, used: await store.lastUsed(artifact) })));
-  return stored.toSorted((a, b) => a.used - b.used).map(({ artifact, used }) => ({ artifact, lastUsed: new Date(used).toISOString() }));
-}
-
-function totalSize(stored: readonly StoredArtifact[]): number {
-  return stored.reduce((sum, { artifact }) => sum + artifact.record.size, 0);
+export function totalSize(items: readonly CacheItem[]): number {
+  return items.reduce((sum, { size }) => sum + size, 0);
 }
