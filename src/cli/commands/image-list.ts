@@ -2,7 +2,7 @@ import type { CommandModule } from '../command.ts';
 import { formatSummaries } from '../render/image.ts';
 
 export const imageList: CommandModule = {
-  examples: [{ line: 'image list', what: 'newest first' }],
+  examples: [{ line: 'image list', what: 'by tag' }],
   define: (command, act) =>
     command.action(
       act(async (context) => {

@@ -1,7 +1,7 @@
 import type { CommandModule } from '../command.ts';
 
 export const imageRm: CommandModule = {
-  examples: [{ line: 'image rm localhost/node:1.31', what: 'the layers go with the next "kvci cache prune"' }],
+  examples: [{ line: 'image rm localhost/node:1.31', what: 'and the layers that no other image needs' }],
   define: (command, act) =>
     command.argument('<ref...>', 'tags or digests of images in the store').action(
       act<[readonly string[]]>(async (context, _flags, [refs]) => {
