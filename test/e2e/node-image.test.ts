@@ -80,7 +80,9 @@ describe('kvci image build', () => {
     );
     expect(after!.sizes.layers).toEqual(before!.sizes.layers);
     expect(after!.labels['team']).toBe('ci');
-    const difference = answer(await kvci(['image', 'diff', built.digest, labelled.digest, '--output', 'json'], here)) as ImageDifference;
+    const compared = await kvci(['image', 'diff', built.digest, labelled.digest, '--output', 'json'], here);
+    expect(compared.code).toBe(1);
+    const difference = JSON.parse(compared.stdout) as ImageDifference;
     expect(difference.labels).toEqual([{ name: 'team', after: 'ci' }]);
     expect(difference.files).toEqual({ added: [], removed: [], changed: [] });
     answer(await kvci(['image', 'rm', labelled.digest, '--output', 'json'], here));
@@ -131,8 +133,9 @@ describe('kvci image build', () => {
     expect((await kvci(['image', 'save', TAG, file], here)).code).toBe(5);
     answer(await kvci(['image', 'rm', TAG, '--output', 'json'], here));
     expect((await kvci(['image', 'inspect', TAG], here)).code).toBe(5);
-    const [loaded] = answer(await kvci(['image', 'load', file, '--output', 'json'], here)) as { digest: string; tags: string[] }[];
-    expect(loaded).toMatchObject({ digest: built.digest, tags: [TAG] });
+    expect(answer(await kvci(['image', 'load', file, '--output', 'json'], here))).toMatchObject({
+      images: [{ digest: built.digest, tags: [TAG] }],
+    });
     await rm(file);
   });
 
