@@ -1,5 +1,5 @@
-import { createReadStream, createWriteStream } from 'node:fs';
-import { link, rm, stat } from 'node:fs/promises';
+import { constants, createReadStream, createWriteStream } from 'node:fs';
+import { access, link, rm, stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 
 import { type Digest, hexOf, isDigest } from '../core/digest.ts';
@@ -12,7 +12,7 @@ import { collectGarbage } from '../oci/copy.ts';
 import { readBlob } from '../oci/blobs.ts';
 import { type Image, readImageAt } from '../oci/image.ts';
 import type { ImageLayout } from '../oci/layout.ts';
-import { listManifests, type ListedManifest, removeManifest } from '../oci/manifests.ts';
+import { listManifests, type ListedManifest, removeManifest, untagManifest } from '../oci/manifests.ts';
 import { isIndex, parseManifest } from '../oci/schemas.ts';
 import { KVCI_LABELS } from './labels.ts';
 
@@ -90,22 +90,24 @@ export async function findImage(layout: ImageLayout, word: string): Promise<List
   });
 }
 
-/** Takes an image away with all its tags and what refers to it, and the blobs that nothing else needs. */
+/**
+ * Takes a name away; with its last name, or named by its digest, the image itself goes, with what refers to it and the blobs that
+ * nothing else needs.
+ */
 export async function removeImage(
   layout: ImageLayout,
   word: string,
   now: Date,
-): Promise<{ readonly digest: Digest; readonly untagged: readonly string[] }> {
+): Promise<{ readonly digest: Digest; readonly untagged: readonly string[]; readonly removed: boolean }> {
   const { descriptor, refs } = await findImage(layout, word);
+  if (refs.includes(word) && refs.length > 1) {
+    await untagManifest(layout, word);
+    return { digest: descriptor.digest, untagged: [word], removed: false };
+  }
   for (const referrer of await referrersOf(layout, descriptor.digest)) await removeManifest(layout, referrer);
   await removeManifest(layout, descriptor.digest);
-  await removeUnusedBlobs(layout, now);
-  return { digest: descriptor.digest, untagged: refs };
-}
-
-/** Removes what no image of the store needs. */
-export function removeUnusedBlobs(layout: ImageLayout, now: Date): Promise<{ readonly removed: number; readonly bytes: number }> {
-  return collectGarbage(layout, new Date(now.getTime() - GARBAGE_AGE_MS));
+  await collectGarbage(layout, new Date(now.getTime() - GARBAGE_AGE_MS));
+  return { digest: descriptor.digest, untagged: refs, removed: true };
 }
 
 /** Blobs younger than this may belong to an image that another kvci is just putting together. */
@@ -157,11 +159,19 @@ export async function saveImage(
 /** Reads the images of an archive into the store. @throws KvciError `archive-missing`, and as `loadArchive` */
 export async function loadImages(layout: ImageLayout, file: string): Promise<readonly ImageSummary[]> {
   try {
-    await stat(file);
+    // A pipe or a device may hold an archive as well.
+    if ((await stat(file)).isDirectory()) throw new KvciError('usage', 'not-an-archive', `${file} is a folder, not an archive`);
+    await access(file, constants.R_OK);
   } catch (error) {
-    if (!hasErrno(error, 'ENOENT')) throw error;
-    throw new KvciError('notFoundOrExists', 'archive-missing', `there is no file ${file}`, { cause: error });
+    if (hasErrno(error, 'ENOENT', 'ENOTDIR'))
+      throw new KvciError('notFoundOrExists', 'archive-missing', `there is no file ${file}`, { cause: error });
+    if (hasErrno(error, 'EACCES')) throw new KvciError('usage', 'archive-unreadable', `${file} must not be read by you`, { cause: error });
+    throw error;
   }
-  const loaded = await loadArchive(layout, createReadStream(file));
+  const loaded = await loadArchive(layout, createReadStream(file)).catch((error: unknown) => {
+    if (!(error instanceof KvciError) || error.code === 'disk-full') throw error;
+    const { reason, code, message, hint, facts } = error;
+    throw new KvciError(reason, code, `${file}: ${message}`, { ...(hint === undefined ? {} : { hint }), facts, cause: error });
+  });
   return Promise.all(loaded.map(async ({ descriptor, refs }) => summaryOf(await readImageAt(layout, descriptor), refs)));
 }
