@@ -4,7 +4,7 @@ import { usesCrio } from './services.ts';
 
 /** e_machine of the ELF header: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html */
 const MACHINES: Readonly<Record<string, number>> = { amd64: 62, arm64: 183 };
-const FOLDERS = ['usr/bin', 'usr/sbin', 'usr/local/bin'] as const;
+const FOLDERS = ['usr/bin', 'usr/sbin', 'usr/local/bin', 'usr/libexec/crio'] as const;
 
 function binaryFindings(image: ImageView, name: string): Finding[] {
   const path = FOLDERS.map((folder) => `${folder}/${name}`).find((candidate) => image.target(candidate) !== undefined);
@@ -28,11 +28,16 @@ const runtime: Fact = {
   id: 'runtime-binaries',
   title: "the container runtime's executables are for the image's architecture",
   check(image) {
-    if (usesCrio(image)) return ['crio', 'conmon'].flatMap((name) => binaryFindings(image, name));
+    if (usesCrio(image)) return ['crio', conmonOf(image)].flatMap((name) => binaryFindings(image, name));
     const oci = ['runc', 'crun'].find((name) => FOLDERS.some((folder) => image.target(`${folder}/${name}`) !== undefined)) ?? 'runc';
     return ['containerd', 'containerd-shim-runc-v2', oci].flatMap((name) => binaryFindings(image, name));
   },
 };
+
+/** CRI-O's own packages bring theirs under another name: https://github.com/cri-o/packaging/blob/main/templates/latest/cri-o/cri-o.spec */
+function conmonOf(image: ImageView): string {
+  return image.target('usr/bin/crio-conmon') === undefined ? 'conmon' : 'crio-conmon';
+}
 
 /** kubeadm's preflight and kubelet call them: cmd/kubeadm/app/preflight/checks_linux.go. */
 const TOOLS = ['mount', 'losetup', 'ip', 'ethtool', 'conntrack', 'nft'] as const;
