@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 
 import { type Digest, hexOf, sha256 } from '../core/digest.ts';
 import { hasErrno, KvciError } from '../core/errors.ts';
-import { writeFileAtomic } from '../host/files.ts';
+import { asDiskFull, writeFileAtomic } from '../host/files.ts';
 import type { Locks } from '../host/types.ts';
 import type { PayloadLock } from '../payload/types.ts';
 import type { DebianPackageSet } from '../sandbox/debian-types.ts';
@@ -33,9 +33,11 @@ export class LockSession {
     this.#lock = lock;
   }
 
-  /** @throws KvciError `lock-broken`, `lock-missing` (with `locked`) */
+  /** @throws KvciError `lock-broken`, `lock-unreadable`, `lock-missing` (with `locked`) */
   static async open(options: LockSessionOptions): Promise<LockSession> {
     const text = await readIfThere(options.path);
+    // Resolving takes long: a typing error in a path is told before it.
+    if (text === undefined && !options.locked) await checkFolder(options.path);
     if (text === undefined && options.locked) {
       throw new KvciError('usage', 'lock-missing', `there is no ${options.path}, and --locked forbids to make one`, {
         hint: 'Run "kvci image lock" with the same options first.',
@@ -83,7 +85,11 @@ export class LockSession {
     return digest;
   }
 
-  /** Writes what was added, keeping what another build added to the same file meanwhile. */
+  /**
+   * Writes what was added, keeping what another build added to the same file meanwhile.
+   *
+   * @throws KvciError `lock-unwritable`, `disk-full`
+   */
   async save(): Promise<boolean> {
     if (!this.#added) return false;
     await using _held = await this.#options.locks.exclusive(
@@ -97,7 +103,12 @@ export class LockSession {
       payloads: { ...onDisk.payloads, ...this.#lock.payloads },
       images: { ...onDisk.images, ...this.#lock.images },
     };
-    await writeFileAtomic(this.path, formatLock(this.#lock));
+    try {
+      await writeFileAtomic(this.path, formatLock(this.#lock));
+    } catch (error) {
+      if (hasErrno(error, ...UNUSABLE_PATH)) throw unusable('lock-unwritable', this.path, 'written', error);
+      throw asDiskFull(error, this.path);
+    }
     this.#added = false;
     return true;
   }
@@ -121,6 +132,27 @@ async function readIfThere(path: string): Promise<string | undefined> {
     return await readFile(path, 'utf8');
   } catch (error) {
     if (hasErrno(error, 'ENOENT')) return undefined;
+    if (hasErrno(error, ...UNUSABLE_PATH)) throw unusable('lock-unreadable', path, 'read', error);
     throw error;
   }
+}
+
+async function checkFolder(path: string): Promise<void> {
+  try {
+    await access(dirname(path));
+  } catch (error) {
+    if (hasErrno(error, ...UNUSABLE_PATH)) throw unusable('lock-unwritable', path, 'written', error);
+    throw error;
+  }
+}
+
+/** What comes of a path that a user gave, not of kvci. */
+const UNUSABLE_PATH = ['ENOENT', 'EISDIR', 'ENOTDIR', 'EACCES', 'EPERM', 'EROFS', 'ELOOP', 'ENAMETOOLONG'] as const;
+
+function unusable(code: string, path: string, done: 'read' | 'written', cause: NodeJS.ErrnoException): KvciError {
+  return new KvciError('usage', code, `the lock file ${path} cannot be ${done} (${cause.code ?? 'unknown'})`, {
+    hint: 'Name a file in a folder that exists and that you can write to with --lock.',
+    facts: { file: path },
+    cause,
+  });
 }

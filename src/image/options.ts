@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import { KvciError } from '../core/errors.ts';
 import { parseVersionRequest } from '../core/versions.ts';
+import { parseReference } from '../oci/reference.ts';
 import { PAYLOAD_SOURCES } from '../payload/types.ts';
 
 export const ARCHITECTURES = ['amd64', 'arm64'] as const;
@@ -33,7 +34,10 @@ export const imageOptionsSchema = z.strictObject({
     .default('auto')
     .describe('Where Kubernetes comes from: auto, packages, release, modules or dir:PATH'),
   arch: z.enum(ARCHITECTURES).optional().describe('Architecture of the image; the host’s by default'),
-  tags: z.array(z.string().min(1)).default([]).describe('References to tag the image with'),
+  tags: z
+    .array(z.string().check(refineBy((text) => parseTag(text))))
+    .default([])
+    .describe('References to tag the image with'),
   labels: z.record(z.string().min(1), z.string()).default({}).describe('Labels to add'),
   packages: z
     .array(z.string().regex(/^[a-z0-9][a-zA-Z0-9+._-]*$/, 'not a package name'))
@@ -89,6 +93,16 @@ export function parseExtraFile(text: string): ExtraFile {
           : undefined;
   if (problem === undefined) return { source, destination };
   throw new KvciError('usage', 'bad-file', `"${text}" ${problem}`, { hint: 'Example: --file ./motd:/etc/motd' });
+}
+
+/**
+ * Checks a name to give to an image, before anything is built for it.
+ *
+ * @throws KvciError `bad-reference`
+ */
+export function parseTag(text: string): void {
+  if (parseReference(text).digest !== undefined)
+    throw new KvciError('usage', 'bad-reference', `"${text}" names a digest, which an image is not tagged with`);
 }
 
 /** Makes a zod check of a parser that throws KvciErrors, so that flags and kvci.yaml say the same. */

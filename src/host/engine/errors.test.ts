@@ -41,7 +41,7 @@ describe('buildError', () => {
       'the container engine (docker, DOCKER_HOST) ended or closed the connection during "RUN make"\n  one\n  two',
     ],
   ])('%s', (_name, outcome, code, message) => {
-    expect(buildError(outcome, 'docker, DOCKER_HOST')).toMatchObject({ code, message, exitCode: 1 });
+    expect(buildError(outcome, 'docker, DOCKER_HOST')).toMatchObject({ code, message, exitCode: code === 'disk-full' ? 3 : 1 });
   });
 
   it('is undefined for a build that succeeded', () => {
@@ -62,7 +62,7 @@ describe('pullFailed', () => {
     ["pull access denied for x, repository does not exist or may require 'docker login'", 'image-pull-failed', 1],
     ['unauthorized: authentication required', 'image-pull-failed', 1],
     ['dial tcp 127.0.0.1:1: connect: connection refused', 'image-pull-failed', 1],
-    ['write /var/lib/x: no space left on device', 'disk-full', 1],
+    ['write /var/lib/x: no space left on device', 'disk-full', 3],
   ])('%s', (reason, code, exitCode) => {
     expect(pullFailed('x:1', reason)).toMatchObject({ code, exitCode });
   });

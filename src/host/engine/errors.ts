@@ -47,10 +47,15 @@ export function buildFailed(reason: string, outcome: Pick<StreamOutcome, 'instru
   const full = DISK_FULL.test(reason) || lastLines.some((line) => DISK_FULL.test(line));
   const at = instruction === undefined ? '' : ` at "${shorten(instruction)}"`;
   const what = full ? `the disk is full: the image build stopped${at}` : `the image build failed${at}`;
-  return new KvciError('failed', full ? 'disk-full' : 'image-build-failed', [`${what}: ${reason}`, ...indented(lastLines)].join('\n'), {
-    ...(full ? { hint: DISK_FULL_HINT } : {}),
-    facts: { instruction: instruction ?? null, reason, lastLines },
-  });
+  return new KvciError(
+    full ? 'hostNotReady' : 'failed',
+    full ? 'disk-full' : 'image-build-failed',
+    [`${what}: ${reason}`, ...indented(lastLines)].join('\n'),
+    {
+      ...(full ? { hint: DISK_FULL_HINT } : {}),
+      facts: { instruction: instruction ?? null, reason, lastLines },
+    },
+  );
 }
 
 /** @param engine how the engine was found, for people */
@@ -67,10 +72,15 @@ export function engineLost(engine: string, outcome?: Pick<StreamOutcome, 'instru
 /** The error of any other request: `doing` says what was asked (`import localhost/kvci/base:1`), `status` is the HTTP status. */
 export function requestFailed(doing: string, reason: string, status?: number): KvciError {
   const full = DISK_FULL.test(reason);
-  return new KvciError('failed', full ? 'disk-full' : 'engine-request-failed', `the container engine could not ${doing}: ${reason}`, {
-    ...(full ? { hint: DISK_FULL_HINT } : {}),
-    facts: { reason, ...(status === undefined ? {} : { status }) },
-  });
+  return new KvciError(
+    full ? 'hostNotReady' : 'failed',
+    full ? 'disk-full' : 'engine-request-failed',
+    `the container engine could not ${doing}: ${reason}`,
+    {
+      ...(full ? { hint: DISK_FULL_HINT } : {}),
+      facts: { reason, ...(status === undefined ? {} : { status }) },
+    },
+  );
 }
 
 export function pullFailed(ref: string, reason: string): KvciError {
