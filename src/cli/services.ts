@@ -85,7 +85,10 @@ export interface ImageService {
   inspect(ref: string, run: RunContext): Promise<ImageInspection>;
   list(run: RunContext): Promise<readonly ImageSummary[]>;
   /** @throws KvciError `image-not-found` */
-  remove(refs: readonly string[], run: RunContext): Promise<readonly { readonly digest: Digest; readonly untagged: readonly string[] }[]>;
+  remove(
+    refs: readonly string[],
+    run: RunContext,
+  ): Promise<readonly { readonly digest: Digest; readonly untagged: readonly string[]; readonly removed: boolean }[]>;
   diff(a: string, b: string, run: RunContext): Promise<ImageDifference>;
   /** @throws KvciError `file-exists` */
   save(ref: string, file: string, run: RunContext): Promise<{ readonly digest: Digest; readonly file: string; readonly size: number }>;

@@ -106,8 +106,13 @@ export async function removeImage(
   }
   for (const referrer of await referrersOf(layout, descriptor.digest)) await removeManifest(layout, referrer);
   await removeManifest(layout, descriptor.digest);
-  await collectGarbage(layout, new Date(now.getTime() - GARBAGE_AGE_MS));
+  await removeUnusedBlobs(layout, now);
   return { digest: descriptor.digest, untagged: refs, removed: true };
+}
+
+/** Removes what no image of the store needs. */
+export function removeUnusedBlobs(layout: ImageLayout, now: Date): Promise<{ readonly removed: number; readonly bytes: number }> {
+  return collectGarbage(layout, new Date(now.getTime() - GARBAGE_AGE_MS));
 }
 
 /** Blobs younger than this may belong to an image that another kvci is just putting together. */
