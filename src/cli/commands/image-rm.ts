@@ -6,7 +6,10 @@ export const imageRm: CommandModule = {
     command.argument('<ref...>', 'tags or digests of images in the store').action(
       act<[readonly string[]]>(async (context, _flags, [refs]) => {
         const removed = await (await context.services.image()).remove(refs, context.run);
-        return { data: { removed }, text: () => removed.map((image) => (image.removed ? image.digest : image.untagged.join('\n'))).join('\n') };
+        return {
+          data: { removed },
+          text: () => removed.map((image) => (image.removed ? image.digest : image.untagged.join('\n'))).join('\n'),
+        };
       }),
     ),
 };
