@@ -1,11 +1,8 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 
 import { digestOf, type Digest, type Json } from '../core/digest.ts';
-import { removeTree } from '../host/files.ts';
+import { digestFile, removeTree } from '../host/files.ts';
 import type { Artifact, ArtifactStore } from '../host/types.ts';
 import { packageSetKey } from '../sandbox/debian-repository.ts';
 import type { DebianHost } from '../sandbox/debian-resolve.ts';
@@ -144,17 +141,5 @@ async function buildBase(
     host,
   );
   await removeTree(script);
-  return tarFacts(tar);
-}
-
-async function tarFacts(path: string): Promise<BaseFacts> {
-  const hash = createHash('sha256');
-  let size = 0;
-  await pipeline(createReadStream(path), async (chunks: AsyncIterable<Uint8Array>) => {
-    for await (const chunk of chunks) {
-      hash.update(chunk);
-      size += chunk.length;
-    }
-  });
-  return { digest: `sha256:${hash.digest('hex')}`, size };
+  return digestFile(tar);
 }

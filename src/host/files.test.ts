@@ -3,14 +3,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
+import { sha256 } from '../core/digest.ts';
 import { KvciError } from '../core/errors.ts';
-import { asDiskFull, diskUse, writeFileAtomic } from './files.ts';
+import { asDiskFull, digestFile, diskUse, writeFileAtomic } from './files.ts';
 
 let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'kvci-files-'));
 });
 afterEach(() => rm(folder, { recursive: true }));
+
+test('a file has the digest of its bytes', async () => {
+  const [path, bytes] = [join(folder, 'a'), Buffer.alloc(200_000, 'kvci')];
+  await writeFile(path, bytes);
+  expect(await digestFile(path)).toEqual({ digest: sha256(bytes), size: 200_000 });
+});
 
 test('a file is replaced whole, with its mode', async () => {
   const path = join(folder, 'a');

@@ -1,7 +1,10 @@
-import { randomBytes } from 'node:crypto';
-import { lstat, open, readdir, rename, rm } from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { lstat, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 
+import type { Digest } from '../core/digest.ts';
 import { hasErrno, KvciError } from '../core/errors.ts';
 
 /** A name beside `path`, on the same file system, that nobody else uses. */
@@ -30,6 +33,13 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
 /** Removes a file or folder whatever it is; nothing happens when it is not there. */
 export async function removeTree(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true });
+}
+
+/** What a file holds, read as a stream; `size` is in bytes. */
+export async function digestFile(path: string): Promise<{ readonly digest: Digest; readonly size: number }> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path), hash);
+  return { digest: `sha256:${hash.digest('hex')}`, size: (await stat(path)).size };
 }
 
 /** Bytes that a file or folder takes on disk, hard links counted once. Folders that we may not read count without their contents. */

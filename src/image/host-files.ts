@@ -1,10 +1,8 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 
 import { hasErrno, KvciError } from '../core/errors.ts';
+import { digestFile } from '../host/files.ts';
 import type { HostFile } from './context.ts';
 import { type ImageOptions, parseExtraFile } from './options.ts';
 
@@ -30,10 +28,8 @@ export async function readExtraFiles({ files }: ImageOptions, folder: string): P
 
 /** Digest, size and whether it is executable; other mode bits follow the umask of whoever made the file. */
 async function hostFile(host: string): Promise<HostFile> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(host), hash);
-  const { size, mode } = await stat(host);
-  return { host, size, mode: (mode & 0o100) === 0 ? 0o644 : 0o755, digest: `sha256:${hash.digest('hex')}` };
+  const { mode } = await stat(host);
+  return { host, mode: (mode & 0o100) === 0 ? 0o644 : 0o755, ...(await digestFile(host)) };
 }
 
 /** The files of an OCI layout, by path relative to it. */

@@ -1,11 +1,9 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 
 import { hasErrno } from '../core/errors.ts';
+import { digestFile } from '../host/files.ts';
 import { digestSchema } from './release-lock.ts';
 import type { Architecture } from './types.ts';
 
@@ -67,9 +65,7 @@ export function missingPrograms({ programs }: FolderContents): string[] {
 export async function digestAll(folder: string, paths: readonly string[]): Promise<FolderFile[]> {
   const files: FolderFile[] = [];
   for (const path of paths) {
-    const hash = createHash('sha256');
-    await pipeline(createReadStream(join(folder, path)), hash);
-    files.push({ path, digest: `sha256:${hash.digest('hex')}`, size: (await stat(join(folder, path))).size });
+    files.push({ path, ...(await digestFile(join(folder, path))) });
   }
   return files;
 }

@@ -1,13 +1,11 @@
-import { createReadStream } from 'node:fs';
-import { createHash } from 'node:crypto';
-import { chmod, mkdir, rename, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 
 import { digestOf, type Digest, isDigest } from '../core/digest.ts';
 import { KvciError } from '../core/errors.ts';
 import type { Step, StepContext } from '../core/plan.ts';
+import { digestFile } from '../host/files.ts';
 import type { Artifact, ArtifactStore } from '../host/types.ts';
 import type { GoClient } from './go-client.ts';
 import { mainInputs, mainSource, type ProgramSources, writeModuleFolder } from './go-module-folder.ts';
@@ -146,12 +144,6 @@ async function buildPrograms(request: ProgramsRequest, parts: ProgramsParts, fol
   const { stdout } = await parts.go.run(['version', '-m', bin], {}, { signal });
   await rm(module, { recursive: true });
   return { programs, components: goModuleComponents(stdout) };
-}
-
-async function digestFile(path: string): Promise<{ readonly digest: Digest; readonly size: number }> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash);
-  return { digest: `sha256:${hash.digest('hex')}`, size: (await stat(path)).size };
 }
 
 function readPrograms(artifact: Artifact): GoPrograms {
