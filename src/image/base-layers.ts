@@ -12,9 +12,9 @@ import type { ImageLayout } from '../oci/layout.ts';
 import type { Layer } from '../oci/types.ts';
 import type { DebianPackageSet } from '../sandbox/debian-types.ts';
 import type { Architecture } from '../payload/types.ts';
-import type { ImageInputs, PublishedBase } from './inputs.ts';
+import type { ImageInputs } from './inputs.ts';
 import type { ImagePorts } from './ports.ts';
-import { type BaseLayers, pinnedReference, publishedBaseKey, publishedBaseStep } from './published-base.ts';
+import { type BaseLayers, pinnedReference, type PublishedBase, publishedBaseKey, publishedBaseStep } from './published-base.ts';
 import type { NodeSources } from './sources.ts';
 
 const KIND = 'debian-base-layer';

@@ -11,20 +11,14 @@ import { autoOrder, choosePayload } from '../payload/choose.ts';
 import type { Architecture, PayloadLock, PayloadSource, PayloadSourceName } from '../payload/types.ts';
 import { resolvePackages } from '../sandbox/debian-resolve.ts';
 import type { DebianPackageSet } from '../sandbox/debian-types.ts';
-import { readOsRelease } from './published-base.ts';
 import { payloadKey } from './lock.ts';
 import type { LockSession } from './lock-session.ts';
 import { type ImageOptions, parsePayloadOption } from './options.ts';
 import type { ImagePorts } from './ports.ts';
+import { type PublishedBase, readOsRelease } from './published-base.ts';
 
 /** What an image starts from. */
 export type ImageBase = { readonly kind: 'debian'; readonly set: DebianPackageSet } | PublishedBase;
-
-export interface PublishedBase {
-  readonly kind: 'published';
-  readonly ref: string;
-  readonly digest: Digest;
-}
 
 /** Everything that decides an image, exactly: what was asked for, and what the lock holds for it. */
 export interface ImageInputs {

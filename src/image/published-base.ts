@@ -8,13 +8,19 @@ import { parseReference } from '../oci/reference.ts';
 import { pullImage } from '../oci/registry-transfer.ts';
 import type { Descriptor, Layer } from '../oci/types.ts';
 import type { Architecture } from '../payload/types.ts';
-import type { PublishedBase } from './inputs.ts';
 import type { ImagePorts } from './ports.ts';
 
 const KIND = 'base-layers';
 
 /** Raise when the same base gives other blobs. */
 const FORMAT = 1;
+
+/** An image of a registry that a node image starts from. */
+export interface PublishedBase {
+  readonly kind: 'published';
+  readonly ref: string;
+  readonly digest: Digest;
+}
 
 /** The layers that a node image starts with, in a layout of their own. */
 export interface BaseLayers {
