@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 
 import { KvciError, ProblemsError } from '../core/errors.ts';
-import { applyFixes, collectProblems, notReady, runChecks } from './host-report.ts';
+import { applyFixes, notReady, runChecks } from './host-report.ts';
 import type { CommandRunner, HostCheck, HostProblem } from './types.ts';
 
 function check(id: string, problem?: HostProblem, found?: string): HostCheck {
@@ -35,10 +35,6 @@ test('all checks run, each once, and each tells what mends it', async () => {
 test('names the packages where no package manager is known', async () => {
   const [result] = await runChecks([check('go', go)], undefined);
   expect(result).toMatchObject({ message: 'no Go (packages golang-go or what they are called here)', commands: [] });
-});
-
-test('problems are gathered, errors first', async () => {
-  expect(await collectProblems([check('kvm', slow), check('a'), check('go', go)])).toEqual([go, slow]);
 });
 
 test('errors keep a command from starting, warnings do not', async () => {

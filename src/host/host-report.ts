@@ -21,12 +21,6 @@ export async function runChecks(checks: readonly HostCheck[], manager: PackageMa
   return Promise.all(once.map((check) => runCheck(check, manager)));
 }
 
-/** Only what is wrong, errors before warnings. */
-export async function collectProblems(checks: readonly HostCheck[]): Promise<readonly HostProblem[]> {
-  const problems = (await runChecks(checks, undefined)).flatMap(({ problem }) => problem ?? []);
-  return [...problems.filter(({ level }) => level === 'error'), ...problems.filter(({ level }) => level === 'warning')];
-}
-
 async function runCheck(check: HostCheck, manager: PackageManager | undefined): Promise<CheckResult> {
   const { id, title } = check;
   const problem = await problemOf(check);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { sha256 } from '../core/digest.ts';
-import { EMPTY_LOCK, formatLock, type Lock, packageSetDigest, parseLock } from './lock.ts';
+import { EMPTY_LOCK, formatLock, type Lock, parseLock } from './lock.ts';
 
 const bash = {
   name: 'bash',
@@ -58,11 +58,5 @@ describe('kvci.lock', () => {
     expect(() => parseLock(text, 'the.lock')).toThrow(
       expect.objectContaining({ code: 'lock-broken', message: expect.stringMatching(new RegExp(`the\\.lock.*${where}`)) as string }),
     );
-  });
-
-  it('keys a package set by what is in it, not by where it is served', () => {
-    const set = lock.packages['debian-13/amd64']!;
-    expect(packageSetDigest({ ...set, packages: [{ ...bash, archive: 'debian-security' }] })).toBe(packageSetDigest(set));
-    expect(packageSetDigest({ ...set, packages: [{ ...bash, sha256: sha256('other') }] })).not.toBe(packageSetDigest(set));
   });
 });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { digestOf, type Digest, isDigest, type Json } from '../core/digest.ts';
+import { type Digest, isDigest, type Json } from '../core/digest.ts';
 import { KvciError } from '../core/errors.ts';
 import { PAYLOAD_SOURCES, type Architecture, type PayloadLock, type PayloadSourceName } from '../payload/types.ts';
 import type { DebianPackageSet } from '../sandbox/debian-types.ts';
@@ -131,9 +131,4 @@ function byKey([a]: readonly [string, unknown], [b]: readonly [string, unknown])
 
 export function payloadKey(request: string, source: PayloadSourceName, architecture: Architecture): string {
   return `${request}/${source}/${architecture}`;
-}
-
-/** The digest of one package set: what a root file system made of it is keyed by. */
-export function packageSetDigest(set: DebianPackageSet): Digest {
-  return digestOf(set.packages.map(({ name, version, architecture, sha256 }) => ({ name, version, architecture, sha256 })));
 }

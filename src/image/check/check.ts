@@ -1,4 +1,3 @@
-import { KvciError } from '../../core/errors.ts';
 import type { TreeEntry } from '../../oci/types.ts';
 import { FACTS } from './facts.ts';
 import { imageSizes } from './sizes.ts';
@@ -30,18 +29,4 @@ export async function checkTree(tree: ImageTree, groups: readonly FactGroup[] = 
     facts.push({ id: fact.id, title: fact.title, status: findings.length === 0 ? 'passed' : 'failed', findings });
   }
   return { passed: facts.every(({ status }) => status === 'passed'), facts, sizes: imageSizes(tree) };
-}
-
-/** The error that `kvci image check` ends with where a fact does not hold; the report is its own output. */
-export function checkFailed(report: CheckReport, ref: string): KvciError | undefined {
-  const failed = report.facts.filter(({ status }) => status === 'failed');
-  if (failed.length === 0) return undefined;
-  return new KvciError(
-    'failed',
-    'image-check-failed',
-    `${ref} breaks ${failed.length} of ${report.facts.length} facts: ${failed.map(({ id }) => id).join(', ')}`,
-    {
-      facts: { failed: failed.map(({ id, findings }) => ({ id, findings })) },
-    },
-  );
 }
