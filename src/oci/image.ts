@@ -181,6 +181,7 @@ export async function* readFiles(layout: ImageLayout, tree: Tree, wanted: (node:
 export async function readFile(layout: ImageLayout, tree: Tree, path: string): Promise<Buffer | undefined> {
   const target = followPath(tree, path);
   if (target?.type !== 'file') return undefined;
-  for await (const { content } of readFiles(layout, tree, (node) => node === target)) return buffer(content());
+  // Awaited here: leaving the loop closes the layer.
+  for await (const { content } of readFiles(layout, tree, (node) => node === target)) return await buffer(content());
   return undefined;
 }

@@ -18,8 +18,14 @@ const machineId: Fact = {
 /** What container builders leave behind (bootc's lint `buildah-injected`). */
 const hostname: Fact = {
   id: 'hostname',
-  title: 'no /etc/hostname: the name comes from the kernel line',
-  check: (image) => presentFiles(image, [image.etc('hostname')], 'gives every node the same name'),
+  title: 'no name in /etc/hostname: it comes from the kernel line',
+  check(image) {
+    const path = image.etc('hostname');
+    const entry = image.entry(path);
+    // An empty one says nothing: engines leave it in images whose base has none.
+    if (entry === undefined || (entry.type === 'file' && entry.size === 0)) return [];
+    return [{ message: 'gives every node the same name', path: `/${path}` }];
+  },
 };
 
 const resolvConf: Fact = {
@@ -146,10 +152,6 @@ const leftovers: Fact = {
     );
   },
 };
-
-function presentFiles(image: ImageView, paths: readonly string[], message: string): Finding[] {
-  return paths.filter((path) => image.entry(path) !== undefined).map((path) => ({ message, path: `/${path}` }));
-}
 
 function matching(image: ImageView, pattern: RegExp, message: string): Finding[] {
   return [...image.all()]
