@@ -1,4 +1,3 @@
-import { type Digest } from '../core/digest.ts';
 import { KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import { parseVersionRequest } from '../core/versions.ts';
