@@ -108,6 +108,13 @@ describe('choosePlatform', () => {
 });
 
 describe('contents', () => {
+  it('reads a file of many pieces to its end', async () => {
+    const layout = await scratchLayout();
+    const text = 'kvci'.repeat(1_000_000);
+    const tree = await imageTree(layout, await image(layout, [await layer(layout, treeEntry('long', text), treeEntry('next', 'x'))]));
+    expect((await readFile(layout, tree, 'long'))?.length).toBe(text.length);
+  });
+
   it('reads files of the merged tree, symlinks and hard links followed', async () => {
     const layout = await scratchLayout();
     const built = await image(layout, [
