@@ -6,11 +6,15 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
+import { gunzipSync } from 'node:zlib';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
+import { sha256 } from '../../../src/core/digest.ts';
 import { systemClock } from '../../../src/host/clock.ts';
+import { MEDIA_TYPES } from '../../../src/oci/types.ts';
 import { REPOSITORY, run, type Run } from '../../cli/run-kvci.ts';
+import { type FileServer, serveFiles, tarball } from '../../fixtures/http-release-server.ts';
 import { isMissing } from '../../fixtures/needs.ts';
 
 /*
@@ -125,6 +129,47 @@ async function pruned(): Promise<void> {
   const names = await readdir(join(cache, 'artifacts'), { recursive: true });
   expect(names.filter((name) => name.endsWith('.partial') || name.includes('.tmp-'))).toEqual([]);
   expect(await readdir(join(cache, 'temporary')).catch(() => [])).toEqual([]);
+}
+
+describe('a base of somebody else’s', () => {
+  test.each([
+    { lacks: 'systemd', contents: { 'usr/lib/os-release': 'ID=debian\nVERSION_ID="13"\n' } },
+    { lacks: 'os-release', contents: { 'usr/lib/systemd/systemd': '' } },
+  ])('without $lacks is refused by that name', async ({ lacks, contents }) => {
+    await using server = await serveFiles();
+    const ref = publish(server, await tarball(contents));
+    const { code, stdout } = await kvci([...BUILD, '--base', ref]);
+    expect({ code, ...(JSON.parse(stdout) as object) }).toMatchObject({
+      code: 2,
+      error: { code: 'base-without-system', message: `${ref} is no system that boots: it has no ${lacks}` },
+    });
+    await pruned();
+  });
+});
+
+/** Publishes an image of one layer; answers its reference. */
+function publish({ files, host }: FileServer, layer: Buffer): string {
+  const put = (kind: 'blobs' | 'manifests', content: Buffer, mediaType: string) => {
+    const digest = sha256(content);
+    files.set(`/v2/base/${kind}/${digest}`, content);
+    return { mediaType, digest, size: content.length };
+  };
+  const config = {
+    os: 'linux',
+    architecture: process.arch === 'x64' ? 'amd64' : process.arch,
+    rootfs: { type: 'layers', diff_ids: [sha256(gunzipSync(layer))] },
+  };
+  const manifest = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPES.manifest,
+      config: put('blobs', Buffer.from(JSON.stringify(config)), MEDIA_TYPES.config),
+      layers: [put('blobs', layer, MEDIA_TYPES.layerGzip)],
+    }),
+  );
+  put('manifests', manifest, MEDIA_TYPES.manifest);
+  files.set('/v2/base/manifests/1', manifest);
+  return `${host}/base:1`;
 }
 
 describe.each([
