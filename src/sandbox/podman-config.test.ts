@@ -5,7 +5,10 @@ import { type LayerMode, podmanConfig } from './podman-config.ts';
 
 const folder = new URL('../../templates/engine/', import.meta.url);
 const templates = new Map(
-  ['containers.conf', 'registries.conf', 'storage.conf'].map((name) => [`engine/${name}`, readFileSync(new URL(`${name}.hbs`, folder), 'utf8')]),
+  ['containers.conf', 'registries.conf', 'storage.conf'].map((name) => [
+    `engine/${name}`,
+    readFileSync(new URL(`${name}.hbs`, folder), 'utf8'),
+  ]),
 );
 
 /** The settings of a file, without comments, empty lines and sections. */
