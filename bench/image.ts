@@ -26,7 +26,10 @@ const build = ['image', 'build', '--k8s', kubernetes, '--payload', 'modules', '-
 
 function run(...args: readonly string[]): { readonly answer: unknown; readonly seconds: number } {
   const started = performance.now();
-  const { status, stdout } = spawnSync(kvci, [...args, '--output', 'json', '--progress', 'none'], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
+  const { status, stdout } = spawnSync(kvci, [...args, '--output', 'json', '--progress', 'none'], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   if (status !== 0) throw new Error(`kvci ${args.join(' ')} ended with ${String(status)}`);
   return { answer: JSON.parse(stdout.toString('utf8')) as unknown, seconds: (performance.now() - started) / 1000 };
 }
