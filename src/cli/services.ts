@@ -3,7 +3,7 @@ import type { PlannedStep } from '../core/events.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { Secret } from '../core/secrets.ts';
 import type { LoadedConfig } from '../config/load.ts';
-import type { EngineChoice } from '../host/engine/discovery.ts';
+import type { BuildSettings } from '../image/build.ts';
 import type { CheckReport, FactGroup } from '../image/check/types.ts';
 import type { ImageDifference } from '../image/diff.ts';
 import type { ImageSummary } from '../image/images.ts';
@@ -33,17 +33,6 @@ export interface ServiceSettings {
 
 // ---- images ---------------------------------------------------------------------------------------------------------
 
-/** How to build, beside what to build. */
-export interface BuildFlags {
-  /** Absolute path of kvci.lock. */
-  readonly lockFile: string;
-  readonly locked: boolean;
-  readonly noCache: boolean;
-  readonly engine: EngineChoice;
-  /** Folder that relative paths in the options start from. */
-  readonly folder: string;
-}
-
 export interface BuiltImage {
   readonly digest: Digest;
   readonly tags: readonly string[];
@@ -72,12 +61,12 @@ export interface LockReport {
 
 /** A REF is a tag, a digest or its unambiguous beginning. */
 export interface ImageService {
-  plan(options: ImageOptions, flags: BuildFlags, run: RunContext): Promise<readonly PlannedStep[]>;
-  build(options: ImageOptions, flags: BuildFlags, run: RunContext): Promise<BuiltImage>;
-  render(options: ImageOptions, flags: BuildFlags, run: RunContext): Promise<RenderedImage>;
+  plan(options: ImageOptions, flags: BuildSettings, run: RunContext): Promise<readonly PlannedStep[]>;
+  build(options: ImageOptions, flags: BuildSettings, run: RunContext): Promise<BuiltImage>;
+  render(options: ImageOptions, flags: BuildSettings, run: RunContext): Promise<RenderedImage>;
   lock(
     options: ImageOptions,
-    flags: Pick<BuildFlags, 'lockFile' | 'folder'> & { readonly update: boolean },
+    flags: Pick<BuildSettings, 'lockFile' | 'folder'> & { readonly update: boolean },
     run: RunContext,
   ): Promise<LockReport>;
   /** `refOrLayout` may also be a folder with an OCI layout. */

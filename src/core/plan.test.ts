@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 
 import { KvciError } from './errors.ts';
 import type { Event } from './events.ts';
-import { planSteps, type RunContext, runStep, type Step } from './plan.ts';
+import { planStep, type RunContext, runStep, type Step } from './plan.ts';
 
 function context(signal = new AbortController().signal): RunContext & { readonly seen: Event[] } {
   const seen: Event[] = [];
@@ -18,7 +18,7 @@ function step(found: string | undefined, make: Step<string>['make']): Step<strin
 const never = (): Promise<string> => Promise.reject(new Error('must not run'));
 
 test('a plan runs nothing and says why', async () => {
-  expect(await planSteps([step('there', never), step(undefined, never)])).toEqual([
+  expect(await Promise.all([step('there', never), step(undefined, never)].map(planStep))).toEqual([
     { id: 'base', title: 'Base image', action: 'reuse', reason: 'same inputs' },
     { id: 'base', title: 'Base image', action: 'run', reason: 'not in the store' },
   ]);

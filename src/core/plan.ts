@@ -29,19 +29,12 @@ export interface RunContext {
   readonly signal: AbortSignal;
 }
 
-/** Whether each step would run or be reused; changes nothing. */
-export async function planSteps(steps: readonly Step<unknown>[]): Promise<PlannedStep[]> {
-  return Promise.all(
-    steps.map(async (step) => {
-      const found = await step.find();
-      return {
-        id: step.id,
-        title: step.title,
-        action: found === undefined ? ('run' as const) : ('reuse' as const),
-        reason: found === undefined ? step.why : 'same inputs',
-      };
-    }),
-  );
+/** Whether a step would run or be reused; changes nothing. */
+export async function planStep(step: Step<unknown>): Promise<PlannedStep> {
+  const { id, title } = step;
+  return (await step.find()) === undefined
+    ? { id, title, action: 'run', reason: step.why }
+    : { id, title, action: 'reuse', reason: 'same inputs' };
 }
 
 /** Finds a step's result or makes it, with its events around it. */

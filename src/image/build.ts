@@ -1,6 +1,6 @@
 import type { Digest } from '../core/digest.ts';
 import type { PlannedStep } from '../core/events.ts';
-import { planSteps, type RunContext, runStep, type Step } from '../core/plan.ts';
+import { planStep, type RunContext, runStep, type Step } from '../core/plan.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { ContainerEngine } from '../host/types.ts';
 import type { Payload } from '../payload/types.ts';
@@ -69,12 +69,11 @@ export async function planBuild(
     action: payload === undefined ? 'run' : 'reuse',
     reason: payload === undefined ? 'not made yet' : 'same inputs',
   };
-  const [baseStep] = await planSteps([base.step]);
   const nodeStep: PlannedStep =
     payload === undefined
       ? { id: 'node', title: 'node image layers', action: 'run', reason: 'the payload is new' }
-      : ((await planSteps([(await workflow.node(payload)).step]))[0] ?? payloadStep);
-  return [payloadStep, ...(baseStep === undefined ? [] : [baseStep]), nodeStep];
+      : await planStep((await workflow.node(payload)).step);
+  return [payloadStep, await planStep(base.step), nodeStep];
 }
 
 /** Everything of an image's build context, without building. The payload is made: the context lists its digests. */
