@@ -35,7 +35,7 @@ export function createHostService(parts: HostServiceParts): HostService {
       const manager = await parts.packageManager();
       const results = await runChecks(parts.checks(), manager);
       if (!fix) return report(results, []);
-      const fixed = await mend(results, parts, run);
+      const fixed = await mend(fixable(results, parts.uid, run), parts, run);
       return report(fixed.length === 0 ? results : await runChecks(parts.checks(), await parts.packageManager()), fixed);
     },
     prune: async () => {
@@ -81,6 +81,20 @@ export async function prepareHost(checks: () => readonly HostCheck[], parts: Men
   if ((await mend(errors, parts, run)).length > 0) results = await runChecks(checks(), await parts.packageManager());
   const error = notReady(results);
   if (error !== undefined) throw error;
+}
+
+/**
+ * What `--fix` mends. Warnings of what only root can mend keep no ordinary user from anything: where nothing that is required
+ * has a command, they are left to root and named.
+ */
+function fixable(results: readonly CheckResult[], uid: number, run: RunContext): readonly CheckResult[] {
+  const mendable = results.filter(({ commands }) => commands.length > 0);
+  if (uid === 0 || mendable.some(({ status }) => status === 'error')) return results;
+  if (mendable.length > 0) {
+    const message = `left to root, who can mend it with "kvci doctor --fix": ${mendable.map(({ title }) => title).join(', ')}`;
+    run.events({ type: 'problem', level: 'note', message });
+  }
+  return [];
 }
 
 type MendingParts = Pick<HostServiceParts, 'commands' | 'uid' | 'packageManager'>;
