@@ -1,0 +1,130 @@
+import type { Readable, Writable } from 'node:stream';
+
+import type { Digest } from '../core/digest.ts';
+import type { CommandRunner } from '../host/types.ts';
+
+export type IpFamily = 'ipv4' | 'ipv6';
+
+/** The addresses of a node in its cluster's network; which families there are is the cluster's choice. */
+export interface NodeAddresses {
+  readonly ipv4?: string;
+  readonly ipv6?: string;
+}
+
+/** A file to put on a node. */
+export interface NodeFile {
+  /** Absolute. */
+  readonly path: string;
+  readonly content: string;
+  /** Permission bits; 0644 by default. */
+  readonly mode?: number;
+}
+
+/** A terminal or pipes of whoever runs kvci. */
+export interface AttachedStreams {
+  readonly stdin?: Readable;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  /** When given, the command gets a terminal of that size, which follows `onResize`. */
+  readonly terminal?: {
+    readonly columns: number;
+    readonly rows: number;
+    /** Calls back for every later size. Answers what stops it. */
+    onResize(listener: (size: { readonly columns: number; readonly rows: number }) => void): () => void;
+  };
+  readonly env?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+/** A running node, container or VM: something one can run commands on. A step never knows which it talks to. */
+export interface NodeHandle extends CommandRunner {
+  readonly name: string;
+  readonly addresses: NodeAddresses;
+  /** Puts files on the node, each whole or not at all; folders above them are made. */
+  write(files: readonly NodeFile[], signal?: AbortSignal): Promise<void>;
+  /** Runs a command with the caller's streams. Answers its exit code. */
+  attach(argv: readonly [string, ...string[]], streams: AttachedStreams): Promise<number>;
+  /** Unpacks a tar below an absolute folder that is there. */
+  unpack(tar: Readable, folder: string, signal?: AbortSignal): Promise<void>;
+  /** The file or folder at an absolute path as a tar whose names start with its last part. */
+  pack(path: string, signal?: AbortSignal): Promise<Readable>;
+}
+
+/** What a provider is told of a node before it is there. */
+export interface MachineSpec {
+  readonly name: string;
+  readonly addresses: NodeAddresses;
+  /** Processors and bytes of memory; undefined: all that the host has. */
+  readonly cpus?: number;
+  readonly memory?: number;
+}
+
+/** A private network of a cluster. */
+export interface MachineNetwork {
+  /** CIDRs, one a family. */
+  readonly ipv4?: string;
+  readonly ipv6?: string;
+}
+
+/** What all machines of a cluster have in common; written to the cluster's state before anything is made of it. */
+export interface MachinesSpec {
+  readonly cluster: string;
+  /** Random, of one life of a cluster: labels carry it, so that what an earlier cluster of that name left is told apart. */
+  readonly run: string;
+  /** Manifest digest of the node image in kvci's store. */
+  readonly image: Digest;
+}
+
+export type MachineState = 'running' | 'stopped';
+
+/** An address on this host, on loopback, that leads to a port of a node. */
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Where a port leads: connections are spread over all targets that answer. */
+export interface ForwardTarget {
+  readonly address: string;
+  readonly port: number;
+}
+
+/**
+ * The machines of one cluster. Every method finds what it made before, also in another process, and does only what is missing:
+ * what was killed in the middle is done again.
+ */
+export interface Machines extends AsyncDisposable {
+  readonly provider: 'kind' | 'vm';
+  /** Makes the network that nodes share and answers its ranges. `families` counts when it is made. */
+  network(families: readonly IpFamily[], signal: AbortSignal): Promise<MachineNetwork>;
+  /** Makes and starts a node, or starts one that is stopped; answers when commands can be run on it. */
+  start(machine: MachineSpec, signal: AbortSignal): Promise<NodeHandle>;
+  /** A running node. @throws KvciError `node-not-found`, `node-stopped` */
+  node(name: string): Promise<NodeHandle>;
+  /** All nodes there are, in order of name. */
+  list(): Promise<readonly { readonly name: string; readonly state: MachineState }[]>;
+  /** Shuts a node down in order, then by force. */
+  stop(name: string, signal: AbortSignal): Promise<void>;
+  /** Removes a node with all it holds. */
+  remove(name: string): Promise<void>;
+  /** What the node wrote to its console. */
+  console(name: string): Promise<string>;
+  /**
+   * An address of the cluster's network, the same for all nodes, that leads to whichever target answers; called again with other
+   * targets it follows. Targets are TCP.
+   */
+  balance(port: number, targets: readonly ForwardTarget[], signal: AbortSignal): Promise<NodeAddresses>;
+  /** A free port of this host's loopback that leads to the targets, the same port when called again while it lives. */
+  forward(name: string, targets: readonly ForwardTarget[], signal: AbortSignal): Promise<HostPort>;
+  /** Removes everything that carries the cluster's labels: nodes, volumes, forwards, network. Whatever is gone is gone. */
+  destroy(): Promise<void>;
+}
+
+/** A way to have machines. */
+export interface MachineProvider {
+  readonly name: 'kind' | 'vm';
+  /** Brings the image to where machines start from; cheap when it is there. */
+  prepare(image: Digest, onLine: (line: string) => void, signal: AbortSignal): Promise<void>;
+  hasImage(image: Digest): Promise<boolean>;
+  machines(spec: MachinesSpec): Promise<Machines>;
+}
