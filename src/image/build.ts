@@ -109,13 +109,14 @@ export async function buildImage(options: ImageOptions, settings: BuildSettings,
     ...baseLayers.layers.map((layer) => ({ layer, folder: baseLayers.folder, name: 'base' })),
     ...layers.layers.map(({ name, layer }) => ({ layer, folder: layers.folder, name })),
   ];
+  const revision = await ports.kvci.revision();
   const descriptor = await assembleImage(await ports.layout(), {
     architecture: inputs.architecture,
     created: inputs.payload.created,
     config: layers.config,
     labels: node.labels,
     layers: all,
-    documents: node.documents,
+    documents: (image) => node.documents(layers.installed, { image, revision }),
     tags,
   });
   const compressed = all.reduce((sum, { layer }) => sum + layer.descriptor.size, 0);
@@ -158,6 +159,7 @@ async function prepare(
           contextKey: node.key,
           architecture: inputs.architecture,
           time: node.time,
+          documents: inputs.base.kind === 'published' ? node.documents : undefined,
           noCache: settings.noCache,
           engine: useEngine,
         },

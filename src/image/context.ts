@@ -38,6 +38,9 @@ export interface ContextInputs {
 
 export const CONTAINERFILE = 'Containerfile';
 
+/** The folder of the image that documents are copied to. */
+export const DOCUMENTS = 'usr/share/kvci';
+
 /** Everything that a build gets, sorted by path. */
 export function contextFiles(inputs: ContextInputs): readonly ContextFile[] {
   const { request, rendered } = inputs;

@@ -118,7 +118,8 @@ export function removeUnusedBlobs(layout: ImageLayout, now: Date): Promise<{ rea
 /** Blobs younger than this may belong to an image that another kvci is just putting together. */
 const GARBAGE_AGE_MS = 60 * 60_000;
 
-async function referrersOf(layout: ImageLayout, digest: Digest): Promise<readonly Digest[]> {
+/** What refers to an image: its documents. */
+export async function referrersOf(layout: ImageLayout, digest: Digest): Promise<readonly Digest[]> {
   const listed = await listManifests(layout);
   const found: Digest[] = [];
   for (const { descriptor } of listed) {

@@ -10,7 +10,7 @@ import { parseExtraFile } from './options.ts';
 import type { ImagePorts } from './ports.ts';
 import { provenanceJson } from './provenance.ts';
 import { renderNode } from './render.ts';
-import { sbomJson, type SystemPackages } from './sbom.ts';
+import { type InstalledPackage, sbomJson, type SystemPackages } from './sbom.ts';
 import type { NodeSources } from './sources.ts';
 import type { NodeRequest } from './view.ts';
 
@@ -29,7 +29,18 @@ export interface NodeContext {
   /** Seconds since the epoch: the time of everything in the image. */
   readonly time: number;
   readonly labels: Readonly<Record<string, string>>;
-  readonly documents: readonly ImageDocument[];
+  /**
+   * The packages of a published base are known only once the image is built: without them the documents are a first form, which
+   * goes into the build context and is replaced in the image.
+   */
+  readonly documents: (installed?: readonly InstalledPackage[], beside?: Beside) => readonly ImageDocument[];
+}
+
+/** What documents beside an image say that those in it cannot. */
+export interface Beside {
+  readonly image: Digest;
+  /** Commit of kvci. */
+  readonly revision: string | undefined;
 }
 
 /** The context of inputs and a payload that is made. */
@@ -55,10 +66,12 @@ export async function nodeContext(
   const bare = nodeRequest(inputs, base, payload);
   const time = Math.floor(Date.parse(inputs.payload.created) / 1000);
   // The documents tell of the context, the key counts them, and a label tells the key: each step needs the one before.
-  const documents = documentsOf(inputs, payload, filesOf(bare, []), kvci);
-  const key = contextKey(base.key, filesOf(bare, documents), time);
+  const context = filesOf(bare, []);
+  const documents: NodeContext['documents'] = (installed, beside) =>
+    documentsOf(inputs, payload, context, kvci, systemOf(inputs, payload, installed), beside);
+  const key = contextKey(base.key, filesOf(bare, documents()), time);
   const labels = labelsOf(inputs, key, kvci);
-  return { key, files: filesOf({ ...bare, labels }, documents), time, labels, documents };
+  return { key, files: filesOf({ ...bare, labels }, documents()), time, labels, documents };
 }
 
 function nodeRequest({ options, distribution, architecture, base, ownBase }: ImageInputs, { from }: Base, payload: Payload): NodeRequest {
@@ -91,7 +104,6 @@ function labelsOf(
   return imageLabels({
     created: payload.created,
     kvciVersion: kvci.version,
-    ...(kvci.revision === undefined ? {} : { revision: kvci.revision }),
     versions: payload.versions,
     payloadSource: payload.source,
     base: { id: distribution.id, title: distribution.title, ...(base.kind === 'published' ? { name: base.ref, digest: base.digest } : {}) },
@@ -100,16 +112,30 @@ function labelsOf(
   });
 }
 
+/** The distribution's packages; those of Kubernetes and CRI-O come with the payload, which knows their files. */
+function systemOf(
+  { distribution, base }: ImageInputs,
+  { repository, runtimeRepository }: Payload,
+  installed: readonly InstalledPackage[] = [],
+): SystemPackages {
+  const exact = new Set([...(repository?.packages ?? []), ...(runtimeRepository?.packages ?? [])]);
+  const own = installed.filter(({ name, version }) => !exact.has(`${name}-${version}`) && !exact.has(`${name}=${version}`));
+  return {
+    kind: distribution.family === 'debian' ? 'deb' : 'rpm',
+    distribution: distribution.id,
+    packages: base.kind === 'debian' ? base.set.packages.map(({ sha256, ...one }) => ({ ...one, digest: sha256 })) : own,
+  };
+}
+
 function documentsOf(
   { options, payload: lock, distribution, base }: ImageInputs,
   payload: Payload,
   context: readonly ContextFile[],
   kvci: ImagePorts['kvci'],
+  system: SystemPackages,
+  beside: Beside | undefined,
 ): readonly ImageDocument[] {
-  const system: SystemPackages =
-    base.kind === 'debian'
-      ? { kind: 'deb', distribution: distribution.id, set: base.set }
-      : { kind: 'rpm', distribution: distribution.id, packages: [] };
+  const name = `kvci-node-${distribution.id}`;
   const published = base.kind === 'published' ? { name: base.ref, digest: base.digest } : undefined;
   // Tags and labels change nothing that is in the image.
   const { tags: _tags, labels: _labels, files, ...rest } = options;
@@ -120,7 +146,7 @@ function documentsOf(
       content: sbomJson({
         created: lock.created,
         kvciVersion: kvci.version,
-        image: { name: `kvci-node-${distribution.id}`, version: lock.versions.kubernetes },
+        image: { name, version: lock.versions.kubernetes },
         ...(published === undefined ? {} : { base: published }),
         system,
         payload: payload.components,
@@ -131,6 +157,7 @@ function documentsOf(
       mediaType: 'application/vnd.in-toto+json',
       content: provenanceJson({
         kvciVersion: kvci.version,
+        ...(beside === undefined ? {} : { revision: beside.revision, subject: { name, digest: beside.image } }),
         // Where a file came from differs between users; its digest is in the context.
         options: { ...rest, files: files.map((text) => parseExtraFile(text).destination) },
         base: { id: distribution.id, ...published },

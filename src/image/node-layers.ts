@@ -15,12 +15,14 @@ import { layersAbove, readImageAt } from '../oci/image.ts';
 import { type LayerRule, splitLayers } from '../oci/layer-rules.ts';
 import type { ImageLayout } from '../oci/layout.ts';
 import { readTree, type Tree } from '../oci/tree.ts';
-import type { Descriptor, ImageConfig, Layer } from '../oci/types.ts';
+import type { Descriptor, ImageConfig, Layer, TreeEntryWithContent } from '../oci/types.ts';
 import type { Architecture } from '../payload/types.ts';
 import type { Base } from './base-layers.ts';
 import type { BaseLayers } from './published-base.ts';
-import { CONTAINERFILE, type ContextFile } from './context.ts';
+import { CONTAINERFILE, type ContextFile, DOCUMENTS } from './context.ts';
+import { replaceContents, takePackageList } from './package-list.ts';
 import type { ImagePorts } from './ports.ts';
+import type { InstalledPackage } from './sbom.ts';
 
 const KIND = 'node-layers';
 
@@ -43,6 +45,8 @@ export interface NodeLayers {
   readonly config: NodeConfig;
   /** Bytes of all files of the image, its base included. */
   readonly unpacked: number;
+  /** What is installed, where only the built image tells. */
+  readonly installed?: readonly InstalledPackage[];
 }
 
 export interface NodeLayersRequest {
@@ -55,6 +59,9 @@ export interface NodeLayersRequest {
   readonly architecture: Architecture;
   /** Seconds since the epoch: the time of everything in the layers. */
   readonly time: number;
+  /** On a published base, whose packages only the built image tells: the documents for the image, in their full form. */
+  readonly documents:
+    ((installed: readonly InstalledPackage[]) => readonly { readonly name: string; readonly content: string }[]) | undefined;
   readonly noCache: boolean;
   readonly engine: () => Promise<ContainerEngine>;
 }
@@ -130,7 +137,7 @@ async function buildLayers(
     image,
   ).map(({ descriptor }) => descriptor);
   context.output(`normalising ${own.length} layers`);
-  const normalised = await normalise(archive, layout, base, own, request.time);
+  const normalised = await normalise(archive, layout, base, own, request);
   await rm(archive.path, { recursive: true, force: true });
   return { ...normalised, config: nodeConfig(image.config) };
 }
@@ -141,19 +148,36 @@ async function normalise(
   layout: ImageLayout,
   base: BaseLayers,
   own: readonly Descriptor[],
-  time: number,
-): Promise<Pick<NodeLayers, 'layers' | 'unpacked'>> {
+  { time, documents }: Pick<NodeLayersRequest, 'time' | 'documents'>,
+): Promise<Pick<NodeLayers, 'layers' | 'unpacked' | 'installed'>> {
   const below = await readTree(
     { ...archive, path: base.folder },
     base.layers.map(({ descriptor }) => descriptor),
   );
   await using flat = await flattenAbove(archive, below, own);
+  const { entries: all, installed } = await complete(flat.entries, documents);
   const layers: { name: string; layer: Layer }[] = [];
-  for (const { name, entries } of splitLayers(flat.entries, LAYER_RULES)) {
+  for (const { name, entries } of splitLayers(all, LAYER_RULES)) {
     const fixed = entries.map((entry) => ({ ...entry, mtime: time }));
     layers.push({ name, layer: await writeLayer(layout, fixed, { compression: 'zstd', mtime: time }) });
   }
-  return { layers, unpacked: unpackedSize(flat.tree) };
+  const unpacked = unpackedSize(flat.tree) + totalSize(all) - totalSize(flat.entries);
+  return { layers, unpacked, ...(installed === undefined ? {} : { installed }) };
+}
+
+/** Puts the documents in their full form in the place of the first one, where the built image had to be asked. */
+async function complete(
+  entries: readonly TreeEntryWithContent[],
+  documents: NodeLayersRequest['documents'],
+): Promise<{ readonly entries: readonly TreeEntryWithContent[]; readonly installed?: readonly InstalledPackage[] }> {
+  if (documents === undefined) return { entries };
+  const { entries: rest, installed } = await takePackageList(entries);
+  const contents = new Map(documents(installed).map(({ name, content }) => [`${DOCUMENTS}/${name}`, content]));
+  return { entries: replaceContents(rest, contents), installed };
+}
+
+function totalSize(entries: readonly { readonly size: number }[]): number {
+  return entries.reduce((sum, { size }) => sum + size, 0);
 }
 
 /** A file counts once, whatever its links. */

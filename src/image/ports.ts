@@ -43,5 +43,9 @@ export interface ImagePorts {
   nodeSources(): Promise<NodeSources>;
   readonly proxyBuildArgs: Readonly<Record<string, string>>;
   readonly hostArchitecture: Architecture;
-  readonly kvci: { readonly version: string; readonly revision: string | undefined };
+  readonly kvci: {
+    readonly version: string;
+    /** Commit of kvci's own sources, with `-dirty` where they were changed since; undefined where nobody knows. */
+    revision(): Promise<string | undefined>;
+  };
 }

@@ -7,8 +7,9 @@ export const BUILD_TYPE = `${SOURCE_URL}/image-build/v1`;
 
 export interface ProvenanceInput {
   readonly kvciVersion: string;
-  readonly revision?: string;
-  /** The image by its reference and digest; absent in the record inside the image, whose digest depends on the record. */
+  /** Commit of kvci, where it is known; absent in the record inside the image, which a copy of kvci makes the same. */
+  readonly revision?: string | undefined;
+  /** The image by its name and digest; absent in the record inside the image, whose digest depends on the record. */
   readonly subject?: { readonly name: string; readonly digest: Digest };
   /** What the user asked for: the options of the build. */
   readonly options: Json;
@@ -18,8 +19,6 @@ export interface ProvenanceInput {
   readonly components: readonly PayloadComponent[];
   /** Rendered Containerfile and everything in its build context. */
   readonly context: readonly { readonly path: string; readonly digest: Digest }[];
-  /** The tools image that built it, by the digest of its inputs. */
-  readonly tools?: Digest;
 }
 
 /**
@@ -38,10 +37,7 @@ export function provenanceJson(input: ProvenanceInput): string {
       buildDefinition: {
         buildType: BUILD_TYPE,
         externalParameters: { options: input.options },
-        internalParameters: {
-          payload: { source: payload.source, versions: { ...payload.versions }, created: payload.created },
-          ...(input.tools === undefined ? {} : { tools: input.tools }),
-        },
+        internalParameters: { payload: { source: payload.source, versions: { ...payload.versions }, created: payload.created } },
         resolvedDependencies: [
           ...(base.digest === undefined ? [] : [dependency({ name: base.name ?? base.id, digest: base.digest })]),
           ...sorted([...systemComponents(input.system), ...input.components]),

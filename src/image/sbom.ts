@@ -2,19 +2,22 @@ import { Enums, Models, Serialize, Spec } from '@cyclonedx/cyclonedx-library';
 
 import { hexOf, type Digest } from '../core/digest.ts';
 import type { PayloadComponent } from '../payload/types.ts';
-import type { DebianPackageSet } from '../sandbox/debian-types.ts';
 
-/** An installed package of an rpm base, as `rpm -qa` tells it. */
-export interface RpmPackage {
+/** An installed package of the distribution. */
+export interface InstalledPackage {
   readonly name: string;
-  /** `[EPOCH:]VERSION-RELEASE`, epoch 0 left out. */
+  /** With its epoch in front (`1:3.0.3`) unless that is 0, as dpkg and rpm write it. */
   readonly version: string;
   readonly architecture: string;
+  /** Of the file that it was installed from, where that is known. */
+  readonly digest?: Digest;
 }
 
-export type SystemPackages =
-  | { readonly kind: 'deb'; readonly distribution: string; readonly set: DebianPackageSet }
-  | { readonly kind: 'rpm'; readonly distribution: string; readonly packages: readonly RpmPackage[] };
+export interface SystemPackages {
+  readonly kind: 'deb' | 'rpm';
+  readonly distribution: string;
+  readonly packages: readonly InstalledPackage[];
+}
 
 export interface SbomInput {
   /** ISO 8601, from the lock. */
@@ -73,11 +76,11 @@ export function systemComponents(system: SystemPackages): readonly PayloadCompon
   const namespace = system.distribution.replace(/-.*$/, '');
   const distro = encodeURIComponent(system.distribution);
   if (system.kind === 'deb') {
-    return system.set.packages.map(({ name, version, architecture, sha256 }) => ({
+    return system.packages.map(({ name, version, architecture, digest }) => ({
       name,
       version,
       purl: `pkg:deb/${namespace}/${encodeURIComponent(name)}@${encodeURIComponent(version)}?arch=${architecture}&distro=${distro}`,
-      digest: sha256,
+      ...(digest === undefined ? {} : { digest }),
     }));
   }
   return system.packages.map(({ name, version, architecture }) => {

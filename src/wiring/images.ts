@@ -10,6 +10,7 @@ import type { DebianHost } from '../sandbox/debian-resolve.ts';
 import type { DebianPackageSet } from '../sandbox/debian-types.ts';
 import { type Environment, hostArchitecture, type HostParts, hostUser, once, OWN_FOLDER, packageManagerOf } from './host.ts';
 import { payloadSource } from './payload.ts';
+import { ownRevision } from './revision.ts';
 import { openEngine, toolsImage } from './tools.ts';
 
 export async function imageService(
@@ -102,7 +103,7 @@ async function imagePorts(environment: Environment, settings: ServiceSettings, h
     nodeSources,
     proxyBuildArgs: proxyBuildArgs(environment),
     hostArchitecture: hostArchitecture(),
-    kvci: { version: readVersion(), revision: undefined },
+    kvci: { version: readVersion(), revision: once(() => ownRevision(OWN_FOLDER, host.commands)) },
   };
 }
 

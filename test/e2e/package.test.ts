@@ -43,6 +43,7 @@ test('it holds what is needed to run, and no sources or tests', () => {
   const tops = new Set(files.map((file) => file.split('/')[0]));
   expect([...tops].toSorted()).toEqual(['LICENSE', 'README.md', 'containerfiles', 'dist', 'kvci', 'package.json', 'schema', 'templates']);
   expect(files).toContain('dist/main.js');
+  expect(files.includes('dist/revision')).toBe(existsSync(join(REPOSITORY, '.git')));
   expect(files).toContain('schema/kvci.schema.json');
   expect(files.filter((file) => file.includes('.test.'))).toEqual([]);
 });

@@ -184,6 +184,22 @@ describe('a node on a base with dnf', () => {
       expect(left).toEqual([]);
     });
 
+    it("lists every package of rpm's database in its bill of materials, the base's too", async () => {
+      const { sbom, provenance } = JSON.parse((await onKvci('image', 'inspect', built.digest, '--output', 'json')).stdout) as {
+        sbom: { components: { name: string; version: string; purl: string }[] };
+        provenance: { predicate: { buildDefinition: { resolvedDependencies: { uri?: string }[] } } };
+      };
+      const rpms = sbom.components.filter(({ purl }) => purl.startsWith('pkg:rpm/'));
+      const packages = [...installed].filter(([name]) => name !== 'gpg-pubkey');
+      expect(rpms.map(({ name, version }) => [name, version.replace(/^\d+:/, '')]).toSorted()).toEqual(
+        packages.map(([name, { version }]) => [name, version]).toSorted(),
+      );
+      expect(rpms.map(({ name }) => name)).toEqual(expect.arrayContaining(['kubelet', 'cri-o', 'conntrack-tools', 'kernel-core']));
+      const recorded = provenance.predicate.buildDefinition.resolvedDependencies.map(({ uri }) => uri);
+      expect(recorded).toEqual(expect.arrayContaining(rpms.map(({ purl }) => purl)));
+      expect(tree.nodes.has('usr/share/kvci/packages.tsv')).toBe(false);
+    });
+
     it('enables the units of a node', async () => {
       const links = [...tree.nodes.keys()]
         .filter((path) => /^etc\/systemd\/system\/.*\.wants\//.test(path))

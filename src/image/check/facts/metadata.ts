@@ -13,6 +13,7 @@ const WANTED = [
   'org.opencontainers.image.title',
   'org.opencontainers.image.version',
   'org.opencontainers.image.source',
+  'org.opencontainers.image.revision',
   KVCI_LABELS.kubernetes,
   KVCI_LABELS.etcd,
   KVCI_LABELS.coredns,
