@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import type { z } from 'zod';
 
 import { CONFIG_FILE, type LoadedConfig } from '../config/load.ts';
+import { issueMessage } from '../config/parse.ts';
 import { KvciError } from '../core/errors.ts';
 import { type ImageOptions, imageOptionsSchema } from '../image/options.ts';
 import { collect } from './command.ts';
@@ -77,7 +78,7 @@ export function lockFile(loaded: LoadedConfig, cwd: string, flag: string | undef
 function badFlag(issue: z.core.$ZodIssue | undefined): KvciError {
   const key = String(issue?.path[0]);
   const flag = Object.entries(FLAG_OF_KEY).find(([name]) => name === key)?.[1] ?? key;
-  return new KvciError('usage', 'bad-flag', `${flag}: ${issue?.message.replace(/^Invalid (input|option): /, '') ?? 'bad value'}`, {
+  return new KvciError('usage', 'bad-flag', `${flag}: ${issue === undefined ? 'bad value' : issueMessage(issue)}`, {
     hint: '"kvci image build --help" says what each flag takes.',
     facts: { flag },
   });

@@ -40,6 +40,10 @@ describe('mistakes have a place', () => {
         'kvci.yaml:5:7: image.packages.2: expected string, received number | Write it in quotes: "7".',
       ],
     },
+    {
+      text: 'image:\n  labels:\n    a b: c\n',
+      told: ['kvci.yaml:3:10: image.labels.a b: "a b": the key of a label is printable ASCII without spaces and "="'],
+    },
     { text: 'image:\n  k8s: "1.31"\n  k8s: "1.32"\n', told: ['kvci.yaml:3:3: Map keys must be unique'] },
     { text: 'image: {\n', told: ['kvci.yaml:2:1: Flow map in block collection must be sufficiently indented and end with a }'] },
     { text: 'a: 1\n---\nb: 2\n', told: [expect.stringMatching(/^kvci\.yaml:2:1: .*multiple documents/) as string] },

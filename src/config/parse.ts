@@ -49,6 +49,13 @@ function invalid(file: string, lines: LineCounter, problems: readonly Problem[])
   ]);
 }
 
+/** What is wrong, without zod's own words in front. Of a key of a map zod says only that it is invalid, and why below that. */
+export function issueMessage(issue: z.core.$ZodIssue): string {
+  const [inner] = issue.code === 'invalid_key' ? issue.issues : [];
+  const told = inner === undefined ? issue.message : `"${String(issue.path.at(-1))}": ${inner.message}`;
+  return told.replace(/^Invalid (input|option): /, '');
+}
+
 function describeIssue(issue: z.core.$ZodIssue, document: Document): readonly Problem[] {
   const path = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
   const where = path.length === 0 ? '' : `${path.join('.')}: `;
@@ -65,7 +72,7 @@ function describeIssue(issue: z.core.$ZodIssue, document: Document): readonly Pr
   const node = path.length === 0 ? document.contents : document.getIn(path, true);
   const problem = {
     offset: isNode(node) ? (node.range?.[0] ?? 0) : 0,
-    message: `${where}${issue.message.replace(/^Invalid input: /, '')}`,
+    message: `${where}${issueMessage(issue)}`,
   };
   const number = issue.code === 'invalid_type' && issue.expected === 'string' && isScalar(node) && typeof node.value === 'number';
   return [number ? { ...problem, hint: `Write it in quotes: "${node.source ?? String(node.value)}".` } : problem];

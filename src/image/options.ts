@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { KvciError } from '../core/errors.ts';
+import { refineBy } from '../core/refine.ts';
 import { parseVersionRequest } from '../core/versions.ts';
 import { parseReference } from '../oci/reference.ts';
 import { PAYLOAD_SOURCES } from '../payload/types.ts';
@@ -38,7 +39,14 @@ export const imageOptionsSchema = z.strictObject({
     .array(z.string().check(refineBy((text) => parseTag(text))))
     .default([])
     .describe('References to tag the image with'),
-  labels: z.record(z.string().min(1), z.string()).default({}).describe('Labels to add'),
+  // A key is one word: https://github.com/opencontainers/image-spec/blob/main/annotations.md#rules asks for names like domains.
+  labels: z
+    .record(
+      z.string().regex(/^[!-<>-~]+$/, 'the key of a label is printable ASCII without spaces and "="'),
+      z.string().regex(/^[^\n\r\0]*$/, 'the value of a label has one line'),
+    )
+    .default({})
+    .describe('Labels to add'),
   packages: z
     .array(z.string().regex(/^[a-z0-9][a-zA-Z0-9+._-]*$/, 'not a package name'))
     .default([])
@@ -103,16 +111,4 @@ export function parseExtraFile(text: string): ExtraFile {
 export function parseTag(text: string): void {
   if (parseReference(text).digest !== undefined)
     throw new KvciError('usage', 'bad-reference', `"${text}" names a digest, which an image is not tagged with`);
-}
-
-/** Makes a zod check of a parser that throws KvciErrors, so that flags and kvci.yaml say the same. */
-function refineBy(parse: (text: string) => unknown): z.core.CheckFn<string> {
-  return (context) => {
-    try {
-      parse(context.value);
-    } catch (error) {
-      if (!(error instanceof KvciError)) throw error;
-      context.issues.push({ code: 'custom', message: error.message, input: context.value });
-    }
-  };
 }
