@@ -10,6 +10,10 @@ export function createServices(environment: Environment, settings: ServiceSettin
       const { imageService } = await import('./wiring/images.ts');
       return imageService(environment, settings, await host(), run);
     }),
-    host: once(async () => hostService(environment, await host())),
+    host: once(async () => {
+      const { toolsWay } = await import('./wiring/tools-choice.ts');
+      const parts = await host();
+      return hostService(environment, parts, () => toolsWay(environment, settings, parts));
+    }),
   };
 }

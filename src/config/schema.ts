@@ -1,7 +1,9 @@
 import { z } from 'zod';
 
+import { messageOf } from '../core/errors.ts';
 import { parseSize } from '../core/sizes.ts';
 import { imageOptionsSchema } from '../image/options.ts';
+import { parseToolsChoice } from '../sandbox/tools-choice.ts';
 
 const address = (description: string) =>
   z
@@ -19,6 +21,19 @@ export const configSchema = z
       .min(1)
       .optional()
       .describe('Container engine: auto, docker, podman, embedded (started by kvci) or an address such as unix:///run/podman/podman.sock'),
+    tools: z
+      .string()
+      .check((context) => {
+        try {
+          parseToolsChoice(context.value);
+        } catch (error) {
+          context.issues.push({ code: 'custom', message: messageOf(error), input: context.value });
+        }
+      })
+      .optional()
+      .describe(
+        'How the tools image comes: auto, packages (made of Debian packages), engine (built by Docker or Podman) or the image REF@sha256:… to pull',
+      ),
     mirrors: z
       .strictObject({
         debian: address('Mirror of the Debian archive'),

@@ -56,11 +56,18 @@ export async function resolveInputs(options: ImageOptions, lock: LockSession, po
 
 /** The tools image is no part of an image, but what makes it: the lock pins it as well. */
 async function resolveTools(lock: LockSession, { tools }: ImagePorts): Promise<void> {
+  const { published } = tools;
+  if (published !== undefined) {
+    await lock.image(published.ref, () => Promise.resolve(published.digest));
+    return;
+  }
   const key = `tools/${tools.architecture}`;
   tools.pin(lock.updating ? undefined : lock.current.packages[key]);
   await lock.packages(key, tools.wanted, async () => {
     tools.pin(undefined);
-    return (await tools.use()).set;
+    const { set } = await tools.use();
+    if (set === undefined) throw new KvciError('bug', 'no-packages', 'a tools image that kvci made has packages');
+    return set;
   });
 }
 

@@ -1,3 +1,4 @@
+import type { Digest } from '../core/digest.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { ArtifactStore, ContainerEngine, Directories, Ledger, Locks } from '../host/types.ts';
@@ -26,6 +27,8 @@ export interface ImagePorts {
     /** What it is made of, before dependencies. */
     readonly wanted: readonly string[];
     readonly architecture: Architecture;
+    /** The published image that it is, where one is named; nothing of it is resolved then. */
+    readonly published: { readonly ref: string; readonly digest: Digest } | undefined;
     /** Names the exact packages; counts only before the first use. */
     pin(set: DebianPackageSet | undefined): void;
     use(): Promise<Tools>;

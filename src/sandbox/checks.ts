@@ -3,15 +3,20 @@ import { access, constants, readFile } from 'node:fs/promises';
 import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
 import type { CommandRunner, HostCheck, HostProblem } from '../host/types.ts';
 import { type HostUser, readSubordinate, subordinateCommand } from './map-ids.ts';
+import type { ToolsWay } from './tools-choice.ts';
 
-/** What sandboxes and the tools image need of the host. */
-export function sandboxChecks(commands: CommandRunner, user: HostUser): HostCheck[] {
+/**
+ * What sandboxes and the tools image need of the host.
+ *
+ * @param way how the tools image would come, by `chooseToolsWay`
+ */
+export function sandboxChecks(commands: CommandRunner, user: HostUser, way: () => Promise<ToolsWay>): HostCheck[] {
   return [
     { id: 'namespaces', title: 'user namespaces', run: () => checkNamespaces(commands, user) },
     user.uid === 0
       ? { id: 'newuidmap', title: 'newuidmap for ordinary users', run: async () => asWarning(await checkPrograms(commands)) }
       : { id: 'subordinate-ids', title: 'subordinate user and group ids', run: () => checkIds(commands, user) },
-    { id: 'mmdebstrap', title: 'mmdebstrap', run: () => checkMmdebstrap(commands) },
+    toolsCheck(way),
     { id: 'tun', title: '/dev/net/tun', run: checkTun },
   ];
 }
@@ -98,18 +103,34 @@ async function checkIds(commands: CommandRunner, user: HostUser): Promise<HostPr
   }
 }
 
-async function checkMmdebstrap(commands: CommandRunner): Promise<HostProblem | undefined> {
+/** Says how the tools image would come. Where nothing can make it, mmdebstrap is what one installs. */
+function toolsCheck(way: () => Promise<ToolsWay>): HostCheck {
+  let asked: Promise<ToolsWay> | undefined;
+  const ask = (): Promise<ToolsWay> => (asked ??= way());
+  return {
+    id: 'tools-image',
+    title: 'tools image',
+    found: async () => (await ask()).line,
+    run: async () => {
+      try {
+        await ask();
+        return undefined;
+      } catch (error) {
+        if (!(error instanceof KvciError) || error.code !== 'no-tools-maker') throw error;
+        const packages = { apt: ['mmdebstrap', 'debian-archive-keyring'], dnf: ['mmdebstrap', 'debian-keyring'] };
+        return { level: 'error', message: error.message, error, ...(error.facts['way'] === 'engine' ? {} : { packages }) };
+      }
+    },
+  };
+}
+
+/** `mmdebstrap 1.5.7`, undefined when it is not installed. */
+export async function mmdebstrapVersion(commands: CommandRunner): Promise<string | undefined> {
   try {
-    await commands.run(['mmdebstrap', '--version']);
-    return undefined;
+    return (await commands.run(['mmdebstrap', '--version'])).stdout.trim();
   } catch (error) {
-    if (!(error instanceof KvciError)) throw error;
-    return {
-      level: 'error',
-      message: 'mmdebstrap is not installed: it makes the tools image of Debian packages',
-      packages: { apt: ['mmdebstrap', 'debian-archive-keyring'], dnf: ['mmdebstrap', 'debian-keyring'] },
-      error,
-    };
+    if (error instanceof KvciError && error.code === 'command-missing') return undefined;
+    throw error;
   }
 }
 

@@ -53,11 +53,23 @@ export async function fetchPackages(set: DebianPackageSet, parts: RepositoryPart
   );
 }
 
-async function fillRepository(folder: string, set: DebianPackageSet, parts: RepositoryParts): Promise<{ packages: number }> {
+export type GatherParts = Omit<RepositoryParts, 'commands' | 'store'> & { readonly store: Pick<ArtifactStore, 'list'> };
+
+/**
+ * Puts the packages of a set into a folder on the store's disk, named as {@link fileOf} has it: linked from a repository that
+ * has them, else downloaded and checked.
+ *
+ * @throws as {@link fetchPackages}
+ */
+export async function gatherPackages(folder: string, set: DebianPackageSet, parts: GatherParts): Promise<void> {
   const others = (await parts.store.list()).filter(({ kind }) => kind === REPOSITORY_KIND);
   const missing: DebianPackage[] = [];
   for (const wanted of set.packages) if (!(await linkFrom(others, wanted, folder))) missing.push(wanted);
   if (missing.length > 0) await downloadAll(missing, folder, parts);
+}
+
+async function fillRepository(folder: string, set: DebianPackageSet, parts: RepositoryParts): Promise<{ packages: number }> {
+  await gatherPackages(folder, set, parts);
 
   const files = set.packages.map(fileOf);
   const { stdout } = await parts.commands.run(['sh', '-c', 'for file; do dpkg-deb --field "$file"; echo; done', 'sh', ...files], {
@@ -82,7 +94,7 @@ async function linkFrom(others: readonly Artifact[], wanted: DebianPackage, fold
   return false;
 }
 
-async function downloadAll(missing: readonly DebianPackage[], folder: string, parts: RepositoryParts): Promise<void> {
+async function downloadAll(missing: readonly DebianPackage[], folder: string, parts: GatherParts): Promise<void> {
   const archives = await parts.archives();
   const total = missing.reduce((sum, { size }) => sum + size, 0);
   const failed = new AbortController();

@@ -7,7 +7,7 @@ import { buildRoot } from './debian-root.ts';
 import type { DebianArchives } from './debian-types.ts';
 import { type MappedFolderParts, temporaryMappedFolder } from './mapped-folder.ts';
 import type { ToolsMaker } from './tools-image.ts';
-import { TOOLS_DPKG_OPTIONS, TOOLS_SUITE } from './tools-packages.ts';
+import { TOOLS_DPKG_OPTIONS, TOOLS_SUITE, unpackArgv } from './tools-packages.ts';
 import type { StepContext } from '../core/plan.ts';
 
 export interface FromPackagesParts extends MappedFolderParts, Pick<RepositoryParts, 'store'> {
@@ -71,13 +71,6 @@ export function toolsFromPackages(parts: FromPackagesParts): ToolsMaker {
         await host.commands.run(unpackArgv(tar, root), { signal: context.signal });
       }),
   };
-}
-
-/**
- * Every file belongs to who unpacks: root inside a sandbox, and one's own to remove outside. Devices come from the host.
- */
-export function unpackArgv(tar: string, folder: string): [string, ...string[]] {
-  return ['tar', '--extract', '--preserve-permissions', '--no-same-owner', '--exclude=./dev/*', `--directory=${folder}`, `--file=${tar}`];
 }
 
 async function withHost<Result>(

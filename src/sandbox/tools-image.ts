@@ -5,19 +5,21 @@ import { type Digest, digestOf, shortDigest } from '../core/digest.ts';
 import { KvciError } from '../core/errors.ts';
 import type { Event } from '../core/events.ts';
 import type { Step, StepContext } from '../core/plan.ts';
-import { renderTemplate, type TemplateSources } from '../core/template.ts';
+import type { TemplateSources } from '../core/template.ts';
 import type { Artifact, ArtifactStore } from '../host/types.ts';
 import { packageSetKey } from './debian-repository.ts';
 import { packageSetSchema } from './debian-schema.ts';
 import type { DebianPackageSet } from './debian-types.ts';
+import { toolsContainerfile } from './tools-containerfile.ts';
 import { packagesOf, TOOLS_DPKG_OPTIONS, TOOLS_SUITE } from './tools-packages.ts';
 
-const TOOLS_KIND = 'tools';
+/** Artifact kind: a folder with the tree in `root`. */
+export const TOOLS_KIND = 'tools';
 
 /** Grows when the same packages give another tree. */
 const LAYOUT = 1;
 
-/** One way to come by the tools image: Debian packages here, an engine's build, a published image. */
+/** One way to make the tools image of Debian packages: with the host's mmdebstrap, or in an engine. */
 export interface ToolsMaker {
   /** The exact packages that a new tools image has. Asks the network. */
   resolve(wanted: readonly string[], context: StepContext): Promise<DebianPackageSet>;
@@ -46,14 +48,15 @@ export interface Tools {
   readonly tree: string;
   /** Tells one tools image from every other: part of the key of whatever is made with it. */
   readonly key: Digest;
-  readonly set: DebianPackageSet;
+  /** What it is made of; unknown of a published image, which its digest names. */
+  readonly set?: DebianPackageSet;
 }
 
 const factsSchema = z.object({ recipe: z.string(), set: packageSetSchema });
 
 /** The step that finds or makes the tools image. */
 export function toolsStep(parts: ToolsParts): Step<Tools> {
-  const wanted = packagesOf(toolsContainerfile(parts.containerfiles, parts.architecture));
+  const wanted = packagesOf(toolsContainerfile(parts.containerfiles, { architecture: parts.architecture }));
   const recipe = digestOf({
     layout: LAYOUT,
     suite: TOOLS_SUITE,
@@ -101,15 +104,6 @@ export function toolsStep(parts: ToolsParts): Step<Tools> {
       return toolsOf(await make(await parts.maker.resolve(wanted, context), context));
     },
   };
-}
-
-/** What an engine would build, and where the package list stands. */
-export function toolsContainerfile(containerfiles: TemplateSources, architecture: string): string {
-  return renderTemplate(containerfiles, 'tools', {
-    image: `docker.io/library/debian:${TOOLS_SUITE}-slim`,
-    architecture,
-    dpkgOptions: TOOLS_DPKG_OPTIONS,
-  });
 }
 
 async function newest(store: ArtifactStore, recipe: Digest): Promise<Artifact | undefined> {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 
-import { toolsContainerfile } from './tools-image.ts';
+import { toolsContainerfile } from './tools-containerfile.ts';
 import { packagesOf } from './tools-packages.ts';
 
 describe('packagesOf', () => {
@@ -22,13 +22,13 @@ describe('tools.hbs', async () => {
     ['amd64', ['qemu-system-x86', 'ovmf'], ['qemu-system-arm', 'qemu-efi-aarch64']],
     ['arm64', ['qemu-system-arm', 'qemu-efi-aarch64'], ['qemu-system-x86', 'ovmf']],
   ])('has the machine of %s', (architecture, own, others) => {
-    const packages = packagesOf(toolsContainerfile(sources, architecture));
+    const packages = packagesOf(toolsContainerfile(sources, { architecture }));
     expect(packages).toEqual(expect.arrayContaining([...own, 'podman', 'mmdebstrap', 'debian-archive-keyring', 'dnsmasq-base', 'ostree']));
     for (const name of others) expect(packages).not.toContain(name);
     for (const name of packages) expect(name).toMatch(/^[a-z0-9][a-z0-9+.-]+$/);
   });
 
   test('is a Containerfile', () => {
-    expect(toolsContainerfile(sources, 'amd64')).toMatch(/^FROM docker\.io\/library\/debian:trixie-slim\n/);
+    expect(toolsContainerfile(sources, { architecture: 'amd64' })).toMatch(/^FROM docker\.io\/library\/debian:trixie-slim\n/);
   });
 });

@@ -13,7 +13,7 @@ export const TOOLS_DPKG_OPTIONS = [
 ] as const;
 
 /**
- * The packages that a Containerfile installs: the words of its `apt-get install`, options left out. Continuation lines are
+ * The packages that a Containerfile installs: the words of its `apt-get install`, options and patterns left out. Continuation lines are
  * joined and comment lines inside them dropped, as an engine does.
  *
  * @throws KvciError `no-packages`
@@ -25,7 +25,16 @@ export function packagesOf(containerfile: string): string[] {
     .join('\n')
     .replaceAll(/\\\n/g, ' ');
   const [, words = ''] = /apt-get install ([^&\n]*)/.exec(joined) ?? [];
-  const packages = words.split(/\s+/).filter((word) => word !== '' && !word.startsWith('-'));
+  const packages = words.split(/\s+/).filter((word) => /^[a-z0-9]/.test(word));
   if (packages.length === 0) throw new KvciError('bug', 'no-packages', 'the Containerfile of the tools image installs no packages');
   return packages.toSorted();
+}
+
+/**
+ * Every file belongs to who unpacks: root inside a sandbox, and one's own to remove outside. Devices come from the host.
+ *
+ * @param tar a file, or `-` for standard input
+ */
+export function unpackArgv(tar: string, folder: string): [string, ...string[]] {
+  return ['tar', '--extract', '--preserve-permissions', '--no-same-owner', '--exclude=./dev/*', `--directory=${folder}`, `--file=${tar}`];
 }

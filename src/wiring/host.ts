@@ -12,6 +12,7 @@ import type { PrunableStore } from '../host/store/artifact-store.ts';
 import type { CommandRunner, Directories, HostCheck, Ledger, Locks } from '../host/types.ts';
 import type { Architecture } from '../payload/types.ts';
 import type { HostUser } from '../sandbox/map-ids.ts';
+import type { ToolsWay } from '../sandbox/tools-choice.ts';
 import type { Sandboxes } from '../sandbox/types.ts';
 
 /** kvci's own folder: templates lie beside `src/` in a checkout and beside `dist/` in the npm package. */
@@ -69,7 +70,8 @@ export async function hostParts(environment: Environment, run: RunContext): Prom
   };
 }
 
-export async function hostService(environment: Environment, host: HostParts): Promise<HostService> {
+/** @param toolsWay how the tools image would come */
+export async function hostService(environment: Environment, host: HostParts, toolsWay: () => Promise<ToolsWay>): Promise<HostService> {
   const { createHostService } = await import('../cli/host-service.ts');
   const { hostChecks } = await import('../host/checks.ts');
   const { engineCheck } = await import('../host/engine/checks.ts');
@@ -82,7 +84,7 @@ export async function hostService(environment: Environment, host: HostParts): Pr
   const packageManager = await packageManagerOf(host);
   const checks = (): readonly HostCheck[] => [
     ...hostChecks({ directories: host.directories, locks: host.locks, packageManager }),
-    ...sandboxChecks(host.commands, hostUser(host)),
+    ...sandboxChecks(host.commands, hostUser(host), toolsWay),
     ...modulesChecks(host.commands, host.directories.cache),
     engineCheck({ kind: 'auto' }, engineSurroundings(environment, host), (endpoint) => connectEngine(endpoint, NO_CREDENTIALS)),
   ];

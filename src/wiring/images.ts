@@ -22,7 +22,7 @@ export async function imageService(
   const { createImageService } = await import('../cli/image-service.ts');
   const service = createImageService(await imagePorts(environment, settings, host, run));
   if (!settings.setup) return service;
-  const prepare = (options: ImageOptions): Promise<void> => prepareForImage(options, host, run);
+  const prepare = (options: ImageOptions): Promise<void> => prepareForImage(options, environment, settings, host, run);
   return {
     ...service,
     build: async (options, flags, context) => prepare(options).then(() => service.build(options, flags, context)),
@@ -32,13 +32,20 @@ export async function imageService(
 }
 
 /** `--setup`: installs what making this image needs of the host, and nothing else. */
-async function prepareForImage(options: ImageOptions, host: HostParts, run: RunContext): Promise<void> {
+async function prepareForImage(
+  options: ImageOptions,
+  environment: Environment,
+  settings: ServiceSettings,
+  host: HostParts,
+  run: RunContext,
+): Promise<void> {
   const { prepareHost } = await import('../cli/host-service.ts');
   const { modulesChecks } = await import('../payload/checks.ts');
   const { sandboxChecks } = await import('../sandbox/checks.ts');
+  const { toolsWay } = await import('./tools-choice.ts');
   const compiles = options.payload === 'auto' || options.payload === 'modules';
   const checks = (): readonly HostCheck[] => [
-    ...sandboxChecks(host.commands, hostUser(host)),
+    ...sandboxChecks(host.commands, hostUser(host), () => toolsWay(environment, settings, host)),
     ...(compiles ? modulesChecks(host.commands, host.directories.cache) : []),
   ];
   await prepareHost(checks, { ...host, packageManager: await packageManagerOf(host) }, run);
@@ -73,7 +80,7 @@ async function imagePorts(environment: Environment, settings: ServiceSettings, h
     return new RegistryClient({ http: undiciHttp(network), credentials: (repository) => credentials.forImage(repository) });
   });
   const nodeSources = once(() => readNodeSources(OWN_FOLDER));
-  const tools = await toolsImage(environment, settings, host, downloads, mirrors, run);
+  const tools = await toolsImage(environment, settings, host, { downloads, mirrors, registry, layoutTools }, run);
   const sandboxes = tools.sandboxes;
   const archives = (set: DebianPackageSet, debian: DebianHost) => () =>
     findArchives({ suite: set.suite, architecture: set.architecture, ...(mirrors === undefined ? {} : { mirrors }) }, debian);

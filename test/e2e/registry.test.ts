@@ -1,9 +1,6 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { afterAll, describe, expect, it } from 'vitest';
 
 import { undiciHttp } from '../../src/host/adapters/undici-http.ts';
@@ -13,37 +10,15 @@ import { parseReference } from '../../src/oci/reference.ts';
 import { pullImage, pushImage } from '../../src/oci/registry-transfer.ts';
 import { RegistryClient } from '../../src/oci/registry.ts';
 import { diffTrees } from '../../src/oci/tree.ts';
-import { debianPrograms } from '../fixtures/debian-programs.ts';
+import { startRegistry } from '../fixtures/docker-registry.ts';
 import { scratchLayout, treeEntry } from '../fixtures/layouts.ts';
 import { isMissing } from '../fixtures/needs.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'kvci-registry-'));
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** Debian's build of the registry that everyone runs, on a port of its own. */
-async function startRegistry(): Promise<{ readonly host: string; readonly stop: () => Promise<void> }> {
-  const programs = await debianPrograms('docker-registry');
-  await mkdir(join(folder, 'data'));
-  const config = `version: 0.1\nstorage: {filesystem: {rootdirectory: ${JSON.stringify(join(folder, 'data'))}}}\nhttp: {addr: "127.0.0.1:0"}\n`;
-  await writeFile(join(folder, 'config.yml'), config);
-  const server = spawn(join(programs, 'usr/bin/docker-registry'), ['serve', join(folder, 'config.yml')], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  const stop = async (): Promise<void> => {
-    server.kill();
-    if (server.exitCode === null && server.signalCode === null) await once(server, 'exit');
-  };
-  for await (const line of createInterface({ input: server.stderr })) {
-    const host = /listening on (127\.0\.0\.1:\d+)/.exec(line)?.[1];
-    if (host === undefined) continue;
-    server.stderr.resume();
-    return { host, stop };
-  }
-  throw new Error('the registry ended before it listened');
-}
-
 let problem: string | undefined;
-const registry = await startRegistry().catch((error: unknown) => {
+const registry = await startRegistry(folder).catch((error: unknown) => {
   problem = `Debian's docker-registry cannot be had: ${String(error)}`;
   return undefined;
 });

@@ -1,5 +1,5 @@
 import { KvciError } from '../../core/errors.ts';
-import type { HostCheck } from '../types.ts';
+import type { EngineInfo, HostCheck } from '../types.ts';
 import type { EngineChoice, EngineSurroundings } from './discovery.ts';
 import { type ConnectEngine, findEngine } from './find-engine.ts';
 
@@ -8,8 +8,7 @@ export function engineCheck(choice: EngineChoice, host: EngineSurroundings, conn
   const look = async (): Promise<string> => {
     await using engine = await findEngine(choice, host, connect);
     if (engine === undefined) return 'none runs: kvci starts Podman from its tools image where it needs one';
-    const { name, version, rootless, origin } = await engine.info();
-    return `${name} ${version}${rootless ? ', rootless' : ''} (${origin})`;
+    return engineTitle(await engine.info());
   };
   let looked: Promise<string> | undefined;
   const found = (): Promise<string> => (looked ??= look());
@@ -27,4 +26,9 @@ export function engineCheck(choice: EngineChoice, host: EngineSurroundings, conn
       }
     },
   };
+}
+
+/** An engine for people: `docker 28.1.1, rootless (DOCKER_HOST)`. */
+export function engineTitle({ name, version, rootless, origin }: EngineInfo): string {
+  return `${name} ${version}${rootless ? ', rootless' : ''} (${origin})`;
 }
