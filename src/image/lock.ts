@@ -1,17 +1,16 @@
 import { z } from 'zod';
 
-import { type Digest, isDigest, type Json } from '../core/digest.ts';
+import { type Digest, type Json } from '../core/digest.ts';
+import { digestSchema } from '../core/digest-schema.ts';
 import { KvciError } from '../core/errors.ts';
 import { PAYLOAD_SOURCES, type Architecture, type PayloadLock, type PayloadSourceName } from '../payload/types.ts';
 import type { DebianPackageSet } from '../sandbox/debian-types.ts';
-
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), { message: 'not a sha256 digest' });
 
 const debianPackage = z.strictObject({
   name: z.string(),
   version: z.string(),
   architecture: z.string(),
-  sha256: digest,
+  sha256: digestSchema,
   size: z.int().nonnegative(),
   archive: z.string(),
   filename: z.string(),
@@ -45,7 +44,7 @@ const lockSchema = z.strictObject({
   /** Payloads by request, source and architecture: `1.31/modules/amd64`. */
   payloads: z.record(z.string(), payloadLock),
   /** Published images by reference. */
-  images: z.record(z.string(), digest),
+  images: z.record(z.string(), digestSchema),
 });
 
 /**

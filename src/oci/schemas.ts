@@ -1,15 +1,14 @@
 import { z } from 'zod';
 
-import { type Digest, isDigest } from '../core/digest.ts';
+import { digestSchema } from '../core/digest-schema.ts';
 import { KvciError } from '../core/errors.ts';
 import { type Descriptor, type ImageConfig, type ImageIndex, type Manifest, MEDIA_TYPES } from './types.ts';
 
-const digest = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), { error: 'not a sha256 digest' });
 const annotations = z.record(z.string(), z.string()).nullish().transform(absentNull);
 
 const descriptor = z.looseObject({
   mediaType: z.string(),
-  digest,
+  digest: digestSchema,
   size: z.int().nonnegative(),
   annotations,
   platform: z.looseObject({ architecture: z.string(), os: z.string(), variant: z.string().optional() }).optional(),
@@ -56,7 +55,7 @@ const config = z.looseObject({
   rootfs: z.object({
     type: z.literal('layers'),
     diff_ids: z
-      .array(digest)
+      .array(digestSchema)
       .nullable()
       .transform((ids) => ids ?? []),
   }),

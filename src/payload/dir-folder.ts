@@ -2,9 +2,9 @@ import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { z } from 'zod';
 
+import { digestSchema } from '../core/digest-schema.ts';
 import { hasErrno } from '../core/errors.ts';
 import { digestFile } from '../host/files.ts';
-import { digestSchema } from './release-lock.ts';
 import type { Architecture } from './types.ts';
 
 /** Programs that a node takes from such a folder, and where they go. The first three must be there. */

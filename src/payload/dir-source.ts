@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { digestOf, type Digest } from '../core/digest.ts';
+import { digestSchema } from '../core/digest-schema.ts';
 import { hasErrno, KvciError } from '../core/errors.ts';
 import { type RunContext, runStep, type Step } from '../core/plan.ts';
 import { minorOf, type VersionRequest } from '../core/versions.ts';
@@ -13,7 +14,7 @@ import { createLayout, type LayoutTools } from '../oci/layout.ts';
 import { tagManifest } from '../oci/manifests.ts';
 import { digestAll, type FolderFile, folderFileSchema, listFolder, missingPrograms, PLACES } from './dir-folder.ts';
 import { askKubeadm, versionsOf } from './release-kubeadm.ts';
-import { digestSchema, readInputs } from './release-lock.ts';
+import { readInputs } from './release-lock.ts';
 import type { Architecture, Payload, PayloadFile, PayloadImage, PayloadLock, PayloadSource } from './types.ts';
 
 export interface DirectoryParts {

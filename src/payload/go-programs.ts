@@ -2,7 +2,8 @@ import { chmod, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 
-import { digestOf, type Digest, isDigest } from '../core/digest.ts';
+import { digestOf, type Digest } from '../core/digest.ts';
+import { digestSchema } from '../core/digest-schema.ts';
 import { KvciError } from '../core/errors.ts';
 import type { Step, StepContext } from '../core/plan.ts';
 import { digestFile } from '../host/files.ts';
@@ -20,10 +21,7 @@ export const GO_PROGRAMS_KIND = 'go-programs';
 const BUILD_VERSION = 1;
 
 const factsSchema = z.object({
-  programs: z.record(
-    z.string(),
-    z.object({ digest: z.custom<Digest>((value) => typeof value === 'string' && isDigest(value)), size: z.number() }),
-  ),
+  programs: z.record(z.string(), z.object({ digest: digestSchema, size: z.number() })),
   components: z.array(z.object({ purl: z.string(), name: z.string(), version: z.string() })),
 });
 

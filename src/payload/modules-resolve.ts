@@ -114,7 +114,7 @@ export class ModulesResolver {
       { component: 'coredns', wanted: wanted.coredns, taken: coredns.version },
     ].filter((one) => one.wanted !== one.taken);
     const newer = newerPatch(kubernetes.version, [...listed, ...staging.map(kubernetesOfStaging)]);
-    this.#say(versions, substitutes, request.kind === 'exact' ? undefined : newer);
+    this.#noteSubstitutes(versions, substitutes);
     const inputs: ModuleInputs = {
       go,
       ...(kubernetes.commit === undefined ? {} : { commit: kubernetes.commit }),
@@ -238,14 +238,7 @@ export class ModulesResolver {
     return served.find((version) => isStable(version) && minorOf(version) === minorOf(least) && semver.gte(version, least)) ?? least;
   }
 
-  #say(versions: PayloadVersions, substitutes: ModulesInputs['substitutes'], newer: string | undefined): void {
-    if (newer !== undefined) {
-      this.#run.events({
-        type: 'problem',
-        level: 'note',
-        message: `Kubernetes ${versions.kubernetes} is the newest patch whose modules are all served; ${newer} exists.`,
-      });
-    }
+  #noteSubstitutes(versions: PayloadVersions, substitutes: ModulesInputs['substitutes']): void {
     for (const { component, wanted, taken } of substitutes) {
       this.#run.events({
         type: 'problem',

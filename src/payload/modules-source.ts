@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 
-import { digestOf, type Digest, isDigest } from '../core/digest.ts';
+import { digestOf, type Digest } from '../core/digest.ts';
+import { digestSchema } from '../core/digest-schema.ts';
 import { KvciError } from '../core/errors.ts';
 import { type RunContext, runStep, type Step } from '../core/plan.ts';
 import type { VersionRequest } from '../core/versions.ts';
@@ -182,6 +183,4 @@ class ModulesSource implements PayloadSource {
   }
 }
 
-const imagesSchema: z.ZodType<PayloadImage[]> = z.array(
-  z.object({ ref: z.string(), manifest: z.custom<Digest>((value) => typeof value === 'string' && isDigest(value)) }),
-);
+const imagesSchema: z.ZodType<PayloadImage[]> = z.array(z.object({ ref: z.string(), manifest: digestSchema }));

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
+import { digestSchema } from '../core/digest-schema.ts';
 import { PACKAGE_FORMATS, RPM_ARCHITECTURES } from './packages-repository.ts';
-import { digestSchema } from './release-lock.ts';
 import type { ReleaseServers } from './release-servers.ts';
 import type { Architecture, PackageRepository, PayloadComponent } from './types.ts';
 

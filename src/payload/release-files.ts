@@ -7,11 +7,12 @@ import { createGunzip } from 'node:zlib';
 import { z } from 'zod';
 
 import { type Digest } from '../core/digest.ts';
+import { digestSchema } from '../core/digest-schema.ts';
 import { KvciError } from '../core/errors.ts';
 import type { StepContext } from '../core/plan.ts';
 import type { Tar } from '../host/tar.ts';
 import type { ArtifactStore, Downloads } from '../host/types.ts';
-import { digestSchema, type LockedFile } from './release-lock.ts';
+import { type LockedFile } from './release-lock.ts';
 import { ALL_COMPONENTS, type ReleaseServers } from './release-servers.ts';
 import type { PayloadFile } from './types.ts';
 

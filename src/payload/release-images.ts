@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { digestOf, type Digest } from '../core/digest.ts';
+import { digestSchema } from '../core/digest-schema.ts';
 import type { Step } from '../core/plan.ts';
 import type { Artifact, ArtifactStore } from '../host/types.ts';
 import { choosePlatform } from '../oci/image.ts';
@@ -10,7 +11,7 @@ import { type ImageReference, parseReference } from '../oci/reference.ts';
 import { pullImage } from '../oci/registry-transfer.ts';
 import type { RegistryClient } from '../oci/registry.ts';
 import { isIndex, parseIndex } from '../oci/schemas.ts';
-import { digestSchema, type LockedImage } from './release-lock.ts';
+import { type LockedImage } from './release-lock.ts';
 import type { ReleaseServers } from './release-servers.ts';
 import type { Architecture, PayloadComponent, PayloadImage } from './types.ts';
 

@@ -1,10 +1,8 @@
 import { z } from 'zod';
 
-import { type Digest, isDigest } from '../core/digest.ts';
+import { digestSchema } from '../core/digest-schema.ts';
 import { KvciError } from '../core/errors.ts';
 import type { PayloadLock, PayloadSourceName } from './types.ts';
-
-export const digestSchema = z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), { error: 'not a sha256 digest' });
 
 /** A file that is downloaded: which component at which version, where on which of upstream's servers, with which digest. */
 export const lockedFileSchema = z.strictObject({

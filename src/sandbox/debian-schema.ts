@@ -1,13 +1,13 @@
 import { z } from 'zod';
 
-import { type Digest, isDigest } from '../core/digest.ts';
+import { digestSchema } from '../core/digest-schema.ts';
 import type { DebianPackage, DebianPackageSet } from './debian-types.ts';
 
 const packageSchema: z.ZodType<DebianPackage> = z.strictObject({
   name: z.string(),
   version: z.string(),
   architecture: z.string(),
-  sha256: z.custom<Digest>((value) => typeof value === 'string' && isDigest(value), 'expected a sha256 digest'),
+  sha256: digestSchema,
   size: z.int().nonnegative(),
   archive: z.string(),
   filename: z.string(),

@@ -4,6 +4,7 @@ import { z } from 'zod';
 
 import type { Clock } from '../../core/clock.ts';
 import { type Digest, hexOf, isDigest } from '../../core/digest.ts';
+import { digestSchema } from '../../core/digest-schema.ts';
 import { hasErrno, KvciError, throwIfCancelled } from '../../core/errors.ts';
 import { asDiskFull, diskUse, removeTree, writeFileAtomic } from '../files.ts';
 import type { Artifact, ArtifactRecord, ArtifactStore, Directories, Locks, MakeRequest } from '../types.ts';
@@ -18,7 +19,7 @@ const KIND = /^[a-z0-9][a-z0-9-]*$/;
 const recordSchema: z.ZodType<ArtifactRecord> = z.object({
   version: z.literal(1),
   kind: z.string(),
-  key: z.custom<Digest>((value) => typeof value === 'string' && isDigest(value)),
+  key: digestSchema,
   inputs: z.unknown(),
   title: z.string(),
   madeAt: z.string(),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
-import { type Digest, hexOf, isDigest } from '../../../core/digest.ts';
+import { type Digest, hexOf } from '../../../core/digest.ts';
+import { digestSchema } from '../../../core/digest-schema.ts';
 import { messageOf } from '../../../core/errors.ts';
 import type { Descriptor } from '../../../oci/types.ts';
 import { KVCI_LABELS } from '../../labels.ts';
@@ -12,7 +13,7 @@ const LAYOUT_FILES = /(^|\/)(oci-layout|index\.json|blobs\/sha256\/[0-9a-f]{64})
 
 const descriptor = z.object({
   mediaType: z.string(),
-  digest: z.custom<Digest>((value) => typeof value === 'string' && isDigest(value)),
+  digest: digestSchema,
   size: z.int().nonnegative(),
   annotations: z.record(z.string(), z.string()).optional(),
 });
