@@ -1,0 +1,40 @@
+import { KvciError } from '../core/errors.ts';
+import type { IpFamily, MachineNetwork, NodeAddresses } from '../machine/types.ts';
+
+/** What the cluster gives out, by family; the design's ranges. */
+export const POD_RANGES: Readonly<Record<IpFamily, string>> = { ipv4: '10.244.0.0/16', ipv6: 'fd10:244::/56' };
+export const SERVICE_RANGES: Readonly<Record<IpFamily, string>> = { ipv4: '10.96.0.0/12', ipv6: 'fd10:96::/108' };
+
+/** The last part of the first node's address, less one. What comes before is for the gateway and for whoever joins by hand. */
+const FIRST_HOST = 10;
+
+/** The address of a node in the network of its cluster: `.11`, `::11` for the first. Ranges are at least a /24 and a /64. */
+export function nodeAddresses(network: MachineNetwork, index: number): NodeAddresses {
+  return {
+    ...(network.ipv4 === undefined ? {} : { ipv4: network.ipv4.replace(/\.\d+\/\d+$/, `.${FIRST_HOST + index}`) }),
+    // Written in decimal digits on purpose, so that both addresses of a node look alike.
+    ...(network.ipv6 === undefined ? {} : { ipv6: network.ipv6.replace(/::\/\d+$/, `::${FIRST_HOST + index}`) }),
+  };
+}
+
+/** The ranges of pods of one node: a /24 and a /64 of the cluster's. */
+export function podRangesOf(index: number, families: readonly IpFamily[]): readonly string[] {
+  return families.map((family) => (family === 'ipv4' ? `10.244.${index}.0/24` : `fd10:244:0:${index.toString(16)}::/64`));
+}
+
+/** Addresses in the order of families; the first is the node's main one. */
+export function addressList(addresses: NodeAddresses, families: readonly IpFamily[]): readonly string[] {
+  return families.flatMap((family) => addresses[family] ?? []);
+}
+
+/** @throws KvciError `bug` when the node has no address of the cluster's first family */
+export function mainAddress(addresses: NodeAddresses, families: readonly IpFamily[]): string {
+  const [main] = addressList(addresses, families);
+  if (main === undefined) throw new KvciError('bug', 'no-address', 'a node has no address of the families of its cluster');
+  return main;
+}
+
+/** `HOST:PORT` as URLs and Kubernetes write it. */
+export function hostPort(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

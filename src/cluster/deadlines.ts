@@ -1,0 +1,30 @@
+/*
+ * Every deadline of a bring-up with its reason. All are for hangs: what is waited for is a condition that is watched.
+ */
+
+/** How long a join token lives: longer than the slowest bring-up under emulation, shorter than a working day. */
+export const JOIN_TOKEN_LIFE_S = 2 * 60 * 60;
+
+/**
+ * kubeadm's own. Its minute for an API call is too short where the API server makes its first objects on a busy machine, its four
+ * minutes for the control plane where nodes are emulated. https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4/#Timeouts
+ */
+export const KUBEADM_TIMEOUTS = {
+  controlPlaneComponentHealthCheck: '10m0s',
+  discovery: '15m0s',
+  kubeletHealthCheck: '8m0s',
+  kubernetesAPICall: '5m0s',
+  tlsBootstrap: '10m0s',
+} as const;
+
+/** Of a whole `kvci up`, once the image is there, unless `--timeout` says otherwise: emulated nodes take five to ten minutes. */
+export const UP_DEADLINE_MS = 30 * 60_000;
+
+/** systemd and the container runtime of a node: seconds in a container, a minute under emulation. */
+export const BOOT_DEADLINE_MS = 5 * 60_000;
+
+/** `kubeadm init` and `join` with all their own deadlines. */
+export const KUBEADM_DEADLINE_MS = 15 * 60_000;
+
+/** A command on a node that does little: a file, a service. */
+export const COMMAND_DEADLINE_MS = 2 * 60_000;

@@ -1,0 +1,141 @@
+import { stringify } from 'yaml';
+
+import type { Digest } from '../core/digest.ts';
+import type { Secret } from '../core/secrets.ts';
+import type { IpFamily, NodeAddresses } from '../machine/types.ts';
+import { addressList, hostPort, mainAddress, POD_RANGES, SERVICE_RANGES } from './addresses.ts';
+import { JOIN_TOKEN_LIFE_S, KUBEADM_TIMEOUTS } from './deadlines.ts';
+import type { NodeFacts } from './node-facts.ts';
+
+/*
+ * Configuration of kubeadm, v1beta4: all versions from 1.31 on read it.
+ * https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4/
+ */
+
+export const API_PORT = 6443;
+
+const KUBEADM = 'kubeadm.k8s.io/v1beta4';
+
+/** kubeadm's own check of the kernel and of control groups cannot know that a container does without. */
+const UNCHECKED_IN_CONTAINER = ['SystemVerification'];
+
+export interface KubeadmNode {
+  readonly name: string;
+  readonly addresses: NodeAddresses;
+  readonly facts: NodeFacts;
+}
+
+export interface KubeadmCluster {
+  readonly name: string;
+  /** Without a leading `v`. */
+  readonly kubernetes: string;
+  readonly families: readonly IpFamily[];
+  /** Where nodes find the API, `HOST:PORT`: the first control plane, or what balances over all of them. */
+  readonly endpoint: string;
+  /** Names and addresses, beside kubeadm's own, by which the API server may be called. */
+  readonly names: readonly string[];
+  /** The controller manager gives each node its range of pods; false where they are given out already. */
+  readonly allocateRanges: boolean;
+}
+
+export interface InitSecrets {
+  readonly token: Secret;
+  /** With it other control planes get the certificates; undefined where there are none. */
+  readonly certificateKey?: Secret;
+}
+
+export interface JoinSecrets extends InitSecrets {
+  readonly caHash: Digest;
+}
+
+/** What `kubeadm init` reads on the first control plane. */
+export function initConfig(cluster: KubeadmCluster, node: KubeadmNode, secrets: InitSecrets): string {
+  const { families } = cluster;
+  return documents(
+    {
+      apiVersion: KUBEADM,
+      kind: 'InitConfiguration',
+      bootstrapTokens: [{ token: secrets.token.reveal(), ttl: `${JOIN_TOKEN_LIFE_S}s` }],
+      ...(secrets.certificateKey === undefined ? {} : { certificateKey: secrets.certificateKey.reveal() }),
+      localAPIEndpoint: { advertiseAddress: mainAddress(node.addresses, families), bindPort: API_PORT },
+      nodeRegistration: registration(node, families),
+      timeouts: KUBEADM_TIMEOUTS,
+    },
+    {
+      apiVersion: KUBEADM,
+      kind: 'ClusterConfiguration',
+      clusterName: cluster.name,
+      kubernetesVersion: `v${cluster.kubernetes}`,
+      controlPlaneEndpoint: cluster.endpoint,
+      networking: {
+        podSubnet: families.map((family) => POD_RANGES[family]).join(),
+        serviceSubnet: families.map((family) => SERVICE_RANGES[family]).join(),
+      },
+      apiServer: { certSANs: cluster.names },
+      ...(cluster.allocateRanges ? {} : { controllerManager: { extraArgs: [{ name: 'allocate-node-cidrs', value: 'false' }] } }),
+    },
+    kubeletConfig(),
+    kubeProxyConfig(node.facts),
+  );
+}
+
+/** What `kubeadm join` reads; on a further control plane with its own address for the API. */
+export function joinConfig(cluster: KubeadmCluster, node: KubeadmNode, role: 'control-plane' | 'worker', secrets: JoinSecrets): string {
+  return documents({
+    apiVersion: KUBEADM,
+    kind: 'JoinConfiguration',
+    discovery: {
+      bootstrapToken: { token: secrets.token.reveal(), apiServerEndpoint: cluster.endpoint, caCertHashes: [secrets.caHash] },
+    },
+    nodeRegistration: registration(node, cluster.families),
+    ...(role === 'worker'
+      ? {}
+      : {
+          controlPlane: {
+            localAPIEndpoint: { advertiseAddress: mainAddress(node.addresses, cluster.families), bindPort: API_PORT },
+            ...(secrets.certificateKey === undefined ? {} : { certificateKey: secrets.certificateKey.reveal() }),
+          },
+        }),
+    timeouts: KUBEADM_TIMEOUTS,
+  });
+}
+
+/** Where a single control plane is called by the nodes. */
+export function controlPlaneEndpoint(addresses: NodeAddresses, families: readonly IpFamily[]): string {
+  return hostPort(mainAddress(addresses, families), API_PORT);
+}
+
+function registration({ name, addresses, facts }: KubeadmNode, families: readonly IpFamily[]): object {
+  return {
+    name,
+    // All images are on the node.
+    imagePullPolicy: 'Never',
+    // Control planes take work, too.
+    taints: [],
+    kubeletExtraArgs: [{ name: 'node-ip', value: addressList(addresses, families).join() }],
+    ...(facts.container ? { ignorePreflightErrors: UNCHECKED_IN_CONTAINER } : {}),
+  };
+}
+
+function kubeletConfig(): object {
+  return {
+    apiVersion: 'kubelet.config.k8s.io/v1beta1',
+    kind: 'KubeletConfiguration',
+    // A laptop's swap is no reason for a node not to start.
+    failSwapOn: false,
+  };
+}
+
+function kubeProxyConfig(facts: NodeFacts): object {
+  return {
+    apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
+    kind: 'KubeProxyConfiguration',
+    mode: 'nftables',
+    // Settings of the kernel that a container may not make: zero leaves them as they are.
+    ...(facts.container ? { conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: '0s', tcpCloseWaitTimeout: '0s' } } : {}),
+  };
+}
+
+function documents(...parts: readonly object[]): string {
+  return parts.map((part) => stringify(part, { lineWidth: 0 })).join('---\n');
+}

@@ -1,0 +1,47 @@
+import { parseSize } from '../core/sizes.ts';
+import type { IpFamily } from '../machine/types.ts';
+import type { ClusterOptions } from './options.ts';
+
+export type NodeRole = 'control-plane' | 'worker';
+
+/** A node as its cluster wants it. */
+export interface NodeSpec {
+  /** `node01`... */
+  readonly name: string;
+  /** From 1 on: addresses and the node's range of pods are made of it. */
+  readonly index: number;
+  readonly role: NodeRole;
+  readonly cpus?: number | undefined;
+  /** Bytes. */
+  readonly memory?: number | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export function nodeName(index: number): string {
+  return `node${String(index).padStart(2, '0')}`;
+}
+
+export function familiesOf(ipFamily: ClusterOptions['ipFamily']): readonly IpFamily[] {
+  return ipFamily === 'dual' ? ['ipv4', 'ipv6'] : [ipFamily];
+}
+
+/** All nodes of a cluster, control planes first. */
+export function nodeSpecs(options: ClusterOptions): readonly NodeSpec[] {
+  return Array.from({ length: options.nodes }, (_, position) =>
+    nodeSpec(position + 1, position < options.controlPlanes ? 'control-plane' : 'worker', options),
+  );
+}
+
+export function nodeSpec(index: number, role: NodeRole, options: ClusterOptions): NodeSpec {
+  const name = nodeName(index);
+  const own = options.overrides[name] ?? {};
+  const memory = own.memory ?? options.memory;
+  return {
+    name,
+    index,
+    role,
+    cpus: own.cpus ?? options.cpus,
+    memory: memory === undefined ? undefined : parseSize(memory),
+    labels: own.labels ?? {},
+  };
+}

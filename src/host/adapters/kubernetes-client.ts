@@ -1,0 +1,193 @@
+import {
+  ApiException,
+  CoreV1Api,
+  KubeConfig,
+  type KubernetesListObject,
+  KubernetesObjectApi,
+  makeInformer,
+  PatchStrategy,
+  type V1Node,
+  type V1Pod,
+} from '@kubernetes/client-node';
+
+import { cancelled, KvciError, messageOf } from '../../core/errors.ts';
+import { observeNode, observePod } from '../kubernetes-view.ts';
+import type { ClusterView, KubernetesApi, KubernetesObject } from '../kubernetes.ts';
+
+/** Who owns the fields that kvci sets. */
+const FIELD_MANAGER = 'kvci';
+
+/** How long a watch that broke waits before it lists and watches anew. */
+const RECONNECT_MS = 200;
+
+/** Answers of an API server that is only just starting: the same request works a moment later. */
+const PASSING_STATUS = new Set([429, 500, 503]);
+
+const RETRY_MS = 250;
+
+/** The API of the cluster of a kubeconfig, through Kubernetes' own client. */
+export function kubernetesClient(kubeconfig: string): KubernetesApi {
+  const config = new KubeConfig();
+  config.loadFromString(kubeconfig);
+  const objects = KubernetesObjectApi.makeApiClient(config);
+  const core = config.makeApiClient(CoreV1Api);
+
+  const view = async (): Promise<ClusterView> => {
+    const [nodes, pods] = await Promise.all([core.listNode(), core.listPodForAllNamespaces()]);
+    return viewOf(nodes.items, pods.items);
+  };
+
+  return {
+    apply: (object, signal) =>
+      asked(`apply ${nameOf(object)}`, signal, () =>
+        objects.patch(object, undefined, undefined, FIELD_MANAGER, true, PatchStrategy.ServerSideApply),
+      ).then(() => undefined),
+    remove: (object, signal) =>
+      asked(`remove ${nameOf(object)}`, signal, async () => {
+        try {
+          await objects.delete(object, undefined, undefined, 0);
+        } catch (error) {
+          if (!(error instanceof ApiException && error.code === 404)) throw error;
+        }
+      }),
+    view: (signal) => asked('list nodes and pods', signal, view),
+    until: (wanted, signal, seen) => watchUntil(config, core, wanted, signal, seen),
+    podLog: ({ namespace, name }, lines, signal) =>
+      asked(`read the log of ${namespace}/${name}`, signal, () => core.readNamespacedPodLog({ namespace, name, tailLines: lines })),
+    events: async (signal) => {
+      const { items } = await asked('list events', signal, () => core.listEventForAllNamespaces());
+      return items.map(
+        ({ lastTimestamp, eventTime, type, reason, involvedObject, message }) =>
+          `${(lastTimestamp ?? eventTime)?.toISOString() ?? ''} ${type ?? ''} ${reason ?? ''} ${involvedObject.kind ?? ''} ${involvedObject.namespace ?? ''}/${involvedObject.name ?? ''}: ${message ?? ''}`,
+      );
+    },
+  };
+}
+
+/** Repeats a request that failed for a passing reason until the signal ends it. */
+async function asked<T>(doing: string, signal: AbortSignal, request: () => Promise<T>): Promise<T> {
+  for (;;) {
+    if (signal.aborted) throw cancelled(signal);
+    try {
+      return await abortable(request(), signal);
+    } catch (error) {
+      if (error instanceof KvciError) throw error;
+      if (error instanceof ApiException && !PASSING_STATUS.has(error.code)) throw refused(doing, error);
+      if (!(error instanceof ApiException) && !isConnection(error)) throw error;
+      await abortable(new Promise((resolve) => setTimeout(resolve, RETRY_MS)), signal);
+    }
+  }
+}
+
+function refused(doing: string, error: ApiException<unknown>): KvciError {
+  const body = typeof error.body === 'string' ? error.body : JSON.stringify(error.body);
+  return new KvciError('failed', 'api-refused', `the API server refused to ${doing} (${error.code}): ${body.trim()}`, {
+    facts: { status: error.code },
+    cause: error,
+  });
+}
+
+function isConnection(error: unknown): boolean {
+  return /ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|socket hang up|other side closed|fetch failed|terminated/i.test(
+    `${messageOf(error)} ${error instanceof Error ? messageOf(error.cause) : ''}`,
+  );
+}
+
+/** The library takes no signal: whoever is cancelled does not wait for its answer. */
+function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      reject(cancelled(signal));
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => {
+      signal.removeEventListener('abort', onAbort);
+    });
+  });
+}
+
+async function watchUntil(
+  config: KubeConfig,
+  core: CoreV1Api,
+  wanted: (view: ClusterView) => boolean,
+  signal: AbortSignal,
+  seen: ((view: ClusterView) => void) | undefined,
+): Promise<ClusterView> {
+  const nodes = follow<V1Node>(config, '/api/v1/nodes', () => core.listNode());
+  const pods = follow<V1Pod>(config, '/api/v1/pods', () => core.listPodForAllNamespaces());
+  try {
+    return await abortable(
+      new Promise<ClusterView>((resolve, reject) => {
+        const look = (): void => {
+          // An exception in a callback of the library would be lost.
+          try {
+            if (!nodes.listed() || !pods.listed()) return;
+            const view = viewOf(nodes.items(), pods.items());
+            seen?.(view);
+            if (wanted(view)) resolve(view);
+          } catch (error) {
+            reject(error instanceof Error ? error : new Error(String(error)));
+          }
+        };
+        nodes.start(look);
+        pods.start(look);
+      }),
+      signal,
+    );
+  } finally {
+    nodes.stop();
+    pods.stop();
+  }
+}
+
+interface Followed<T> {
+  start(changed: () => void): void;
+  listed(): boolean;
+  items(): readonly T[];
+  stop(): void;
+}
+
+/** Lists and watches one kind, again and again where the connection breaks. */
+function follow<T extends V1Node | V1Pod>(config: KubeConfig, path: string, list: () => Promise<KubernetesListObject<T>>): Followed<T> {
+  let listed = false;
+  let stopped = false;
+  let changed: () => void = () => undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const informer = makeInformer<T>(config, path, async () => {
+    const answer = await list();
+    listed = true;
+    // The informer takes the answer after this has returned.
+    setImmediate(changed);
+    return answer;
+  });
+  const start = (): void => {
+    if (!stopped) informer.start().catch(again);
+  };
+  const again = (): void => {
+    if (!stopped) timer = setTimeout(start, RECONNECT_MS);
+  };
+  return {
+    start: (listener) => {
+      changed = listener;
+      informer.on('change', listener);
+      informer.on('delete', listener);
+      informer.on('error', again);
+      start();
+    },
+    listed: () => listed,
+    items: () => informer.list(),
+    stop: () => {
+      stopped = true;
+      clearTimeout(timer);
+      void informer.stop();
+    },
+  };
+}
+
+function viewOf(nodes: readonly V1Node[], pods: readonly V1Pod[]): ClusterView {
+  return { nodes: nodes.map(observeNode), pods: pods.map(observePod) };
+}
+
+function nameOf({ kind, metadata }: Pick<KubernetesObject, 'kind' | 'metadata'>): string {
+  return `${kind} ${metadata.namespace === undefined ? '' : `${metadata.namespace}/`}${metadata.name}`;
+}

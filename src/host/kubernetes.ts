@@ -1,0 +1,58 @@
+/** An object as manifests have it. */
+export interface KubernetesObject {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
+  readonly [key: string]: unknown;
+}
+
+export interface ObservedNode {
+  readonly name: string;
+  readonly ready: boolean;
+  /** Why it is not Ready, in Kubernetes' words. */
+  readonly message: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly addresses: readonly string[];
+  readonly version: string;
+}
+
+export interface ObservedPod {
+  readonly namespace: string;
+  readonly name: string;
+  readonly node: string;
+  readonly ready: boolean;
+  /** It ran to its end as it should: not Ready, and yet no problem. */
+  readonly done: boolean;
+  /** Why it is not Ready: a container's reason, else a condition's message, else the phase. */
+  readonly message: string;
+  readonly restarts: number;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** Nodes and pods of all namespaces at one instant. */
+export interface ClusterView {
+  readonly nodes: readonly ObservedNode[];
+  readonly pods: readonly ObservedPod[];
+}
+
+/** The API of a cluster. Errors are KvciErrors: `api-unreachable`, `api-refused`, `cancelled`. */
+export interface KubernetesApi {
+  /** Server-side apply: makes or changes what the object says and leaves the rest. */
+  apply(object: KubernetesObject, signal: AbortSignal): Promise<void>;
+  /** What is gone is gone. */
+  remove(object: Pick<KubernetesObject, 'apiVersion' | 'kind' | 'metadata'>, signal: AbortSignal): Promise<void>;
+  view(signal: AbortSignal): Promise<ClusterView>;
+  /**
+   * Watches nodes and pods and answers with the first view that `wanted` accepts. `seen` is called with every view.
+   *
+   * @throws KvciError `cancelled` with what the signal was aborted with
+   */
+  until(wanted: (view: ClusterView) => boolean, signal: AbortSignal, seen?: (view: ClusterView) => void): Promise<ClusterView>;
+  podLog(pod: Pick<ObservedPod, 'namespace' | 'name'>, lines: number, signal: AbortSignal): Promise<string>;
+  events(signal: AbortSignal): Promise<readonly string[]>;
+}
