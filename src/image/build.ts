@@ -140,7 +140,6 @@ async function prepare(
   const lock = await openLock(settings, ports, false);
   const inputs = await resolveInputs(options, lock, ports, run);
   if (lockUse === 'write the lock') await lock.save();
-  noteOlderPatch(inputs, run);
   const sources = await ports.nodeSources();
   // Asked for by the first step that has to run, shared by all, ended with the workflow.
   let engine: Promise<ContainerEngine> | undefined;
@@ -175,15 +174,6 @@ async function prepare(
         );
     },
   };
-}
-
-function noteOlderPatch({ payload }: ImageInputs, run: RunContext): void {
-  if (payload.newerExists === undefined) return;
-  run.events({
-    type: 'problem',
-    level: 'note',
-    message: `Kubernetes ${payload.versions.kubernetes} is the newest patch that ${payload.source} serves whole; ${payload.newerExists} exists`,
-  });
 }
 
 function openLock(

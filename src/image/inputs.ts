@@ -39,10 +39,13 @@ export interface ImageInputs {
 export async function resolveInputs(options: ImageOptions, lock: LockSession, ports: ImagePorts, run: RunContext): Promise<ImageInputs> {
   const architecture = options.arch ?? ports.hostArchitecture;
   const base = parseBase(options.base);
-  await resolveTools(lock, ports);
+  pinTools(lock, ports);
   const published = await resolvePublished(base, lock, ports, run);
   const distribution = base.kind === 'known' ? base.distribution : await ownDistribution(published, architecture, ports, run);
+  // A version that is not served is told before the tools image is made, which takes a minute.
   const { source, payload } = await resolvePayload(options, distribution, architecture, lock, ports, run);
+  await lockTools(lock, ports);
+  noteOlderPatch(options, payload, run);
   return {
     options,
     architecture,
@@ -54,17 +57,22 @@ export async function resolveInputs(options: ImageOptions, lock: LockSession, po
   };
 }
 
+const toolsKey = ({ tools }: ImagePorts): string => `tools/${tools.architecture}`;
+
+/** Whoever uses the tools image first makes it of what the lock holds. */
+function pinTools(lock: LockSession, ports: ImagePorts): void {
+  ports.tools.pin(lock.heldPackages(toolsKey(ports), ports.tools.wanted));
+}
+
 /** The tools image is no part of an image, but what makes it: the lock pins it as well. */
-async function resolveTools(lock: LockSession, { tools }: ImagePorts): Promise<void> {
+async function lockTools(lock: LockSession, ports: ImagePorts): Promise<void> {
+  const { tools } = ports;
   const { published } = tools;
   if (published !== undefined) {
     await lock.image(published.ref, () => Promise.resolve(published.digest));
     return;
   }
-  const key = `tools/${tools.architecture}`;
-  tools.pin(lock.updating ? undefined : lock.current.packages[key]);
-  await lock.packages(key, tools.wanted, async () => {
-    tools.pin(undefined);
+  await lock.packages(toolsKey(ports), tools.wanted, async () => {
     const { set } = await tools.use();
     if (set === undefined) throw new KvciError('bug', 'no-packages', 'a tools image that kvci made has packages');
     return set;
@@ -135,9 +143,20 @@ async function resolvePayload(
   const held = lock.updating ? undefined : names.find((name) => lock.current.payloads[key(name)] !== undefined);
   const path = chosen.kind === 'source' ? chosen.path : undefined;
   const named = held ?? (chosen.kind === 'source' ? chosen.source : undefined);
+  if (named === undefined) lock.refuseIfLocked(`payload ${options.k8s} of any source`);
   const source =
     named === undefined ? await automatic(names, distribution, ports, run) : await ports.payloadSource(named, path, distribution);
   return { source, payload: await lock.payload(key(source.name), () => source.resolve(request, architecture, run)) };
+}
+
+/** Whoever asked for an exact version knows what they asked for. */
+function noteOlderPatch({ k8s }: ImageOptions, { versions, source, newerExists }: PayloadLock, run: RunContext): void {
+  if (newerExists === undefined || parseVersionRequest(k8s).kind === 'exact') return;
+  run.events({
+    type: 'problem',
+    level: 'note',
+    message: `Kubernetes ${versions.kubernetes} is the newest patch that ${source} serves whole; ${newerExists} exists`,
+  });
 }
 
 async function automatic(

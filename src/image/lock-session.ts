@@ -55,10 +55,16 @@ export class LockSession {
     return this.#options.update;
   }
 
-  async packages(key: string, wanted: readonly string[], resolve: () => Promise<DebianPackageSet>): Promise<DebianPackageSet> {
+  /** The packages that the lock holds, unless they were resolved for other words. */
+  heldPackages(key: string, wanted: readonly string[]): DebianPackageSet | undefined {
     const held = this.#options.update ? undefined : this.#lock.packages[key];
-    if (held !== undefined && sameWords(held.wanted, wanted)) return held;
-    this.#refuseIfLocked(`packages of ${key}`);
+    return held !== undefined && sameWords(held.wanted, wanted) ? held : undefined;
+  }
+
+  async packages(key: string, wanted: readonly string[], resolve: () => Promise<DebianPackageSet>): Promise<DebianPackageSet> {
+    const held = this.heldPackages(key, wanted);
+    if (held !== undefined) return held;
+    this.refuseIfLocked(`packages of ${key}`);
     const set = await resolve();
     this.#lock = { ...this.#lock, packages: { ...this.#lock.packages, [key]: set } };
     this.#added = true;
@@ -68,7 +74,7 @@ export class LockSession {
   async payload(key: string, resolve: () => Promise<PayloadLock>): Promise<PayloadLock> {
     const held = this.#options.update ? undefined : this.#lock.payloads[key];
     if (held !== undefined) return held;
-    this.#refuseIfLocked(`payload ${key}`);
+    this.refuseIfLocked(`payload ${key}`);
     const payload = await resolve();
     this.#lock = { ...this.#lock, payloads: { ...this.#lock.payloads, [key]: payload } };
     this.#added = true;
@@ -78,7 +84,7 @@ export class LockSession {
   async image(ref: string, resolve: () => Promise<Digest>): Promise<Digest> {
     const held = this.#options.update ? undefined : this.#lock.images[ref];
     if (held !== undefined) return held;
-    this.#refuseIfLocked(`digest of ${ref}`);
+    this.refuseIfLocked(`digest of ${ref}`);
     const digest = await resolve();
     this.#lock = { ...this.#lock, images: { ...this.#lock.images, [ref]: digest } };
     this.#added = true;
@@ -113,7 +119,8 @@ export class LockSession {
     return true;
   }
 
-  #refuseIfLocked(what: string): void {
+  /** @throws KvciError `lock-incomplete` with `locked` */
+  refuseIfLocked(what: string): void {
     if (!this.#options.locked) return;
     throw new KvciError('usage', 'lock-incomplete', `${this.path} does not hold the ${what}, and --locked forbids to resolve it`, {
       hint: 'Run "kvci image lock" with the same options to add what is missing.',
