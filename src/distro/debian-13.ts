@@ -8,6 +8,8 @@ const PACKAGES = {
   access: 'openssh-server ca-certificates',
   // kubeadm's preflight, kube-proxy, kubelet's mounts and the port mappings of CNI plugins.
   kubernetes: 'containernetworking-plugins conntrack ethtool iproute2 iptables nftables runc socat mount util-linux',
+  // Runs containers where a node that is one itself has no cgroup controllers.
+  withoutCgroups: 'crun',
   storage: 'e2fsprogs fdisk nfs-common open-iscsi',
 } as const;
 

@@ -223,11 +223,18 @@ export function mutationsFor(tree: ImageTree): readonly Mutation[] {
       head.writeUInt16LE(243, 18);
       over.file(path, head, 0o755);
     }),
-    one('runtime-binaries', 'no OCI runtime', (over) => {
-      for (const name of cri === 'crio' ? ['conmon'] : ['runc', 'crun'])
+    one('runtime-binaries', 'no supervisor of containers', (over) => {
+      for (const name of cri === 'crio' ? ['conmon'] : ['containerd-shim-runc-v2'])
         for (const folder of ['usr/bin', 'usr/sbin']) over.remove(`${folder}/${name}`);
     }),
     one('node-tools', 'no nft', (over) => over.remove(binary('nft'))),
+
+    one('container-entrypoint', 'starts with systemd at once', (over) => (over.config = configWith(over, { Entrypoint: [] }))),
+    one('container-entrypoint', 'starts with a shell', (over) => (over.config = configWith(over, { Cmd: ['/bin/sh'] }))),
+    one('container-entrypoint', 'is stopped as other containers', (over) => (over.config = configWith(over, { StopSignal: 'SIGTERM' }))),
+    one('container-entrypoint', 'an entrypoint that cannot be run', (over) => over.chmod('usr/libexec/kvci/entrypoint', 0o644)),
+    one('container-without-cgroups', 'no crun', (over) => over.remove(binary('crun'))),
+    one('pod-network-enabled', 'routes are not set', disable('kvci-pod-network.service')),
 
     one('preloaded-images', 'a blob is missing', (over) => over.remove(largestBlob)),
     one('preloaded-images', 'a blob has other content', (over) =>
@@ -237,4 +244,8 @@ export function mutationsFor(tree: ImageTree): readonly Mutation[] {
       over.edit(index, (text) => text.replaceAll('coredns/coredns:', 'coredns/other:')),
     ),
   ];
+}
+
+function configWith({ config }: MemoryTree, change: MemoryTree['config']['config']): MemoryTree['config'] {
+  return { ...config, config: { ...config.config, ...change } };
 }

@@ -1,4 +1,5 @@
 import { BINARY_FACTS } from './facts/binaries.ts';
+import { CONTAINER_FACTS } from './facts/container.ts';
 import { IDENTITY_FACTS } from './facts/identity.ts';
 import { IMAGE_FACTS } from './facts/images.ts';
 import { KERNEL_FACTS } from './facts/kernel.ts';
@@ -17,5 +18,6 @@ export const FACTS: readonly Fact[] = [
   ...SERVICE_FACTS,
   ...RUNTIME_FACTS,
   ...BINARY_FACTS,
+  ...CONTAINER_FACTS,
   ...IMAGE_FACTS,
 ];
