@@ -1,14 +1,17 @@
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
+import { z } from 'zod';
 
 import { digestOf, type Digest, shortDigest } from '../core/digest.ts';
 import type { Step, StepContext } from '../core/plan.ts';
 import { BASE_TAR, debianBaseKey, debianLayout, makeDebianBase } from '../distro/debian-base.ts';
+import { factsOf } from '../host/store/facts.ts';
 import type { Artifact, ContainerEngine } from '../host/types.ts';
 import { putBlob } from '../oci/blobs.ts';
 import { compress, LAYER_MEDIA_TYPES } from '../oci/compression.ts';
 import { describeLayer, openLayer } from '../oci/layer.ts';
 import type { ImageLayout } from '../oci/layout.ts';
+import { layerSchema } from '../oci/schemas.ts';
 import type { Layer } from '../oci/types.ts';
 import type { DebianPackageSet } from '../sandbox/debian-types.ts';
 import type { Architecture } from '../payload/types.ts';
@@ -21,6 +24,8 @@ const KIND = 'debian-base-layer';
 
 /** Raise when the same base gives another blob. */
 const FORMAT = 1;
+
+const factsSchema = z.object({ layer: layerSchema });
 
 /** The base of an image: what its Containerfile's FROM names, and its layers. */
 export interface Base {
@@ -44,17 +49,22 @@ function debianBase(set: DebianPackageSet, distribution: string, sources: NodeSo
   return {
     key,
     from,
-    step: debianLayerStep(ports, key, `${distribution} base`, async (target, context) => {
-      await using debian = await ports.debian(context.signal, context.output);
-      const repository = await ports.debianRepository(set, debian, (done, total) => {
-        context.progress(done, total, 'bytes', 'Debian packages');
-      });
-      const made = await makeDebianBase(set, layout, { store: ports.store, host: debian, repository });
-      const layer = await packedLayer(target, createReadStream(join(made.path, BASE_TAR)));
-      // The blob has it all: the engine gets it unpacked from there.
-      await ports.store.remove(made);
-      return layer;
-    }),
+    step: debianLayerStep(
+      ports,
+      key,
+      `${distribution} base, ${set.architecture}, ${set.packages.length} packages`,
+      async (target, context) => {
+        await using debian = await ports.debian(context.signal, context.output);
+        const repository = await ports.debianRepository(set, debian, (done, total) => {
+          context.progress(done, total, 'bytes', 'Debian packages');
+        });
+        const made = await makeDebianBase(set, layout, { store: ports.store, host: debian, repository });
+        const layer = await packedLayer(target, createReadStream(join(made.path, BASE_TAR)));
+        // The blob has it all: the engine gets it unpacked from there.
+        await ports.store.remove(made);
+        return layer;
+      },
+    ),
     provide: async (target, { folder, layers }, context) => {
       const [layer] = layers;
       if (layer === undefined || (await target.hasImage(from))) return;
@@ -90,7 +100,7 @@ function debianLayerStep(
 ): Step<BaseLayers> {
   const answer = (artifact: Artifact): BaseLayers => ({
     folder: join(artifact.path, 'layout'),
-    layers: [(artifact.record.facts as { readonly layer: Layer }).layer],
+    layers: [factsOf(artifact, factsSchema).layer],
   });
   return {
     id: 'base',

@@ -152,6 +152,7 @@ async function prepare(
       const node = await nodeContext(inputs, base, payload, extraFiles, sources, ports.kvci);
       const step = nodeLayersStep(
         {
+          title: `Kubernetes ${payload.versions.kubernetes} node on ${inputs.distribution.title}, ${inputs.architecture}`,
           base,
           baseLayers: async () => baseLayers ?? runStep(base.step, run),
           context: node.files,

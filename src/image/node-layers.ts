@@ -2,11 +2,13 @@ import { createReadStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { z } from 'zod';
 
 import { digestOf, type Digest, shortDigest } from '../core/digest.ts';
 import { KvciError } from '../core/errors.ts';
 import type { Step, StepContext } from '../core/plan.ts';
 import type { TarEntryWithContent } from '../host/tar.ts';
+import { factsOf } from '../host/store/facts.ts';
 import type { Artifact, ContainerEngine } from '../host/types.ts';
 import { loadArchive } from '../oci/archive-load.ts';
 import { flattenAbove } from '../oci/flatten.ts';
@@ -14,6 +16,7 @@ import { writeLayer } from '../oci/layer.ts';
 import { layersAbove, readImageAt } from '../oci/image.ts';
 import { type LayerRule, splitLayers } from '../oci/layer-rules.ts';
 import type { ImageLayout } from '../oci/layout.ts';
+import { layerSchema } from '../oci/schemas.ts';
 import { readTree, type Tree } from '../oci/tree.ts';
 import type { Descriptor, ImageConfig, Layer, TreeEntryWithContent } from '../oci/types.ts';
 import type { Architecture } from '../payload/types.ts';
@@ -35,6 +38,18 @@ const LAYER_RULES: readonly LayerRule[] = [
   { name: 'programs', prefixes: ['usr/bin'] },
 ];
 
+const factsSchema = z.object({
+  layers: z.array(z.object({ name: z.string(), layer: layerSchema })),
+  config: z.object({
+    Env: z.array(z.string()).exactOptional(),
+    Cmd: z.array(z.string()).exactOptional(),
+    Entrypoint: z.array(z.string()).exactOptional(),
+    StopSignal: z.string().exactOptional(),
+  }),
+  unpacked: z.number(),
+  installed: z.array(z.object({ name: z.string(), version: z.string(), architecture: z.string() })).exactOptional(),
+});
+
 /** What an engine's image configuration says that matters to a node. */
 export type NodeConfig = Pick<NonNullable<ImageConfig['config']>, 'Env' | 'Cmd' | 'Entrypoint' | 'StopSignal'>;
 
@@ -50,6 +65,8 @@ export interface NodeLayers {
 }
 
 export interface NodeLayersRequest {
+  /** What the layers are, for people. */
+  readonly title: string;
   readonly base: Base;
   readonly baseLayers: () => Promise<BaseLayers>;
   /** The build context with the user's labels in its Containerfile. */
@@ -89,7 +106,7 @@ export function nodeLayersStep(request: NodeLayersRequest, ports: ImagePorts): S
         kind: KIND,
         key,
         inputs: { base: request.base.key, files: request.context.length },
-        title: `node image layers ${shortDigest(key)}`,
+        title: request.title,
         signal: context.signal,
         onWait: () => {
           context.output('another kvci builds the same: waiting');
@@ -102,7 +119,7 @@ export function nodeLayersStep(request: NodeLayersRequest, ports: ImagePorts): S
 }
 
 function nodeLayersOf(artifact: Artifact): NodeLayers {
-  return { folder: join(artifact.path, 'layout'), ...(artifact.record.facts as Omit<NodeLayers, 'folder'>) };
+  return { folder: join(artifact.path, 'layout'), ...factsOf(artifact, factsSchema) };
 }
 
 async function buildLayers(

@@ -1,11 +1,15 @@
+import { z } from 'zod';
+
 import { digestOf, type Digest } from '../core/digest.ts';
 import { KvciError } from '../core/errors.ts';
 import type { RunContext, Step } from '../core/plan.ts';
 import { runStep } from '../core/plan.ts';
+import { factsOf } from '../host/store/facts.ts';
 import type { Artifact } from '../host/types.ts';
 import { imageTree, layersOf, readFile, readImageAt } from '../oci/image.ts';
 import { parseReference } from '../oci/reference.ts';
 import { pullImage } from '../oci/registry-transfer.ts';
+import { descriptorSchema, layerSchema } from '../oci/schemas.ts';
 import type { Descriptor, Layer } from '../oci/types.ts';
 import type { Architecture } from '../payload/types.ts';
 import type { ImagePorts } from './ports.ts';
@@ -28,10 +32,8 @@ export interface BaseLayers {
   readonly layers: readonly Layer[];
 }
 
-interface PulledFacts {
-  readonly layers: readonly Layer[];
-  readonly image: Descriptor;
-}
+const factsSchema = z.object({ layers: z.array(layerSchema), image: descriptorSchema });
+type PulledFacts = z.output<typeof factsSchema>;
 
 /** What FROM names, by digest alone: a tag may move. */
 export function pinnedReference({ ref, digest }: PublishedBase): string {
@@ -52,7 +54,7 @@ export function publishedBaseStep(
   const key = publishedBaseKey(base.digest, architecture);
   const answer = (artifact: Artifact): BaseLayers & PulledFacts => ({
     folder: `${artifact.path}/layout`,
-    ...(artifact.record.facts as PulledFacts),
+    ...factsOf(artifact, factsSchema),
   });
   return {
     id: 'base',

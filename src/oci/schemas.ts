@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { digestSchema } from '../core/digest-schema.ts';
 import { KvciError } from '../core/errors.ts';
-import { type Descriptor, type ImageConfig, type ImageIndex, type Manifest, MEDIA_TYPES } from './types.ts';
+import { type Descriptor, type ImageConfig, type ImageIndex, type Layer, type Manifest, MEDIA_TYPES } from './types.ts';
 
 const annotations = z.record(z.string(), z.string()).nullish().transform(absentNull);
 
@@ -66,6 +66,10 @@ const config = z.looseObject({
 function absentNull<T>(value: T | null | undefined): T | undefined {
   return value ?? undefined;
 }
+
+/** A descriptor and a layer, as records of artifacts keep them. */
+export const descriptorSchema = descriptor as z.ZodType<Descriptor>;
+export const layerSchema: z.ZodType<Layer> = z.object({ descriptor: descriptorSchema, diffId: digestSchema });
 
 export function parseManifest(bytes: Uint8Array, what: string): Manifest {
   return parse(manifest, bytes, what) as Manifest;

@@ -7,6 +7,7 @@ import { digestSchema } from '../core/digest-schema.ts';
 import { hasErrno, KvciError } from '../core/errors.ts';
 import { type RunContext, runStep, type Step } from '../core/plan.ts';
 import { minorOf, type VersionRequest } from '../core/versions.ts';
+import { factsOf } from '../host/store/facts.ts';
 import type { Artifact, ArtifactStore, CommandRunner } from '../host/types.ts';
 import { loadArchive } from '../oci/archive-load.ts';
 import { readImageAt } from '../oci/image.ts';
@@ -176,7 +177,7 @@ class DirectorySource implements PayloadSource {
       created: lock.created,
       architecture,
       files,
-      images: imagesSchema.parse(images.record.facts),
+      images: factsOf(images, imagesSchema),
       layout: join(images.path, 'layout'),
       repository: undefined,
       components: [...inputs.programs, ...inputs.archives].map(({ path, digest }) => {

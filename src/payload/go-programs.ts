@@ -7,6 +7,7 @@ import { digestSchema } from '../core/digest-schema.ts';
 import { KvciError } from '../core/errors.ts';
 import type { Step, StepContext } from '../core/plan.ts';
 import { digestFile } from '../host/files.ts';
+import { factsOf } from '../host/store/facts.ts';
 import type { Artifact, ArtifactStore } from '../host/types.ts';
 import type { GoClient } from './go-client.ts';
 import { mainInputs, mainSource, type ProgramSources, writeModuleFolder } from './go-module-folder.ts';
@@ -85,7 +86,7 @@ export function programsStep(request: ProgramsRequest, parts: ProgramsParts): St
         await parts.store.make({
           kind: GO_PROGRAMS_KIND,
           key: programsKey(request, parts.sources),
-          title: `${title} (${request.group.name} for Kubernetes ${request.versions.kubernetes}, ${request.architecture})`,
+          title: `Go programs of ${versionedName(request)}, ${request.architecture}: ${names.join(', ')}`,
           inputs: {
             group: request.group.name,
             versions: request.versions,
@@ -100,6 +101,12 @@ export function programsStep(request: ProgramsRequest, parts: ProgramsParts): St
         }),
       ),
   };
+}
+
+/** `Kubernetes 1.36.3`, `etcd 3.6.8 for Kubernetes 1.36.3` */
+function versionedName({ group: { name }, versions }: ProgramsRequest): string {
+  const kubernetes = `Kubernetes ${versions.kubernetes}`;
+  return name === 'kubernetes' ? kubernetes : `${name} ${versions[name] ?? ''} for ${kubernetes}`;
 }
 
 async function buildPrograms(request: ProgramsRequest, parts: ProgramsParts, folder: string, context: StepContext): Promise<unknown> {
@@ -145,7 +152,7 @@ async function buildPrograms(request: ProgramsRequest, parts: ProgramsParts, fol
 }
 
 function readPrograms(artifact: Artifact): GoPrograms {
-  const facts = factsSchema.parse(artifact.record.facts);
+  const facts = factsOf(artifact, factsSchema);
   return {
     programs: new Map(Object.entries(facts.programs).map(([name, fact]) => [name, { path: join(artifact.path, 'bin', name), ...fact }])),
     components: facts.components,

@@ -6,6 +6,7 @@ import { digestSchema } from '../core/digest-schema.ts';
 import { KvciError } from '../core/errors.ts';
 import { type RunContext, runStep, type Step } from '../core/plan.ts';
 import type { VersionRequest } from '../core/versions.ts';
+import { factsOf } from '../host/store/facts.ts';
 import type { Artifact, ArtifactStore, CommandRunner } from '../host/types.ts';
 import { createLayout, type LayoutTools } from '../oci/layout.ts';
 import { buildGroups, programRequests } from './build-groups.ts';
@@ -175,7 +176,7 @@ class ModulesSource implements PayloadSource {
         const { path, digest, size } = program(groups, name);
         return { path: `/usr/bin/${name}`, source: path, mode: 0o755, digest, size };
       }),
-      images: imagesSchema.parse(images.record.facts),
+      images: factsOf(images, imagesSchema),
       layout: join(images.path, 'layout'),
       repository: undefined,
       components: [...components.values()].toSorted((a, b) => (a.purl < b.purl ? -1 : 1)),

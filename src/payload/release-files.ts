@@ -10,6 +10,7 @@ import { type Digest } from '../core/digest.ts';
 import { digestSchema } from '../core/digest-schema.ts';
 import { KvciError } from '../core/errors.ts';
 import type { StepContext } from '../core/plan.ts';
+import { factsOf } from '../host/store/facts.ts';
 import type { Tar } from '../host/tar.ts';
 import type { ArtifactStore, Downloads } from '../host/types.ts';
 import { type LockedFile } from './release-lock.ts';
@@ -54,7 +55,7 @@ export async function fetchLocked(
       },
     }));
   // Files of one content may have several names; the first one to come named the file.
-  const { name: stored } = z.object({ name: z.string() }).parse(artifact.record.facts);
+  const { name: stored } = factsOf(artifact, z.object({ name: z.string() }));
   return join(artifact.path, stored);
 }
 

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { digestOf, type Digest } from '../core/digest.ts';
 import { digestSchema } from '../core/digest-schema.ts';
 import type { Step } from '../core/plan.ts';
+import { factsOf } from '../host/store/facts.ts';
 import type { Artifact, ArtifactStore } from '../host/types.ts';
 import { choosePlatform } from '../oci/image.ts';
 import { createLayout, type LayoutTools } from '../oci/layout.ts';
@@ -72,7 +73,7 @@ export function imagesStep(
       parts.store.make({
         kind: IMAGES_KIND,
         key,
-        title: `Control-plane images of Kubernetes ${kubernetes}`,
+        title: `Control-plane images of Kubernetes ${kubernetes} (${architecture})`,
         inputs: { images },
         signal: context.signal,
         build: async (folder) => {
@@ -104,7 +105,7 @@ const imagesSchema: z.ZodType<PayloadImage[]> = z.array(z.object({ ref: z.string
 
 /** What an artifact of {@link imagesStep} adds to a payload. */
 export function imagesOf(artifact: Artifact): { readonly images: readonly PayloadImage[]; readonly layout: string } {
-  return { images: imagesSchema.parse(artifact.record.facts), layout: join(artifact.path, 'layout') };
+  return { images: factsOf(artifact, imagesSchema), layout: join(artifact.path, 'layout') };
 }
 
 /** https://github.com/package-url/purl-spec/blob/main/types-doc/oci-definition.md */

@@ -7,6 +7,7 @@ import { digestOf, type Digest } from '../core/digest.ts';
 import { KvciError } from '../core/errors.ts';
 import { type RunContext, runStep, type Step } from '../core/plan.ts';
 import { minorOf, type VersionRequest } from '../core/versions.ts';
+import { factsOf } from '../host/store/facts.ts';
 import type { Artifact, CommandRunner } from '../host/types.ts';
 import { fetchLocked, type FileParts, payloadFile, placeFiles, storedFileSchema } from './release-files.ts';
 import { lockCrio } from './packages-crio.ts';
@@ -148,10 +149,7 @@ class ReleaseSource implements PayloadSource {
       versions: lock.versions,
       created: lock.created,
       architecture,
-      files: z
-        .array(storedFileSchema)
-        .parse(files.record.facts)
-        .map((file) => payloadFile(files.path, file)),
+      files: factsOf(files, z.array(storedFileSchema)).map((file) => payloadFile(files.path, file)),
       ...imagesOf(images),
       repository: undefined,
       ...(runtime === undefined ? {} : { runtimeRepository: repositoryOf(runtime, this.#parts.servers) }),

@@ -46,11 +46,16 @@ export async function fetchPackages(set: DebianPackageSet, parts: RepositoryPart
       kind: REPOSITORY_KIND,
       key,
       inputs: { suite: set.suite, architecture: set.architecture, wanted: set.wanted, packages: set.packages.length },
-      title: `Debian ${set.suite} packages (${set.packages.length})`,
+      title: `${set.packages.length} Debian packages (${set.suite}, ${set.architecture}): ${some(set.wanted)}, with what they need`,
       signal: parts.signal,
       build: (folder) => fillRepository(folder, set, parts),
     }))
   );
+}
+
+/** The first few, for a title. */
+function some(words: readonly string[]): string {
+  return words.length > 4 ? `${words.slice(0, 3).join(', ')} and ${words.length - 3} more` : words.join(', ');
 }
 
 export type GatherParts = Omit<RepositoryParts, 'commands' | 'store'> & { readonly store: Pick<ArtifactStore, 'list'> };

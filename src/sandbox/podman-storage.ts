@@ -38,8 +38,9 @@ export async function engineStorage({ directories, sandboxes, signal }: StorageP
   if (lastUsed === undefined) return undefined;
   // Folders of mapped ids are closed to an ordinary user.
   await using box = await sandboxes.startOverHost({ name: 'engine storage', signal });
-  const { stdout } = await box.run(['du', '--summarize', '--block-size=1', '--', path], { signal });
-  return { path, size: Number.parseInt(stdout, 10), lastUsed };
+  // While an engine works files vanish, of which du complains with 1 and goes on; what is gone as a whole has no size.
+  const { stdout } = await box.run(['du', '--summarize', '--block-size=1', '--', path], { signal, accept: [1] });
+  return stdout === '' ? undefined : { path, size: Number.parseInt(stdout, 10), lastUsed };
 }
 
 /** Removes the storage; answers false when an engine uses it. */
