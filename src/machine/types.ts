@@ -120,8 +120,8 @@ export interface Machines extends AsyncDisposable {
   destroy(): Promise<void>;
 }
 
-/** A way to have machines. */
-export interface MachineProvider {
+/** A way to have machines. Letting go of it lets go of what it holds of this host, never of machines. */
+export interface MachineProvider extends AsyncDisposable {
   readonly name: 'kind' | 'vm';
   /** Brings the image to where machines start from; cheap when it is there. */
   prepare(image: Digest, onLine: (line: string) => void, signal: AbortSignal): Promise<void>;

@@ -1,6 +1,7 @@
 import { KvciError } from '../core/errors.ts';
 import { CommandError } from '../host/command-error.ts';
 import type { CommandOptions, CommandResult, CommandRunner } from '../host/types.ts';
+import { enterCgroupArgv } from './cgroup.ts';
 import type { SandboxRecord } from './types.ts';
 
 /** The environment variables of a process. */
@@ -18,11 +19,11 @@ const INSIDE: Environment = {
 
 /** Runs a command in the namespaces of a process, as root of them. No shell in between, no words of ours in its arguments. */
 export function nsenterArgv(
-  record: Pick<SandboxRecord, 'pid' | 'network'>,
+  record: Pick<SandboxRecord, 'pid' | 'network' | 'cgroup'>,
   argv: readonly [string, ...string[]],
   cwd: string | undefined,
 ): [string, ...string[]] {
-  return [
+  const entering: [string, ...string[]] = [
     'nsenter',
     '--target',
     String(record.pid),
@@ -38,6 +39,7 @@ export function nsenterArgv(
     ...(cwd === undefined ? [] : ['env', `--chdir=${cwd}`]),
     ...argv,
   ];
+  return record.cgroup === undefined ? entering : enterCgroupArgv(record.cgroup, entering);
 }
 
 /** What a command inside sees: nothing of the host's environment but its proxies. */

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { KvciError } from '../core/errors.ts';
 import { identify, isRunning, pidNamespace } from '../host/processes.ts';
 import type { CommandRunner, Directories } from '../host/types.ts';
+import { joinCgroupArgv } from './cgroup.ts';
 import { enter, type Environment } from './enter.ts';
 import type { IdMapper } from './map-ids.ts';
 import { type Copy, sandboxArgv } from './init-arguments.ts';
@@ -56,10 +57,20 @@ export function namespaceSandboxes(parts: NamespacesParts): Sandboxes {
       binds,
       copies,
     });
-    const launched = await launch(request.name, argv, parts.mapIds, request.signal);
+    const { cgroup } = request;
+    const launched = await launch(request.name, cgroup === undefined ? argv : joinCgroupArgv(cgroup, argv), parts.mapIds, request.signal);
     const identity = await identify(launched.pid);
     if (identity === undefined) throw endedError(request.name);
-    return { launched, record: { name: request.name, network: request.network, namespace: await pidNamespace(), ...identity } };
+    return {
+      launched,
+      record: {
+        name: request.name,
+        network: request.network,
+        namespace: await pidNamespace(),
+        ...identity,
+        ...(cgroup === undefined ? {} : { cgroup }),
+      },
+    };
   };
 
   const found = (record: SandboxRecord): DetachedSandbox => ({

@@ -14,6 +14,7 @@ export function podmanConfig(templates: TemplateSources, layers: LayerMode): Rea
   const view = {
     driver: layers === 'copy' ? 'vfs' : 'overlay',
     graphroot: `${ENGINE_FOLDER}/${layers}`,
+    networks: `${ENGINE_FOLDER}/networks`,
     mountProgram: layers === 'fuse' ? '/usr/bin/fuse-overlayfs' : '',
   };
   const file = (name: string): readonly [string, string] => [`/etc/containers/${name}`, renderTemplate(templates, `engine/${name}`, view)];

@@ -1,12 +1,13 @@
 import { mkdir } from 'node:fs/promises';
 
 import type { Clock } from '../core/clock.ts';
-import { cancelled, KvciError, messageOf } from '../core/errors.ts';
+import { messageOf } from '../core/errors.ts';
 import type { TemplateSources } from '../core/template.ts';
 import type { ConnectEngine } from '../host/engine/find-engine.ts';
 import type { ContainerEngine, Directories, Locks } from '../host/types.ts';
 import { engineFolder, engineLock } from './podman-storage.ts';
-import { ENGINE_FOLDER, type LayerMode, podmanConfig } from './podman-config.ts';
+import { ENGINE_FOLDER } from './podman-config.ts';
+import { configurePodman, SERVICE, SHOWN_LINES, SOCKET, untilAnswers } from './podman-service.ts';
 import type { Sandbox, Sandboxes } from './types.ts';
 
 export interface PodmanParts {
@@ -21,16 +22,6 @@ export interface PodmanParts {
   /** Called once when another kvci has the engine's storage. */
   readonly onWait?: () => void;
 }
-
-/** Inside the sandbox, in memory. From the host it is seen through pid 1's root: short, and gone with the sandbox. */
-const SOCKET = '/run/podman.sock';
-
-/** A deadline for a hang: the service answers after a fraction of a second. */
-const START_DEADLINE_MS = 60_000;
-const POLL_MS = 25;
-
-/** How many last lines of the service an error shows. */
-const SHOWN_LINES = 15;
 
 /**
  * Ends commands of builds that were left in the middle, with their control groups: as root these stand in the host's hierarchy,
@@ -99,37 +90,10 @@ export async function startPodman(parts: PodmanParts): Promise<ContainerEngine> 
 async function prepare(sandbox: Sandbox, templates: TemplateSources, signal: AbortSignal): Promise<void> {
   await sandbox.run(['find', '/var/tmp', '-mindepth', '1', '-delete'], { signal });
   await sandbox.run(SWEEP_GROUPS, { signal });
-  for (const [path, text] of podmanConfig(templates, await layerMode(sandbox, signal))) {
-    await sandbox.run(['tee', path], { stdin: text, signal });
-  }
+  await configurePodman(sandbox, templates, signal);
   const { stdout } = await sandbox.run(['podman', 'ps', '--all', '--external', '--quiet', '--no-trunc'], { signal });
   const left = stdout.split('\n').filter((id) => id !== '');
   if (left.length > 0) await sandbox.run(['podman', 'rm', '--force', ...left], { signal });
-}
-
-/** What the file system of the storage carries: asked by doing it. */
-async function layerMode(sandbox: Sandbox, signal: AbortSignal): Promise<LayerMode> {
-  const probe = `${ENGINE_FOLDER}/probe`;
-  const [lower, upper, work, merged] = ['lower', 'upper', 'work', 'merged'].map((name) => `${probe}/${name}`) as [
-    string,
-    string,
-    string,
-    string,
-  ];
-  await sandbox.run(['mkdir', '-p', lower, upper, work, merged], { signal });
-  const options = `lowerdir=${lower},upperdir=${upper},workdir=${work}`;
-  const tried = async (...argv: [string, ...string[]]): Promise<boolean> => {
-    // 127 is what nsenter(1) answers for a program that is not there; 1 and 32 are what the programs answer.
-    const { exitCode } = await sandbox.run(argv, { signal, accept: [1, 2, 32, 127] });
-    if (exitCode === 0) await sandbox.run(['umount', merged], { signal });
-    return exitCode === 0;
-  };
-  try {
-    if (await tried('mount', '-t', 'overlay', '-o', `${options},userxattr`, 'probe', merged)) return 'overlay';
-    return (await tried('fuse-overlayfs', '-o', options, merged)) ? 'fuse' : 'copy';
-  } finally {
-    await sandbox.run(['rm', '-rf', probe], { signal });
-  }
 }
 
 /** Starts the service and waits until it answers. */
@@ -138,7 +102,7 @@ async function serve(sandbox: Sandbox, { connect, clock, signal }: PodmanParts):
   let ended: string | undefined;
   // Lives until the sandbox ends.
   sandbox
-    .run(['podman', 'system', 'service', '--time=0', `unix://${SOCKET}`], {
+    .run(SERVICE, {
       signal,
       onLine: (line) => {
         lines.push(line);
@@ -151,31 +115,13 @@ async function serve(sandbox: Sandbox, { connect, clock, signal }: PodmanParts):
     )
     .then((reason) => (ended = reason))
     .catch(() => undefined);
-  const deadline = clock.monotonic() + START_DEADLINE_MS;
   const address = { transport: 'unix', path: `/proc/${sandbox.pid}/root${SOCKET}` } as const;
-  for (;;) {
-    try {
-      return await connect({ address, origin: 'started by kvci' });
-    } catch (error) {
-      if (signal.aborted) throw cancelled(signal);
-      if (!(error instanceof KvciError) || error.code !== 'engine-unreachable') throw error;
-      if (ended !== undefined || clock.monotonic() > deadline) throw notStarted(ended ?? messageOf(error), lines, error);
-    }
-    // An abort shows in the next round.
-    await clock.wait(POLL_MS, signal).catch(() => undefined);
-  }
-}
-
-function notStarted(reason: string, lines: readonly string[], cause: unknown): KvciError {
-  return new KvciError(
-    'failed',
-    'engine-not-started',
-    [`Podman did not start in its sandbox: ${reason}`, ...lines.map((line) => `  ${line}`)].join('\n'),
-    {
-      hint: 'Run "kvci doctor", or name an engine that runs with --engine.',
-      cause,
-    },
-  );
+  return untilAnswers(() => connect({ address, origin: 'started by kvci' }), {
+    clock,
+    signal,
+    ended: () => Promise.resolve(ended),
+    lines: () => Promise.resolve(lines),
+  });
 }
 
 /** The engine together with what keeps it alive. */

@@ -16,6 +16,8 @@ export interface SandboxRequest {
   readonly network: 'host' | 'private';
   /** A cgroup2 mounted over the sandbox's own view of /sys/fs/cgroup: container engines need it. */
   readonly cgroups: boolean;
+  /** A cgroup2 folder of the host that this user may write: the sandbox and all it runs are in it, and see nothing above it. */
+  readonly cgroup?: string;
   /** A host folder for /tmp and /var/tmp; without it /tmp is in memory. */
   readonly scratch?: string;
   readonly signal: AbortSignal;
@@ -31,6 +33,8 @@ export interface SandboxRecord {
   /** The pid namespace in which `pid` counts, as /proc/PID/ns/pid tells it. */
   readonly namespace: string;
   readonly network: 'host' | 'private';
+  /** As the request has it. */
+  readonly cgroup?: string;
 }
 
 /**

@@ -1,90 +1,31 @@
-import Docker from 'dockerode';
-import { readFile } from 'node:fs/promises';
 import { addAbortSignal, Readable } from 'node:stream';
 
-import { cancelled, KvciError } from '../../core/errors.ts';
-import { EngineStream, type StreamOutcome } from '../engine/build-stream.ts';
+import { KvciError } from '../../core/errors.ts';
+import { EngineStream } from '../engine/build-stream.ts';
 import { type RegistryAuth, type RegistryCredentials, serverAddress } from '../engine/credentials.ts';
-import { type EngineEndpoint, showAddress } from '../engine/endpoint.ts';
-import {
-  buildError,
-  buildFailed,
-  engineLost,
-  engineUnreachable,
-  isConnectionLost,
-  pullFailed,
-  refusalOf,
-  requestFailed,
-} from '../engine/errors.ts';
+import type { EngineEndpoint } from '../engine/endpoint.ts';
+import { buildError, buildFailed, pullFailed, refusalOf, requestFailed } from '../engine/errors.ts';
 import type { BuildRequest, ContainerEngine, EngineInfo } from '../types.ts';
+import { ANSWER_MS, type Docker, type EngineClient, openClient } from './dockerode-client.ts';
 
-/** An engine on this host answers a ping in milliseconds. */
-const PING_MS = 5_000;
-
-/** A deadline for a hang: an engine that is busy with large images takes seconds to tell about itself. */
-const ANSWER_MS = 120_000;
-
-/** The library takes a signal here; its published types do not say so, and claim more of the answers than engines give. */
-interface Questions {
-  ping(options: { readonly abortSignal: AbortSignal }): Promise<unknown>;
-  version(options: { readonly abortSignal: AbortSignal }): Promise<EngineVersion>;
-  info(options: { readonly abortSignal: AbortSignal }): Promise<{ readonly SecurityOptions?: readonly string[] | null }>;
-}
-
-interface EngineVersion {
-  readonly Version: string;
-  readonly Arch: string;
-  readonly Components?: readonly { readonly Name: string }[] | null;
-}
-
-/**
- * Connects to an engine that speaks Docker's HTTP API, Docker or Podman. Nothing is kept open between requests.
- *
- * @throws KvciError `engine-unreachable`
- */
+/** @throws KvciError `engine-unreachable` */
 export async function connectEngine(endpoint: EngineEndpoint, credentials: RegistryCredentials): Promise<ContainerEngine> {
-  let docker: Docker;
-  let version: EngineVersion;
-  let security: readonly string[];
-  try {
-    docker = new Docker(await clientOptions(endpoint));
-    const questions = docker as unknown as Questions;
-    await questions.ping({ abortSignal: AbortSignal.timeout(PING_MS) });
-    version = await questions.version({ abortSignal: AbortSignal.timeout(ANSWER_MS) });
-    security = (await questions.info({ abortSignal: AbortSignal.timeout(ANSWER_MS) })).SecurityOptions ?? [];
-  } catch (error) {
-    throw engineUnreachable(endpoint.origin, showAddress(endpoint.address), error);
-  }
-  const podman = version.Components?.some((component) => component.Name.startsWith('Podman')) ?? false;
-  return new DockerodeEngine(docker, credentials, {
-    info: {
-      name: podman ? 'podman' : 'docker',
-      version: version.Version,
-      rootless: security.includes('name=rootless'),
-      origin: endpoint.origin,
-      architecture: version.Arch,
-    },
-    // A build sees the network as the host sees it: a proxy on localhost and a VPN's resolver work. A daemon that remaps users
-    // refuses the host's network.
-    network: security.includes('name=userns') ? 'default' : 'host',
-  });
+  return new DockerodeEngine(await openClient(endpoint), credentials);
 }
 
 class DockerodeEngine implements ContainerEngine {
+  readonly #client: EngineClient;
   readonly #docker: Docker;
   readonly #credentials: RegistryCredentials;
-  readonly #info: EngineInfo;
-  readonly #network: string;
 
-  constructor(docker: Docker, credentials: RegistryCredentials, facts: { readonly info: EngineInfo; readonly network: string }) {
-    this.#docker = docker;
+  constructor(client: EngineClient, credentials: RegistryCredentials) {
+    this.#client = client;
+    this.#docker = client.docker;
     this.#credentials = credentials;
-    this.#info = facts.info;
-    this.#network = facts.network;
   }
 
   info(): Promise<EngineInfo> {
-    return Promise.resolve(this.#info);
+    return Promise.resolve(this.#client.info);
   }
 
   async build(request: BuildRequest): Promise<void> {
@@ -100,7 +41,9 @@ class DockerodeEngine implements ContainerEngine {
         buildargs: request.buildArgs,
         nocache: request.noCache,
         platform: request.platform,
-        networkmode: this.#network,
+        // A build sees the network as the host sees it: a proxy on localhost and a VPN's resolver work. A daemon that remaps users
+        // refuses the host's network.
+        networkmode: this.#client.security.has('userns') ? 'default' : 'host',
         rm: true,
         forcerm: true,
         ...(registryconfig === undefined ? {} : { registryconfig }),
@@ -108,14 +51,14 @@ class DockerodeEngine implements ContainerEngine {
       });
       await follow(response, stream, request.onLine);
     } catch (error) {
-      this.#rethrowLost(error, signal, stream.outcome, context);
+      this.#client.rethrowLost(error, signal, stream.outcome, context);
       const refusal = refusalOf(error);
       throw refusal === undefined ? error : buildFailed(refusal.message, stream.outcome);
     } finally {
       // Whoever makes the context stops when nobody reads it any more.
       context.destroy();
     }
-    const failure = buildError(stream.outcome, this.#where);
+    const failure = buildError(stream.outcome, this.#client.where);
     if (failure !== undefined) throw failure;
   }
 
@@ -128,13 +71,13 @@ class DockerodeEngine implements ContainerEngine {
   }
 
   async save(tag: string, signal: AbortSignal): Promise<Readable> {
-    const response = await this.#ask(`save ${tag}`, signal, () => this.#docker.getImage(tag).get());
+    const response = await this.#client.ask(`save ${tag}`, signal, () => this.#docker.getImage(tag).get());
     return Readable.from(this.#guarded(addAbortSignal(signal, toReadable(response)), signal), { objectMode: false });
   }
 
   async hasImage(tag: string): Promise<boolean> {
     try {
-      await this.#ask(`look up ${tag}`, AbortSignal.timeout(ANSWER_MS), () => this.#docker.getImage(tag).inspect());
+      await this.#client.ask(`look up ${tag}`, AbortSignal.timeout(ANSWER_MS), () => this.#docker.getImage(tag).inspect());
       return true;
     } catch (error) {
       if (error instanceof KvciError && error.facts['status'] === 404) return false;
@@ -152,7 +95,7 @@ class DockerodeEngine implements ContainerEngine {
       const response = await (auth === undefined ? this.#docker.createImage(options) : this.#docker.createImage(authConfig(auth), options));
       await follow(response, stream, onLine);
     } catch (error) {
-      this.#rethrowLost(error, signal, stream.outcome);
+      this.#client.rethrowLost(error, signal, stream.outcome);
       const refusal = refusalOf(error);
       throw refusal === undefined ? error : pullFailed(exact, refusal.message);
     }
@@ -161,7 +104,7 @@ class DockerodeEngine implements ContainerEngine {
 
   async remove(tag: string): Promise<void> {
     try {
-      await this.#ask(`remove ${tag}`, AbortSignal.timeout(ANSWER_MS), (signal) =>
+      await this.#client.ask(`remove ${tag}`, AbortSignal.timeout(ANSWER_MS), (signal) =>
         this.#docker.getImage(tag).remove({ abortSignal: signal }),
       );
     } catch (error) {
@@ -173,47 +116,24 @@ class DockerodeEngine implements ContainerEngine {
     return Promise.resolve();
   }
 
-  get #where(): string {
-    return `${this.#info.name}, ${this.#info.origin}`;
-  }
-
   /** Sends a body and follows the answer to its end. */
   async #transfer(doing: string, signal: AbortSignal, body: Readable, request: () => Promise<NodeJS.ReadableStream>): Promise<void> {
     const stream = new EngineStream();
     try {
-      await this.#ask(doing, signal, async () => follow(await request(), stream, () => undefined), body);
+      await this.#client.ask(doing, signal, async () => follow(await request(), stream, () => undefined), body);
     } finally {
       body.destroy();
     }
     if (stream.outcome.failure !== undefined) throw requestFailed(doing, stream.outcome.failure);
   }
 
-  async #ask<T>(doing: string, signal: AbortSignal, request: (signal: AbortSignal) => Promise<T>, body?: Readable): Promise<T> {
-    try {
-      signal.throwIfAborted();
-      return await request(signal);
-    } catch (error) {
-      this.#rethrowLost(error, signal, undefined, body);
-      const refusal = refusalOf(error);
-      throw refusal === undefined ? error : requestFailed(doing, refusal.message, refusal.status);
-    }
-  }
-
   async *#guarded(stream: Readable, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     try {
       for await (const chunk of stream) yield chunk as Uint8Array;
     } catch (error) {
-      this.#rethrowLost(error, signal);
+      this.#client.rethrowLost(error, signal);
       throw error;
     }
-  }
-
-  /** Throws for a cancelled request, a failed body and a connection that broke; other errors are the caller's. */
-  #rethrowLost(error: unknown, signal: AbortSignal, outcome?: StreamOutcome, body?: Readable): void {
-    if (signal.aborted) throw cancelled(signal);
-    // The body's own failure ends the request: the cause is told, not its effect.
-    if (body?.errored) throw body.errored;
-    if (isConnectionLost(error)) throw engineLost(this.#where, outcome, error);
   }
 }
 
@@ -249,23 +169,4 @@ function registryConfig(auths: ReadonlyMap<string, RegistryAuth>): Docker.Regist
   const base64 = Buffer.from(JSON.stringify(config)).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
   // The library sends `base64` as it stands; its types do not say so.
   return { base64 } as unknown as Docker.RegistryConfig;
-}
-
-/** All options stand here: what is left out the library would take from DOCKER_HOST and friends. */
-async function clientOptions({ address }: EngineEndpoint): Promise<Docker.DockerOptions> {
-  const nothing = {
-    socketPath: undefined,
-    host: undefined,
-    port: undefined,
-    protocol: undefined,
-    ca: undefined,
-    cert: undefined,
-    key: undefined,
-  };
-  if (address.transport === 'unix') return { ...nothing, socketPath: address.path, protocol: 'http' };
-  const { host, port, tls } = address;
-  if (tls === undefined) return { ...nothing, host, port, protocol: 'http' };
-  const ca = await readFile(tls.ca);
-  const pair = tls.keyPair === undefined ? {} : { cert: await readFile(tls.keyPair.cert), key: await readFile(tls.keyPair.key) };
-  return { ...nothing, host, port, protocol: 'https', ca, ...pair };
 }

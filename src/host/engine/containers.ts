@@ -1,5 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 
+import type { EngineInfo } from '../types.ts';
+
 /** Labels by name; what is made carries them and is found again by them, never by its name. */
 export type Labels = Readonly<Record<string, string>>;
 
@@ -16,7 +18,7 @@ export interface ContainerRequest {
   /** Name of a network, and the addresses wanted in it. */
   readonly network: { readonly name: string; readonly ipv4?: string; readonly ipv6?: string };
   readonly tmpfs: readonly string[];
-  /** Folders of the engine's host, read-only, and volumes by name, writable, by path inside. */
+  /** Folders of the engine's host, read-only, and volumes by name, writable, by path inside. A new volume gets what the image has there. */
   readonly binds: readonly { readonly host: string; readonly inside: string }[];
   readonly volumes: readonly { readonly name: string; readonly inside: string }[];
   /** TCP ports inside that are published on a free port of the engine host's 127.0.0.1. */
@@ -51,6 +53,8 @@ export interface ExecRequest {
 
 /** Containers, networks and volumes of an engine. All errors are KvciErrors: `engine-lost`, `engine-refused`, `cancelled`. */
 export interface Containers {
+  readonly info: EngineInfo;
+  /** @throws KvciError `name-taken` */
   create(request: ContainerRequest, signal: AbortSignal): Promise<string>;
   start(id: string, signal: AbortSignal): Promise<void>;
   /** Asks it to stop by its stop signal and kills it after so many seconds; a stopped one stays as it is. */
@@ -60,11 +64,9 @@ export interface Containers {
   list(labels: Labels): Promise<readonly ContainerInfo[]>;
   /** Runs a command inside and answers its exit code. @throws KvciError `container-stopped` */
   exec(id: string, request: ExecRequest): Promise<number>;
-  putArchive(id: string, tar: Readable, folder: string, signal?: AbortSignal): Promise<void>;
-  getArchive(id: string, path: string, signal?: AbortSignal): Promise<Readable>;
   /** All that its console showed. */
   logs(id: string): Promise<string>;
-  /** @throws KvciError `network-taken` when a range overlaps with another network */
+  /** @throws KvciError `network-taken` when a range overlaps with another network, `name-taken` */
   createNetwork(request: { readonly name: string; readonly labels: Labels; readonly ipv4?: string; readonly ipv6?: string }): Promise<void>;
   networks(labels: Labels): Promise<readonly { readonly name: string; readonly labels: Labels; readonly ranges: readonly string[] }[]>;
   removeNetwork(name: string): Promise<void>;

@@ -1,0 +1,120 @@
+import Docker from 'dockerode';
+import { readFile } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+
+import { cancelled } from '../../core/errors.ts';
+import type { StreamOutcome } from '../engine/build-stream.ts';
+import { type EngineEndpoint, showAddress } from '../engine/endpoint.ts';
+import { engineLost, engineUnreachable, isConnectionLost, refusalOf, requestFailed } from '../engine/errors.ts';
+import type { EngineInfo } from '../types.ts';
+
+/** An engine on this host answers a ping in milliseconds. */
+const PING_MS = 5_000;
+
+/** A deadline for a hang: an engine that is busy with large images takes seconds to tell about itself. */
+export const ANSWER_MS = 120_000;
+
+export type { Docker };
+
+/** The library takes a signal here; its published types do not say so, and claim more of the answers than engines give. */
+interface Questions {
+  ping(options: { readonly abortSignal: AbortSignal }): Promise<unknown>;
+  version(options: { readonly abortSignal: AbortSignal }): Promise<EngineVersion>;
+  info(options: { readonly abortSignal: AbortSignal }): Promise<{ readonly SecurityOptions?: readonly string[] | null }>;
+}
+
+interface EngineVersion {
+  readonly Version: string;
+  readonly Arch: string;
+  readonly Components?: readonly { readonly Name: string }[] | null;
+}
+
+/** The library's client of an engine that has answered, and how requests to it fail. */
+export class EngineClient {
+  readonly docker: Docker;
+  readonly info: EngineInfo;
+  /** What the engine's security options name: `rootless`, `userns`... */
+  readonly security: ReadonlySet<string>;
+
+  /** @internal use {@link openClient} */
+  constructor(docker: Docker, info: EngineInfo, security: ReadonlySet<string>) {
+    this.docker = docker;
+    this.info = info;
+    this.security = security;
+  }
+
+  /** For errors: `docker, DOCKER_HOST`. */
+  get where(): string {
+    return `${this.info.name}, ${this.info.origin}`;
+  }
+
+  /**
+   * Sends a request. `doing` says what was asked, for errors.
+   *
+   * @throws KvciError `cancelled`, `engine-lost`, `engine-request-failed` with the HTTP status among its facts
+   */
+  async ask<T>(doing: string, signal: AbortSignal, request: (signal: AbortSignal) => Promise<T>, body?: Readable): Promise<T> {
+    try {
+      signal.throwIfAborted();
+      return await request(signal);
+    } catch (error) {
+      this.rethrowLost(error, signal, undefined, body);
+      const refusal = refusalOf(error);
+      throw refusal === undefined ? error : requestFailed(doing, refusal.message, refusal.status);
+    }
+  }
+
+  /** Throws for a cancelled request, a failed body and a connection that broke; other errors are the caller's. */
+  rethrowLost(error: unknown, signal: AbortSignal, outcome?: StreamOutcome, body?: Readable): void {
+    if (signal.aborted) throw cancelled(signal);
+    // The body's own failure ends the request: the cause is told, not its effect.
+    if (body?.errored) throw body.errored;
+    if (isConnectionLost(error)) throw engineLost(this.where, outcome, error);
+  }
+}
+
+/**
+ * Connects to an engine that speaks Docker's HTTP API, Docker or Podman. Nothing is kept open between requests.
+ *
+ * @throws KvciError `engine-unreachable`
+ */
+export async function openClient(endpoint: EngineEndpoint): Promise<EngineClient> {
+  try {
+    const docker = new Docker(await clientOptions(endpoint));
+    const questions = docker as unknown as Questions;
+    await questions.ping({ abortSignal: AbortSignal.timeout(PING_MS) });
+    const version = await questions.version({ abortSignal: AbortSignal.timeout(ANSWER_MS) });
+    const options = (await questions.info({ abortSignal: AbortSignal.timeout(ANSWER_MS) })).SecurityOptions ?? [];
+    const security = new Set(options.flatMap((option) => /^name=([^,]+)/.exec(option)?.[1] ?? []));
+    const podman = version.Components?.some((component) => component.Name.startsWith('Podman')) ?? false;
+    const info: EngineInfo = {
+      name: podman ? 'podman' : 'docker',
+      version: version.Version,
+      rootless: security.has('rootless'),
+      origin: endpoint.origin,
+      architecture: version.Arch,
+    };
+    return new EngineClient(docker, info, security);
+  } catch (error) {
+    throw engineUnreachable(endpoint.origin, showAddress(endpoint.address), error);
+  }
+}
+
+/** All options stand here: what is left out the library would take from DOCKER_HOST and friends. */
+async function clientOptions({ address }: EngineEndpoint): Promise<Docker.DockerOptions> {
+  const nothing = {
+    socketPath: undefined,
+    host: undefined,
+    port: undefined,
+    protocol: undefined,
+    ca: undefined,
+    cert: undefined,
+    key: undefined,
+  };
+  if (address.transport === 'unix') return { ...nothing, socketPath: address.path, protocol: 'http' };
+  const { host, port, tls } = address;
+  if (tls === undefined) return { ...nothing, host, port, protocol: 'http' };
+  const ca = await readFile(tls.ca);
+  const pair = tls.keyPair === undefined ? {} : { cert: await readFile(tls.keyPair.cert), key: await readFile(tls.keyPair.key) };
+  return { ...nothing, host, port, protocol: 'https', ca, ...pair };
+}

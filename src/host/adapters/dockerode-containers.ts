@@ -1,0 +1,327 @@
+import { randomUUID } from 'node:crypto';
+import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { cancelled, KvciError } from '../../core/errors.ts';
+import { containerBody, networkBody } from '../engine/container-body.ts';
+import type { ContainerInfo, ContainerRequest, Containers, ExecRequest, Labels } from '../engine/containers.ts';
+import type { EngineEndpoint } from '../engine/endpoint.ts';
+import { engineLost, requestFailed } from '../engine/errors.ts';
+import { forwardOutput } from '../engine/exec-stream.ts';
+import { ANSWER_MS, type Docker, type EngineClient, openClient } from './dockerode-client.ts';
+
+/** How long an engine may take to notice that a command has ended after its streams have. */
+const EXIT_CODE_MS = 10_000;
+const POLL_MS = 20;
+
+/** A mark in the environment of a command and of all that it starts. Engines end no command: whoever leaves only stops listening. */
+const MARK = 'KVCI_EXEC';
+
+/** Ends every process with a mark: politely, and by force after three seconds. What is gone in between is gone. */
+const END_MARKED = `
+for attempt in $(seq 31); do
+  signal=0 found=
+  [ "$attempt" -ne 1 ] || signal=TERM
+  [ "$attempt" -ne 31 ] || signal=KILL
+  for environ in /proc/[0-9]*/environ; do
+    grep -qzxF "${MARK}=$1" "$environ" 2>/dev/null || continue
+    pid=\${environ#/proc/} found=yes
+    kill -s "$signal" "\${pid%/environ}" 2>/dev/null || :
+  done
+  [ -n "$found" ] || exit 0
+  sleep 0.1
+done
+`;
+
+/** @throws KvciError `engine-unreachable` */
+export async function connectContainers(endpoint: EngineEndpoint): Promise<Containers> {
+  return new DockerodeContainers(await openClient(endpoint));
+}
+
+class DockerodeContainers implements Containers {
+  readonly #client: EngineClient;
+  readonly #docker: Docker;
+
+  constructor(client: EngineClient) {
+    this.#client = client;
+    this.#docker = client.docker;
+  }
+
+  get info(): Containers['info'] {
+    return this.#client.info;
+  }
+
+  async create(request: ContainerRequest, signal: AbortSignal): Promise<string> {
+    const body = { name: request.name, ...containerBody(request, this.info.name), abortSignal: signal };
+    const created = await this.#named(`create container ${request.name}`, request.name, () =>
+      this.#client.ask(`create container ${request.name}`, signal, () =>
+        this.#docker.createContainer(body as unknown as Docker.ContainerCreateOptions),
+      ),
+    );
+    return created.id;
+  }
+
+  async start(id: string, signal: AbortSignal): Promise<void> {
+    await this.#changed(() =>
+      this.#client.ask(`start container ${id}`, signal, () => this.#docker.getContainer(id).start({ abortSignal: signal })),
+    );
+  }
+
+  async stop(id: string, seconds: number): Promise<void> {
+    const signal = AbortSignal.timeout(seconds * 1000 + ANSWER_MS);
+    await this.#changed(() =>
+      this.#client.ask(`stop container ${id}`, signal, () => this.#docker.getContainer(id).stop({ t: seconds, abortSignal: signal })),
+    );
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#gone(`remove container ${id}`, (abortSignal) =>
+      this.#docker.getContainer(id).remove({ force: true, v: true, abortSignal }),
+    );
+  }
+
+  async list(labels: Labels): Promise<readonly ContainerInfo[]> {
+    const found = await this.#soon('list containers', (abortSignal) =>
+      this.#docker.listContainers({ all: true, filters: labelFilter(labels), abortSignal } as Docker.ContainerListOptions),
+    );
+    return Promise.all(found.map(({ Id }) => this.#inspect(Id))).then((infos) => infos.flatMap((info) => info ?? []));
+  }
+
+  async exec(id: string, request: ExecRequest): Promise<number> {
+    const { terminal, stdin } = request;
+    const signal = request.signal ?? new AbortController().signal;
+    const mark = randomUUID();
+    const doing = `run ${request.argv[0]}`;
+    const exec = await this.#inside(id, () =>
+      this.#client.ask(doing, signal, (abortSignal) =>
+        this.#docker.getContainer(id).exec({
+          Cmd: [...request.argv],
+          Env: Object.entries({ ...request.env, [MARK]: mark }).map(([name, value]) => `${name}=${value}`),
+          AttachStdin: stdin !== undefined,
+          AttachStdout: true,
+          AttachStderr: true,
+          Tty: terminal !== undefined,
+          ...(terminal === undefined ? {} : { ConsoleSize: [terminal.rows, terminal.columns] }),
+          ...(request.cwd === undefined ? {} : { WorkingDir: request.cwd }),
+          abortSignal,
+        } as Docker.ExecCreateOptions),
+      ),
+    );
+    const stream = await this.#inside(id, () =>
+      this.#client.ask(
+        doing,
+        signal,
+        // The connection becomes the command's streams, whether it reads or not: without that engines buffer what it writes.
+        async () =>
+          exec.start({
+            hijack: true,
+            stdin: true,
+            Tty: terminal !== undefined,
+            Detach: false,
+          } as Docker.ExecStartOptions) as Promise<Duplex>,
+      ),
+    );
+    const leave = (): void => {
+      stream.destroy();
+    };
+    signal.addEventListener('abort', leave);
+    if (signal.aborted) leave();
+    try {
+      if (terminal !== undefined) await resize(exec, terminal);
+      request.onStart?.((size) => resize(exec, size));
+      // What the command did not read when it ends is nobody's loss.
+      stream.on('error', () => undefined);
+      stdin?.pipe(stream);
+      await forwardOutput(stream, request, terminal !== undefined);
+      return await this.#exitCode(exec, doing);
+    } catch (error) {
+      if (signal.aborted) {
+        await this.#end(id, mark);
+        throw cancelled(signal);
+      }
+      throw stdin?.errored ?? this.#lost(error, signal);
+    } finally {
+      signal.removeEventListener('abort', leave);
+      stdin?.unpipe(stream);
+      stream.destroy();
+    }
+  }
+
+  async logs(id: string): Promise<string> {
+    const answer: unknown = await this.#soon(`read the console of ${id}`, (abortSignal) =>
+      this.#docker.getContainer(id).logs({ follow: false, stdout: true, stderr: true, abortSignal }),
+    );
+    return Buffer.isBuffer(answer) ? answer.toString('utf8') : String(answer);
+  }
+
+  async createNetwork(request: Parameters<Containers['createNetwork']>[0]): Promise<void> {
+    const doing = `create network ${request.name}`;
+    try {
+      await this.#named(doing, request.name, () =>
+        this.#soon(doing, (abortSignal) =>
+          this.#docker.createNetwork({ ...networkBody(request), CheckDuplicate: true, abortSignal } as Docker.NetworkCreateOptions),
+        ),
+      );
+    } catch (error) {
+      if (!(error instanceof KvciError) || !/overlap|already (being )?used|in use|conflicts? with/i.test(reasonOf(error))) throw error;
+      throw new KvciError('failed', 'network-taken', error.message, { cause: error });
+    }
+  }
+
+  async networks(labels: Labels): Promise<Awaited<ReturnType<Containers['networks']>>> {
+    const found = await this.#soon('list networks', (abortSignal) =>
+      this.#docker.listNetworks({ filters: labelFilter(labels), abortSignal } as Docker.NetworkListOptions),
+    );
+    return found.map(({ Name, Labels: own, IPAM }) => ({
+      name: Name,
+      labels: own ?? {},
+      ranges: (IPAM?.Config ?? []).flatMap(({ Subnet }) => Subnet ?? []),
+    }));
+  }
+
+  async removeNetwork(name: string): Promise<void> {
+    await this.#gone(`remove network ${name}`, (abortSignal) => this.#docker.getNetwork(name).remove({ abortSignal }));
+  }
+
+  async createVolume(name: string, labels: Labels): Promise<void> {
+    await this.#soon(`create volume ${name}`, (abortSignal) =>
+      this.#docker.createVolume({ Name: name, Labels: { ...labels }, abortSignal } as Docker.VolumeCreateOptions),
+    );
+  }
+
+  async volumes(labels: Labels): Promise<Awaited<ReturnType<Containers['volumes']>>> {
+    const { Volumes } = await this.#soon('list volumes', (abortSignal) =>
+      this.#docker.listVolumes({ filters: JSON.stringify(labelFilter(labels)), abortSignal } as unknown as Docker.VolumeListOptions),
+    );
+    // Docker answers null where there is none.
+    const found = Volumes as typeof Volumes | null;
+    return (found ?? []).map(({ Name, Labels: own }) => ({ name: Name, labels: (own as Labels | null) ?? {} }));
+  }
+
+  async removeVolume(name: string): Promise<void> {
+    await this.#gone(`remove volume ${name}`, (abortSignal) => this.#docker.getVolume(name).remove({ force: true, abortSignal } as object));
+  }
+
+  /** A request that an engine answers soon, and that has to be made also after Ctrl-C. */
+  #soon<T>(doing: string, request: (abortSignal: AbortSignal) => Promise<T>): Promise<T> {
+    return this.#client.ask(doing, AbortSignal.timeout(ANSWER_MS), request);
+  }
+
+  /** A request after which something is gone, done or no longer needed. */
+  async #gone(doing: string, request: (abortSignal: AbortSignal) => Promise<unknown>): Promise<void> {
+    await this.#soon(doing, request).catch((error: unknown) => {
+      if (statusOf(error) !== 404) throw error;
+    });
+  }
+
+  /** 304 says that it is as asked already. */
+  async #changed(request: () => Promise<unknown>): Promise<void> {
+    await request().catch((error: unknown) => {
+      if (statusOf(error) !== 304) throw error;
+    });
+  }
+
+  async #named<T>(doing: string, name: string, request: () => Promise<T>): Promise<T> {
+    try {
+      return await request();
+    } catch (error) {
+      if (!(error instanceof KvciError) || (statusOf(error) !== 409 && !/already (in use|exists|used)/i.test(reasonOf(error)))) throw error;
+      if (!reasonOf(error).includes(name)) throw error;
+      throw new KvciError('notFoundOrExists', 'name-taken', `the container engine could not ${doing}: the name is taken`, {
+        hint: 'Something that is not of this cluster has the name: remove it, or give the cluster another name.',
+        facts: { name },
+        cause: error,
+      });
+    }
+  }
+
+  async #inside<T>(id: string, request: () => Promise<T>): Promise<T> {
+    try {
+      return await request();
+    } catch (error) {
+      const status = statusOf(error);
+      if (status !== 404 && status !== 409 && !/is not running|not running|state improper/i.test(reasonOf(error))) throw error;
+      throw new KvciError('notFoundOrExists', 'container-stopped', `the container ${id} does not run`, { cause: error });
+    }
+  }
+
+  async #inspect(id: string): Promise<ContainerInfo | undefined> {
+    try {
+      const found = await this.#soon(`look up container ${id}`, (abortSignal) =>
+        this.#docker.getContainer(id).inspect({ abortSignal } as object),
+      );
+      return containerInfo(found);
+    } catch (error) {
+      if (statusOf(error) === 404) return undefined;
+      throw error;
+    }
+  }
+
+  async #exitCode(exec: Docker.Exec, doing: string): Promise<number> {
+    for (let waited = 0; waited < EXIT_CODE_MS; waited += POLL_MS) {
+      const { Running, ExitCode } = await this.#soon(doing, (abortSignal) => exec.inspect({ abortSignal }));
+      if (!Running && ExitCode !== null) return ExitCode;
+      await sleep(POLL_MS);
+    }
+    throw requestFailed(doing, 'it does not tell how the command ended');
+  }
+
+  async #end(id: string, mark: string): Promise<void> {
+    const ending = await this.#docker
+      .getContainer(id)
+      .exec({ Cmd: ['sh', '-c', END_MARKED, 'sh', mark], AttachStdout: true, AttachStderr: true })
+      .then((exec) => exec.start({ hijack: true, stdin: true }))
+      // The container is gone, and the command with it.
+      .catch(() => undefined);
+    if (ending === undefined) return;
+    ending.resume();
+    await new Promise((resolve) => ending.once('close', resolve).once('error', resolve));
+  }
+
+  #lost(error: unknown, signal: AbortSignal): unknown {
+    if (error instanceof KvciError) return error;
+    try {
+      this.#client.rethrowLost(error, signal);
+    } catch (lost) {
+      return lost;
+    }
+    return engineLost(this.#client.where, undefined, error);
+  }
+}
+
+/** A window that is gone when it is to be resized is no failure of the command. */
+async function resize(exec: Docker.Exec, { columns, rows }: { readonly columns: number; readonly rows: number }): Promise<void> {
+  await exec.resize({ w: columns, h: rows }).catch(() => undefined);
+}
+
+function containerInfo(found: Docker.ContainerInspectInfo): ContainerInfo {
+  const networks = Object.values(found.NetworkSettings.Networks);
+  const ipv4 = networks.find(({ IPAddress }) => IPAddress !== '')?.IPAddress;
+  const ipv6 = networks.find(({ GlobalIPv6Address }) => GlobalIPv6Address !== '')?.GlobalIPv6Address;
+  const ports = Object.entries(
+    (found.NetworkSettings.Ports as Readonly<Record<string, readonly { readonly HostPort: string }[] | null>> | null) ?? {},
+  );
+  return {
+    id: found.Id,
+    name: found.Name.replace(/^\//, ''),
+    labels: found.Config.Labels,
+    running: found.State.Running,
+    ...(found.State.Running ? {} : { exitCode: found.State.ExitCode }),
+    addresses: { ...(ipv4 === undefined ? {} : { ipv4 }), ...(ipv6 === undefined ? {} : { ipv6 }) },
+    published: new Map(
+      ports.flatMap(([inside, hosts]) => (hosts?.[0] === undefined ? [] : [[Number.parseInt(inside, 10), Number(hosts[0].HostPort)]])),
+    ),
+  };
+}
+
+function labelFilter(labels: Labels): { readonly label: string[] } {
+  return { label: Object.entries(labels).map(([name, value]) => (value === '' ? name : `${name}=${value}`)) };
+}
+
+function statusOf(error: unknown): unknown {
+  return error instanceof KvciError ? error.facts['status'] : undefined;
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof KvciError ? String(error.facts['reason'] ?? error.message) : '';
+}

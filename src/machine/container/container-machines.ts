@@ -1,0 +1,151 @@
+import { KvciError } from '../../core/errors.ts';
+import { lastLines } from '../../host/command-error.ts';
+import type { ContainerInfo } from '../../host/engine/containers.ts';
+import type { MachineNetwork, Machines, MachineSpec, MachinesSpec, NodeHandle } from '../types.ts';
+import { containerNode, type ContainerNodeParts } from './container-node.ts';
+import { CLUSTER_LABEL, clusterLabels, NODE_LABEL, resourceName, RUN_LABEL } from './labels.ts';
+import type { NodeHost } from './node-host.ts';
+import { freeRanges } from './ranges.ts';
+
+/** What systemd gets to stop its services before it is killed: more than the kubelet's own 10 s for its pods. */
+const STOP_SECONDS = 30;
+
+/** How often other ranges are tried when somebody takes those that were free a moment ago. */
+const NETWORK_ATTEMPTS = 8;
+
+/** The machines of a cluster as containers of an engine. Letting go of them lets go of the engine. */
+export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>, host: NodeHost, spec: MachinesSpec): Machines {
+  const { containers } = host;
+  const labels = clusterLabels(spec);
+  const forwards = host.forwards(spec.cluster);
+  const networkName = resourceName(spec.cluster);
+  /** What is to go: in an engine that others use too, nothing of another life of the cluster. */
+  const reach = host.own ? { [CLUSTER_LABEL]: spec.cluster } : labels;
+
+  const handleOf = (info: ContainerInfo, name: string): NodeHandle =>
+    containerNode({ ...parts, containers }, { id: info.id, name, addresses: info.addresses });
+
+  const find = async (name: string): Promise<ContainerInfo | undefined> => (await containers.list({ ...labels, [NODE_LABEL]: name }))[0];
+
+  const removeAll = async (condition: (of: { readonly labels: Readonly<Record<string, string>> }) => boolean): Promise<void> => {
+    await Promise.all((await containers.list(reach)).filter(condition).map(({ id }) => containers.remove(id)));
+    await Promise.all((await containers.volumes(reach)).filter(condition).map(({ name }) => containers.removeVolume(name)));
+    await Promise.all((await containers.networks(reach)).filter(condition).map(({ name }) => containers.removeNetwork(name)));
+  };
+
+  const network = async (): Promise<MachineNetwork | undefined> => {
+    const [found] = await containers.networks(labels);
+    return found === undefined ? undefined : networkOf(found.ranges);
+  };
+
+  const create = async ({ name, addresses, cpus, memory }: MachineSpec, signal: AbortSignal): Promise<ContainerInfo> => {
+    const own = { ...labels, [NODE_LABEL]: name };
+    const volume = `${resourceName(spec.cluster, name)}-var`;
+    await containers.createVolume(volume, own);
+    await containers.create(
+      {
+        name: resourceName(spec.cluster, name),
+        hostname: name,
+        image: host.imageName(spec.image),
+        labels: own,
+        env: {},
+        privileged: true,
+        network: { name: networkName, ...addresses },
+        tmpfs: ['/run', '/tmp'],
+        binds: host.binds,
+        volumes: [{ name: volume, inside: '/var' }],
+        publish: [],
+        ...(cpus === undefined || !host.limits ? {} : { cpus }),
+        ...(memory === undefined || !host.limits ? {} : { memory }),
+      },
+      signal,
+    );
+    return required(await find(name), name);
+  };
+
+  return {
+    provider: 'kind',
+    network: async (families, signal) => {
+      const found = await network();
+      if (found !== undefined) return found;
+      if (host.own) await removeAll((item) => item.labels[RUN_LABEL] !== spec.run);
+      const tried: string[] = [...(await host.takenRanges()), ...(await containers.networks({})).flatMap(({ ranges }) => ranges)];
+      for (let attempt = 1; ; attempt += 1) {
+        signal.throwIfAborted();
+        const ranges = freeRanges(families, tried);
+        try {
+          await containers.createNetwork({ name: networkName, labels, ...ranges });
+          return ranges;
+        } catch (error) {
+          if (!(error instanceof KvciError) || error.code !== 'network-taken' || attempt === NETWORK_ATTEMPTS) throw error;
+          tried.push(...Object.values(ranges));
+        }
+      }
+    },
+    start: async (machine, signal) => {
+      const { name } = machine;
+      const info = (await find(name)) ?? (await create(machine, signal));
+      if (!info.running) await containers.start(info.id, signal);
+      const started = required(await find(name), name);
+      if (!started.running) throw await ended(name, started, () => containers.logs(started.id));
+      return handleOf({ ...started, addresses: machine.addresses }, name);
+    },
+    node: async (name) => {
+      const info = required(await find(name), name);
+      if (!info.running) {
+        throw new KvciError('notFoundOrExists', 'node-stopped', `the node ${name} of cluster ${spec.cluster} does not run`, {
+          hint: `Start the cluster again: kvci start ${spec.cluster}`,
+        });
+      }
+      return handleOf(info, name);
+    },
+    list: async () => {
+      const found = await containers.list(labels);
+      return found
+        .flatMap(({ labels: own, running }) => {
+          const name = own[NODE_LABEL];
+          return name === undefined ? [] : [{ name, state: running ? ('running' as const) : ('stopped' as const) }];
+        })
+        .toSorted((a, b) => (a.name < b.name ? -1 : 1));
+    },
+    stop: async (name) => {
+      await containers.stop(required(await find(name), name).id, STOP_SECONDS);
+    },
+    remove: async (name) => {
+      const own = { ...labels, [NODE_LABEL]: name };
+      for (const { id } of await containers.list(own)) await containers.remove(id);
+      for (const volume of await containers.volumes(own)) await containers.removeVolume(volume.name);
+    },
+    console: async (name) => containers.logs(required(await find(name), name).id),
+    balance: async (port, targets, signal) => forwards.balance(required(await network(), 'network'), port, targets, signal),
+    forward: (name, targets, signal) => forwards.forward(name, targets, signal),
+    destroy: async () => {
+      await forwards.remove();
+      await removeAll(() => true);
+    },
+    [Symbol.asyncDispose]: () => host[Symbol.asyncDispose](),
+  };
+}
+
+function networkOf(ranges: readonly string[]): MachineNetwork {
+  const ipv4 = ranges.find((range) => !range.includes(':'));
+  const ipv6 = ranges.find((range) => range.includes(':'));
+  return { ...(ipv4 === undefined ? {} : { ipv4 }), ...(ipv6 === undefined ? {} : { ipv6 }) };
+}
+
+function required<T>(found: T | undefined, name: string): T {
+  if (found !== undefined) return found;
+  throw new KvciError('notFoundOrExists', 'node-not-found', `there is no ${name === 'network' ? 'network' : `node ${name}`}`, {
+    hint: 'List what there is with "kvci status".',
+  });
+}
+
+/** A node that ends at once says why on its console. */
+async function ended(name: string, info: ContainerInfo, console: () => Promise<string>): Promise<KvciError> {
+  return new KvciError(
+    'failed',
+    'node-ended',
+    `the node ${name} ended as soon as it was started, with exit code ${info.exitCode ?? 0}:\n${lastLines(await console())}`,
+    { facts: { node: name, exitCode: info.exitCode ?? null } },
+  );
+}

@@ -1,0 +1,28 @@
+import type { Digest } from '../../core/digest.ts';
+import type { Containers } from '../../host/engine/containers.ts';
+import type { ForwardTarget, HostPort, MachineNetwork, NodeAddresses } from '../types.ts';
+
+/** An engine as container nodes need it: kvci's own, or one of the host. */
+export interface NodeHost extends AsyncDisposable {
+  readonly containers: Containers;
+  /** Everything in the engine with a label of kvci is this user's: what an earlier cluster of a name left may be removed. */
+  readonly own: boolean;
+  /** What the engine calls an image of kvci's store. */
+  imageName(image: Digest): string;
+  hasImage(image: Digest): Promise<boolean>;
+  bringImage(image: Digest, onLine: (line: string) => void, signal: AbortSignal): Promise<void>;
+  /** Ranges that no network of nodes may overlap with, beside those of the engine's networks. */
+  takenRanges(): Promise<readonly string[]>;
+  /** Folders that nodes see, read-only. */
+  readonly binds: readonly { readonly host: string; readonly inside: string }[];
+  /** Whether containers can be kept to a number of processors and bytes of memory. */
+  readonly limits: boolean;
+  forwards(cluster: string): Forwards;
+}
+
+/** The ways into the network of a cluster that are no node's own. */
+export interface Forwards {
+  balance(network: MachineNetwork, port: number, targets: readonly ForwardTarget[], signal: AbortSignal): Promise<NodeAddresses>;
+  forward(name: string, targets: readonly ForwardTarget[], signal: AbortSignal): Promise<HostPort>;
+  remove(): Promise<void>;
+}

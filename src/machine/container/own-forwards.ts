@@ -1,0 +1,92 @@
+import { createServer } from 'node:net';
+import { once } from 'node:events';
+
+import { KvciError } from '../../core/errors.ts';
+import type { NodeEngine } from '../../sandbox/node-engine.ts';
+import { innerConfig, NO_ROUTES, outerConfig, type Routes } from './haproxy.ts';
+import type { Forwards } from './node-host.ts';
+import { gatewayOf } from './ranges.ts';
+
+const LOOPBACK = '127.0.0.1';
+
+/** How often another port is tried when somebody takes the one that was free a moment ago. */
+const PORT_ATTEMPTS = 5;
+
+/**
+ * Starts haproxy with a configuration, and lets the one before it end when its last connection has. Its pid file may name
+ * another process by now.
+ */
+const RELOAD = `old=$(cat "$1.pid" 2>/dev/null) && [ "$(cat "/proc/$old/comm" 2>/dev/null)" = haproxy ] || old=
+exec haproxy -D -f "$1.cfg" -p "$1.pid" \${old:+-sf "$old"}`;
+
+const ALIVE = '[ "$(cat "/proc/$(cat "$1.pid")/comm")" = haproxy ] 2>/dev/null';
+
+const END = 'for pid in $(cat "$1"/*.pid 2>/dev/null); do [ "$(cat "/proc/$pid/comm")" != haproxy ] || kill "$pid"; done; rm -rf -- "$1"';
+
+/**
+ * Ways into the network of nodes in kvci's own engine. That network and the host's meet in no place where a sandbox has rights,
+ * but both see the sandbox's files: one load balancer on either side of a socket.
+ */
+export function ownForwards(engine: NodeEngine, cluster: string): Forwards {
+  const folder = `/run/kvci/${cluster}`;
+  const { sandbox, network } = engine;
+  const sides = [
+    { name: `${folder}/inner`, runner: network, config: innerConfig },
+    { name: `${folder}/outer`, runner: sandbox, config: outerConfig },
+  ] as const;
+
+  const read = async (): Promise<Routes> => {
+    const { exitCode, stdout } = await sandbox.run(['cat', `${folder}/routes.json`], { accept: [1] });
+    return exitCode === 0 ? (JSON.parse(stdout) as Routes) : NO_ROUTES;
+  };
+  /** Starts what is not as it should be, or was killed. */
+  const apply = async (before: Routes, routes: Routes, signal: AbortSignal): Promise<void> => {
+    await sandbox.run(['mkdir', '-p', folder], { signal });
+    for (const { name, runner, config } of sides) {
+      const text = config(routes, folder);
+      const alive = text === config(before, folder) && (await sandbox.run(['sh', '-c', ALIVE, 'sh', name], { accept: [1] })).exitCode === 0;
+      if (text === undefined || alive) continue;
+      await sandbox.run(['tee', `${name}.cfg`], { stdin: text, signal });
+      await runner.run(['sh', '-c', RELOAD, 'sh', name], { signal });
+    }
+    await sandbox.run(['tee', `${folder}/routes.json`], { stdin: JSON.stringify(routes), signal });
+  };
+
+  return {
+    balance: async (ranges, port, targets, signal) => {
+      const addresses = Object.values(ranges).map(gatewayOf);
+      const before = await read();
+      await apply(before, { ...before, balances: { ...before.balances, [port]: { addresses, targets } } }, signal);
+      const [ipv4] = addresses.filter((address) => !address.includes(':'));
+      const [ipv6] = addresses.filter((address) => address.includes(':'));
+      return { ...(ipv4 === undefined ? {} : { ipv4 }), ...(ipv6 === undefined ? {} : { ipv6 }) };
+    },
+    forward: async (name, targets, signal) => {
+      const before = await read();
+      const known = before.forwards[name];
+      for (let attempt = 1; ; attempt += 1) {
+        const port = known !== undefined && attempt === 1 ? known.port : await freePort();
+        try {
+          await apply(before, { ...before, forwards: { ...before.forwards, [name]: { port, targets } } }, signal);
+          return { host: LOOPBACK, port };
+        } catch (error) {
+          if (!(error instanceof KvciError) || error.code !== 'command-failed' || attempt === PORT_ATTEMPTS) throw error;
+        }
+      }
+    },
+    remove: async () => {
+      await sandbox.run(['sh', '-c', END, 'sh', folder]);
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, LOOPBACK);
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new KvciError('bug', 'no-port', 'a listening server has no port');
+  return address.port;
+}

@@ -1,0 +1,34 @@
+import { join } from 'node:path';
+
+import type { RunContext } from '../core/plan.ts';
+import type { MachineProvider } from '../machine/types.ts';
+import type { ImageLayout } from '../oci/layout.ts';
+import type { Sandboxes } from '../sandbox/types.ts';
+import { type HostParts, OWN_FOLDER } from './host.ts';
+
+export interface MachineParts {
+  readonly host: HostParts;
+  /** Over the tools image. */
+  readonly sandboxes: Sandboxes;
+  /** kvci's image store. */
+  readonly layout: () => Promise<ImageLayout>;
+}
+
+/** Container nodes, in the engine that kvci starts for them. */
+export async function containerMachineProvider({ host, sandboxes, layout }: MachineParts, run: RunContext): Promise<MachineProvider> {
+  const { containerProvider } = await import('../machine/container/container-provider.ts');
+  const { ownNodeHost } = await import('../machine/container/own-node-host.ts');
+  const { openNodeEngine } = await import('../sandbox/node-engine.ts');
+  const { connectContainers } = await import('../host/adapters/dockerode-containers.ts');
+  const { tarStreamTar } = await import('../host/adapters/tar-stream-tar.ts');
+  const { readTemplates } = await import('../image/sources.ts');
+  const templates = await readTemplates(join(OWN_FOLDER, 'templates'));
+  const { clock, events } = run;
+  const engine = { ...host, sandboxes, clock, events, templates, connect: connectContainers };
+  return containerProvider({
+    openHost: async () => ownNodeHost({ engine: await openNodeEngine(engine, run.signal), layout, events }),
+    clock,
+    events,
+    tar: tarStreamTar,
+  });
+}
