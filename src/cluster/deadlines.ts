@@ -3,7 +3,7 @@
  */
 
 /** How long a join token lives: longer than the slowest bring-up under emulation, shorter than a working day. */
-export const JOIN_TOKEN_LIFE_S = 2 * 60 * 60;
+export const JOIN_TOKEN_LIFE = '2h0m0s';
 
 /**
  * kubeadm's own. Its minute for an API call is too short where the API server makes its first objects on a busy machine, its four

@@ -4,7 +4,7 @@ import type { Digest } from '../core/digest.ts';
 import type { Secret } from '../core/secrets.ts';
 import type { IpFamily, NodeAddresses } from '../machine/types.ts';
 import { addressList, hostPort, mainAddress, POD_RANGES, SERVICE_RANGES } from './addresses.ts';
-import { JOIN_TOKEN_LIFE_S, KUBEADM_TIMEOUTS } from './deadlines.ts';
+import { JOIN_TOKEN_LIFE, KUBEADM_TIMEOUTS } from './deadlines.ts';
 import type { NodeFacts } from './node-facts.ts';
 
 /*
@@ -55,7 +55,7 @@ export function initConfig(cluster: KubeadmCluster, node: KubeadmNode, secrets: 
     {
       apiVersion: KUBEADM,
       kind: 'InitConfiguration',
-      bootstrapTokens: [{ token: secrets.token.reveal(), ttl: `${JOIN_TOKEN_LIFE_S}s` }],
+      bootstrapTokens: [{ token: secrets.token.reveal(), ttl: JOIN_TOKEN_LIFE }],
       ...(secrets.certificateKey === undefined ? {} : { certificateKey: secrets.certificateKey.reveal() }),
       localAPIEndpoint: { advertiseAddress: mainAddress(node.addresses, families), bindPort: API_PORT },
       nodeRegistration: registration(node, families),
@@ -77,6 +77,16 @@ export function initConfig(cluster: KubeadmCluster, node: KubeadmNode, secrets: 
     kubeletConfig(),
     kubeProxyConfig(node.facts),
   );
+}
+
+/** What kubeadm's phases read that let more nodes join a control plane that stands. */
+export function tokenConfig(secrets: InitSecrets, life: string): string {
+  return documents({
+    apiVersion: KUBEADM,
+    kind: 'InitConfiguration',
+    bootstrapTokens: [{ token: secrets.token.reveal(), ttl: life }],
+    ...(secrets.certificateKey === undefined ? {} : { certificateKey: secrets.certificateKey.reveal() }),
+  });
 }
 
 /** What `kubeadm join` reads; on a further control plane with its own address for the API. */

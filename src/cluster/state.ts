@@ -46,8 +46,10 @@ export const clusterStateSchema = z.object({
   phase: z.enum(['creating', 'ready', 'stopped', 'removing']),
   /** As they were asked for. */
   options: clusterOptionsSchema,
-  /** What `--k8s` said, where the image was built by this run. */
-  requested: z.string().optional(),
+  /** What was asked for as the image: `--k8s 1.36`. */
+  wanted: z.string(),
+  /** The process that is at work on it. */
+  owner: z.object({ pid: z.int(), startTime: z.string() }).optional(),
   provider: z.enum(['kind', 'vm']),
   image: z.object({ digest: digestSchema, name: z.string() }),
   kubernetes: z.string(),

@@ -1,0 +1,245 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+import type { Digest } from '../core/digest.ts';
+import { KvciError } from '../core/errors.ts';
+import { writeFileAtomic } from '../host/files.ts';
+import type { ClusterView, KubernetesApi } from '../host/kubernetes.ts';
+import type { HostPort, MachineNetwork, Machines } from '../machine/types.ts';
+import { addressList, hostPort, mainAddress, nodeAddresses } from './addresses.ts';
+import type { ClusterRun } from './cluster-run.ts';
+import { JOIN_TOKEN_LIFE } from './deadlines.ts';
+import { API_PORT, type InitSecrets, type KubeadmCluster } from './kubeadm.ts';
+import { hostKubeconfig } from './kubeconfig.ts';
+import { applyManifest } from './manifest.ts';
+import { parseCni } from './options.ts';
+import type { ClusterPorts } from './ports.ts';
+import type { NodeState } from './state.ts';
+import { type BootedNode, bootNode, untilUp } from './steps/boot.ts';
+import { ADMIN_CONF, caHash, initControlPlane, isInitialised, makeCertificates, prepareJoin } from './steps/init.ts';
+import { hasJoined, joinNode } from './steps/join.ts';
+import { labelNode } from './steps/label-nodes.ts';
+import { setPodNetwork } from './steps/pod-network.ts';
+import { isProbe, removeProbe, startProbe } from './steps/probe.ts';
+import { nodesNotReady, notReady, notReadyInTime } from './steps/ready.ts';
+import { setStorage } from './steps/storage.ts';
+import { bootstrapToken, certificateKey } from './tokens.ts';
+
+/** Name of the forward that leads from this host to the API. */
+export const API_FORWARD = 'api';
+
+/**
+ * Brings all nodes of a cluster's state up to Ready. Each step finds what an earlier run did: calling it again after a kill goes on
+ * where that stopped, and on a cluster that was stopped it starts its nodes.
+ */
+export async function bringUp(run: ClusterRun, machines: Machines, ports: ClusterPorts): Promise<void> {
+  const { signal, clock } = run.context;
+  const started = clock.monotonic();
+  const network = await run.step('network', 'network', undefined, () => machines.network(run.state.families, signal));
+  await run.update({ network });
+
+  const booting = run.state.nodes.map((node) =>
+    run.step('boot', 'boot', node.name, async () => {
+      const booted = await bootNode(node, network, machines, run.context);
+      await run.updateNode(node.name, { addresses: booted.handle.addresses });
+      if (hasBridge(run)) await setPodNetwork(booted.handle, node.index, run.state.nodes, network, run.state.families, signal);
+      return booted;
+    }),
+  );
+  // Each is awaited where it is needed; one that fails early must not count as unhandled before that.
+  for (const boot of booting) boot.catch(() => undefined);
+  const [firstBoot] = booting;
+  if (firstBoot === undefined) throw new KvciError('bug', 'no-nodes', 'a cluster without nodes');
+
+  const api = await exposeApi(run, machines, network);
+  const first = await firstBoot;
+  const { joined } = await initAndJoin(run, first, booting.slice(1), network);
+  const kubeconfig = await writeKubeconfig(run, first, api, ports);
+  const kubernetes = await ports.api(kubeconfig);
+
+  const configured = configure(run, kubernetes, ports, first);
+  configured.catch(() => undefined);
+  await joined;
+  await configured;
+  await untilReady(run, kubernetes, started);
+}
+
+/** Makes the API reachable: for the nodes by one address whatever control plane answers, for this host by a port of its loopback. */
+async function exposeApi(run: ClusterRun, machines: Machines, network: MachineNetwork): Promise<HostPort> {
+  const { state, context } = run;
+  const controlPlanes = state.nodes.filter(({ role }) => role === 'control-plane');
+  const targets = controlPlanes.map(({ index }) => ({
+    address: mainAddress(nodeAddresses(network, index), state.families),
+    port: API_PORT,
+  }));
+  return run.step('api', 'API address', undefined, async () => {
+    const shared =
+      controlPlanes.length > 1 ? mainAddress(await machines.balance(API_PORT, targets, context.signal), state.families) : undefined;
+    const api = await machines.forward(API_FORWARD, targets, context.signal);
+    await run.update({ api, endpoint: hostPort(shared ?? targets[0]?.address ?? '', API_PORT) });
+    return api;
+  });
+}
+
+/** Makes the control plane on the first node and joins the others; answers as soon as the API serves, with what is still joining. */
+async function initAndJoin(
+  run: ClusterRun,
+  first: BootedNode,
+  others: readonly Promise<BootedNode>[],
+  network: MachineNetwork,
+): Promise<{ readonly joined: Promise<void> }> {
+  const { state, context } = run;
+  const { signal } = context;
+  const cluster = kubeadmCluster(run, network);
+  const controlPlanes = state.nodes.filter(({ role }) => role === 'control-plane').length;
+  const secrets: InitSecrets = { token: bootstrapToken(), ...(controlPlanes > 1 ? { certificateKey: certificateKey() } : {}) };
+
+  let hash: Digest;
+  let initialised: Promise<void>;
+  let serves: Promise<void>;
+  if (await isInitialised(first.handle, signal)) {
+    hash = await caHash(first.handle, signal);
+    const missing = await Promise.all(others.map(async (boot) => !(await hasJoined((await boot).handle, signal))));
+    initialised = missing.includes(true)
+      ? run.step('token', 'new join token', first.node.name, () => prepareJoin(first.handle, secrets, JOIN_TOKEN_LIFE, signal))
+      : Promise.resolve();
+    serves = initialised;
+  } else {
+    hash = await run.step('certificates', 'certificates', first.node.name, (output) =>
+      makeCertificates(first, cluster, secrets, signal, output),
+    );
+    const served = Promise.withResolvers<undefined>();
+    initialised = run.step('init', 'kubeadm init', first.node.name, async (output) => {
+      await untilUp(first.handle, signal);
+      await initControlPlane(first, secrets, signal, output, () => {
+        served.resolve(undefined);
+      });
+      await run.updateNode(first.node.name, { joined: true });
+    });
+    serves = Promise.race([served.promise, initialised]);
+  }
+  initialised.catch(() => undefined);
+
+  const join = async (boot: Promise<BootedNode>, when: Promise<unknown>): Promise<void> => {
+    const booted = await boot;
+    if (await hasJoined(booted.handle, signal)) return;
+    await untilUp(booted.handle, signal);
+    await when;
+    await run.step('join', 'kubeadm join', booted.node.name, (output) =>
+      joinNode(booted, cluster, { ...secrets, caHash: hash }, signal, output),
+    );
+    await run.updateNode(booted.node.name, { joined: true });
+  };
+  // etcd takes one new member at a time; workers join all at once, the moment the API has the cluster's information.
+  let previous: Promise<unknown> = initialised;
+  const joins = others.map((boot, at) => {
+    const worker = state.nodes[at + 1]?.role === 'worker';
+    const joining = join(boot, worker ? serves : previous);
+    if (!worker) previous = joining;
+    joining.catch(() => undefined);
+    return joining;
+  });
+  await initialised;
+  return { joined: settled(joins) };
+}
+
+/** Waits for all and throws the first failure: none goes on unseen behind the caller's back. */
+async function settled(promises: readonly Promise<void>[]): Promise<void> {
+  const results = await Promise.allSettled(promises);
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+}
+
+/** What `kubeadm` is told of a cluster. */
+export function kubeadmCluster({ state }: Pick<ClusterRun, 'state'>, network: MachineNetwork): KubeadmCluster {
+  const { families, endpoint = '' } = state;
+  const controlPlanes = state.nodes.filter(({ role }) => role === 'control-plane');
+  const addresses = controlPlanes.flatMap(({ index }) => addressList(nodeAddresses(network, index), families));
+  return {
+    name: state.name,
+    kubernetes: state.kubernetes,
+    families,
+    endpoint,
+    // This host calls the API on its loopback.
+    names: [...new Set(['localhost', '127.0.0.1', '::1', ...addresses])],
+    allocateRanges: parseCni(state.options.cni).kind !== 'bridge',
+  };
+}
+
+function hasBridge({ state }: ClusterRun): boolean {
+  return parseCni(state.options.cni).kind === 'bridge';
+}
+
+async function writeKubeconfig(run: ClusterRun, first: BootedNode, api: HostPort, { states }: ClusterPorts): Promise<string> {
+  const { name } = run.state;
+  const { stdout } = await first.handle.run(['cat', ADMIN_CONF], { signal: run.context.signal });
+  const text = hostKubeconfig(stdout, name, api);
+  const { kubeconfig } = states.files(name);
+  await mkdir(dirname(kubeconfig), { recursive: true, mode: 0o700 });
+  await writeFileAtomic(kubeconfig, text, 0o600);
+  return text;
+}
+
+/** What is made through the API: labels, storage, the pod network of a manifest, the probe. */
+async function configure(run: ClusterRun, api: KubernetesApi, ports: ClusterPorts, first: BootedNode): Promise<void> {
+  const { state, context } = run;
+  const { signal } = context;
+  const cni = parseCni(state.options.cni);
+  await run.step('configure', 'storage, network and probe', undefined, async () => {
+    await Promise.all([
+      setStorage(state.nodes, api, signal),
+      cni.kind === 'manifest' ? applyManifest(cni.url, state.options.cniSha256 ?? '', ports.downloads, api, signal) : undefined,
+      cni.kind === 'none' ? undefined : startProbe(first.handle, state.nodes.length, state.families, api, signal),
+    ]);
+  });
+}
+
+/** Labels each node as it appears and waits for both instants: all nodes Ready, and everything Ready. */
+async function untilReady(run: ClusterRun, api: KubernetesApi, started: number): Promise<void> {
+  const { state, context } = run;
+  const { clock, signal, events } = context;
+  const names = state.nodes.map(({ name }) => name);
+  const withoutNetwork = parseCni(state.options.cni).kind === 'none';
+  const since = (): number => Math.round(clock.monotonic() - started);
+  await run.step('label', 'labels', undefined, async () => {
+    const ranges = hasBridge(run) ? state.families : undefined;
+    await Promise.all(state.nodes.map((node) => labelNode(node, state.nodes.length === 1, ranges, api, signal)));
+  });
+  await run.step('ready', 'Ready', undefined, async () => {
+    let last: ClusterView | undefined;
+    let nodesReadyMs: number | undefined;
+    const see = (view: ClusterView): void => {
+      last = view;
+      if (nodesReadyMs === undefined && nodesNotReady(view, names).length === 0) nodesReadyMs = since();
+      const left = notReady(view, names).length;
+      events({ type: 'step.progress', step: 'ready', done: 0, unit: 'items', message: `${left} not Ready yet` });
+    };
+    try {
+      await api.until(
+        (view) =>
+          withoutNetwork
+            ? names.every((name) => view.nodes.some((node) => node.name === name))
+            : notReady(view, names).length === 0 && probed(view, names.length),
+        signal,
+        see,
+      );
+    } catch (error) {
+      if (error instanceof KvciError && error.reason === 'timedOut') throw await notReadyInTime(last, names, api);
+      throw error;
+    }
+    await run.update({ ...(nodesReadyMs === undefined ? {} : { nodesReadyMs }), readyMs: since(), phase: 'ready' });
+  });
+  if (!withoutNetwork) await removeProbe(api, signal);
+}
+
+function probed({ pods }: ClusterView, nodes: number): boolean {
+  return pods.filter((pod) => isProbe(pod) && pod.ready).length === nodes;
+}
+
+/** The nodes of a state in words. */
+export function countNodes(nodes: readonly Pick<NodeState, 'role'>[]): string {
+  const controlPlanes = nodes.filter(({ role }) => role === 'control-plane').length;
+  const workers = nodes.length - controlPlanes;
+  const of = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
+  return [of(controlPlanes, 'control plane'), ...(workers === 0 ? [] : [of(workers, 'worker')])].join(', ');
+}

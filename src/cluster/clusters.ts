@@ -1,0 +1,83 @@
+import { readFile } from 'node:fs/promises';
+
+import { deadline } from '../core/deadline.ts';
+import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
+import type { RunContext } from '../core/plan.ts';
+import type { ClusterView } from '../host/kubernetes.ts';
+import type { Machines, NodeHandle } from '../machine/types.ts';
+import type { ClusterPorts } from './ports.ts';
+import type { ClusterState } from './state.ts';
+import { notReady } from './steps/ready.ts';
+
+/** How a cluster is, as `kvci status` and `kvci list` show it. */
+export interface ClusterStatus {
+  readonly state: ClusterState;
+  /** `ready` only when everything is right now. */
+  readonly condition: 'ready' | 'not-ready' | 'stopped' | 'half-made' | 'unreachable';
+  /** What is not Ready, and why. */
+  readonly problems: readonly string[];
+  readonly view: ClusterView | undefined;
+}
+
+/** How long a look at a cluster may take. */
+const LOOK_MS = 5_000;
+
+export async function clusterStatus(state: ClusterState, ports: ClusterPorts, run: RunContext): Promise<ClusterStatus> {
+  if (state.phase === 'stopped') return { state, condition: 'stopped', problems: [], view: undefined };
+  const text = await kubeconfigOf(state.name, ports).catch(() => undefined);
+  const view = text === undefined ? undefined : await look(text, ports, run);
+  if (view instanceof Error || view === undefined) {
+    const problems = view === undefined ? [] : [messageOf(view)];
+    return { state, condition: state.phase === 'ready' ? 'unreachable' : 'half-made', problems, view: undefined };
+  }
+  const problems = notReady(
+    view,
+    state.nodes.map(({ name }) => name),
+  );
+  const condition = state.phase !== 'ready' ? 'half-made' : problems.length === 0 ? 'ready' : 'not-ready';
+  return { state, condition, problems, view };
+}
+
+async function look(kubeconfig: string, ports: ClusterPorts, run: RunContext): Promise<ClusterView | KvciError> {
+  using limit = deadline(
+    run.clock,
+    LOOK_MS,
+    run.signal,
+    () => new KvciError('timedOut', 'api-unreachable', 'the API server does not answer'),
+  );
+  try {
+    return await (await ports.api(kubeconfig)).view(limit.signal);
+  } catch (error) {
+    if (error instanceof KvciError && ['api-unreachable', 'api-refused'].includes(error.code)) return error;
+    throw error;
+  }
+}
+
+/** The kubeconfig of a cluster. @throws KvciError `no-kubeconfig` before its control plane stands */
+export async function kubeconfigOf(name: string, { states }: Pick<ClusterPorts, 'states'>): Promise<string> {
+  try {
+    return await readFile(states.files(name).kubeconfig, 'utf8');
+  } catch (error) {
+    if (!hasErrno(error, 'ENOENT')) throw error;
+    throw new KvciError('notFoundOrExists', 'no-kubeconfig', `the cluster "${name}" has no control plane yet`, {
+      hint: `Bring it up with "kvci up ${name}".`,
+      cause: error,
+    });
+  }
+}
+
+/** The machines of a cluster that is there. */
+export async function machinesOf(state: ClusterState, ports: ClusterPorts, run: RunContext): Promise<Machines> {
+  const provider = await ports.provider(state.provider, run);
+  return provider.machines({ cluster: state.name, run: state.run, image: state.image.digest });
+}
+
+/** A node of a cluster, ready to run commands. @throws KvciError `node-not-found`, `node-stopped` */
+export async function nodeOf(state: ClusterState, name: string, machines: Machines): Promise<NodeHandle> {
+  if (!state.nodes.some((node) => node.name === name)) {
+    throw new KvciError('notFoundOrExists', 'node-not-found', `the cluster "${state.name}" has no node "${name}"`, {
+      hint: `It has ${state.nodes.map((node) => node.name).join(', ')}.`,
+    });
+  }
+  return machines.node(name);
+}

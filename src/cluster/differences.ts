@@ -1,0 +1,29 @@
+import type { ClusterOptions } from './options.ts';
+import type { ClusterState } from './state.ts';
+
+const FLAGS = {
+  nodes: '--nodes',
+  controlPlanes: '--control-planes',
+  ipFamily: '--ip-family',
+  cni: '--cni',
+  cniSha256: '--sha256',
+  cpus: '--cpus',
+  memory: '--memory',
+  overrides: 'cluster.overrides',
+} as const satisfies Partial<Record<keyof ClusterOptions, string>>;
+
+/** What of a request a cluster that is there is not, a line each; empty when it is what was asked for. What is not asked for is as it is. */
+export function differences(
+  state: Pick<ClusterState, 'options' | 'wanted' | 'provider'>,
+  { asked, wanted }: { readonly asked: Partial<ClusterOptions>; readonly wanted: string | undefined },
+): readonly string[] {
+  const lines = Object.entries(FLAGS).flatMap(([name, flag]) => {
+    const key = name as keyof typeof FLAGS;
+    const [there, want] = [state.options[key], asked[key]].map((value) => JSON.stringify(value));
+    return want === undefined || there === want ? [] : [`${flag}: it has ${there ?? 'none'}, you ask for ${want}`];
+  });
+  const { provider = 'auto' } = asked;
+  if (provider !== 'auto' && provider !== state.provider) lines.push(`--provider: it has ${state.provider}, you ask for ${provider}`);
+  if (wanted !== undefined && wanted !== state.wanted) lines.push(`image: it was made of ${state.wanted}, you ask for ${wanted}`);
+  return lines;
+}

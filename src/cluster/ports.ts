@@ -1,0 +1,28 @@
+import type { Digest } from '../core/digest.ts';
+import type { RunContext } from '../core/plan.ts';
+import type { KubernetesApi } from '../host/kubernetes.ts';
+import type { Directories, Downloads, Locks } from '../host/types.ts';
+import type { MachineProvider } from '../machine/types.ts';
+import type { ClusterStates } from './state.ts';
+
+/** A node image of kvci's store. */
+export interface NodeImage {
+  readonly digest: Digest;
+  /** As people know it: a tag, else the digest. */
+  readonly name: string;
+  /** Without a leading `v`. */
+  readonly kubernetes: string;
+}
+
+/** What clusters need of the world; `wiring.ts` provides it, each part made when it is first asked for. */
+export interface ClusterPorts {
+  readonly states: ClusterStates;
+  readonly locks: Locks;
+  readonly directories: Directories;
+  readonly downloads: Downloads;
+  provider(name: MachineProvider['name'], run: RunContext): Promise<MachineProvider>;
+  /** @param kubeconfig its text */
+  api(kubeconfig: string): Promise<KubernetesApi>;
+  /** Bytes of memory that new processes can have. */
+  memoryAvailable(): Promise<number>;
+}

@@ -1,0 +1,133 @@
+import { X509Certificate } from 'node:crypto';
+
+import { type Digest, sha256 } from '../../core/digest.ts';
+import { KvciError } from '../../core/errors.ts';
+import type { NodeHandle } from '../../machine/types.ts';
+import { COMMAND_DEADLINE_MS, KUBEADM_DEADLINE_MS } from '../deadlines.ts';
+import { initConfig, type InitSecrets, type KubeadmCluster, tokenConfig } from '../kubeadm.ts';
+import type { StepOutput } from '../cluster-run.ts';
+import type { BootedNode } from './boot.ts';
+
+const CONFIG = '/etc/kubernetes/kvci-init.yaml';
+const TOKEN_CONFIG = '/etc/kubernetes/kvci-token.yaml';
+const CA = '/etc/kubernetes/pki/ca.crt';
+export const ADMIN_CONF = '/etc/kubernetes/admin.conf';
+
+/** Written when `kubeadm init` has ended well: what a killed run left half-made is made anew. */
+const DONE = '/etc/kubernetes/kvci-init.done';
+
+/** Whether a control plane stands on this node already. */
+export async function isInitialised(handle: NodeHandle, signal: AbortSignal): Promise<boolean> {
+  const { exitCode } = await handle.run(['test', '-e', DONE], { accept: [1], signal });
+  return exitCode === 0;
+}
+
+/**
+ * Makes the certificates of a cluster on its first node. They come first and alone, so that others can begin to join, with the
+ * CA's hash in hand, while the control plane starts.
+ */
+export async function makeCertificates(
+  { node, handle, facts }: BootedNode,
+  cluster: KubeadmCluster,
+  secrets: InitSecrets,
+  signal: AbortSignal,
+  output: StepOutput,
+): Promise<Digest> {
+  await resetNode(handle, signal);
+  const config = initConfig(cluster, { name: node.name, addresses: handle.addresses, facts }, secrets);
+  await handle.write([{ path: CONFIG, content: config, mode: 0o600 }], signal);
+  await kubeadm(handle, ['init', 'phase', 'certs', 'all', '--config', CONFIG], signal, output);
+  return caHash(handle, signal);
+}
+
+/** What kubeadm says when the API has all that a joining node asks for first. */
+const JOINABLE = 'Creating the "cluster-info" ConfigMap';
+
+/** Runs `kubeadm init` over the certificates that are there. `onJoinable` is called as soon as workers may join. */
+export async function initControlPlane(
+  { handle }: BootedNode,
+  secrets: InitSecrets,
+  signal: AbortSignal,
+  output: StepOutput,
+  onJoinable: () => void,
+): Promise<void> {
+  const upload = secrets.certificateKey === undefined ? [] : ['--upload-certs'];
+  await kubeadm(handle, ['init', '--config', CONFIG, ...upload], signal, {
+    line: (line) => {
+      if (line.includes(JOINABLE)) onJoinable();
+      output.line(line);
+    },
+  });
+  // It holds the token.
+  await handle.run(['rm', '-f', CONFIG], { timeoutMs: COMMAND_DEADLINE_MS, signal });
+  await handle.write([{ path: DONE, content: '' }], signal);
+}
+
+/** Lets nodes join a control plane that stands: a new token and, for control planes, the certificates once more. */
+export async function prepareJoin(handle: NodeHandle, secrets: InitSecrets, life: string, signal: AbortSignal): Promise<void> {
+  const options = { timeoutMs: COMMAND_DEADLINE_MS, signal, env: { KUBECONFIG: ADMIN_CONF } };
+  // In a file: arguments can be read by every process of the node.
+  await handle.write([{ path: TOKEN_CONFIG, content: tokenConfig(secrets, life), mode: 0o600 }], signal);
+  try {
+    await handle.run(['kubeadm', 'init', 'phase', 'bootstrap-token', '--config', TOKEN_CONFIG], options);
+    if (secrets.certificateKey !== undefined) {
+      await handle.run(['kubeadm', 'init', 'phase', 'upload-certs', '--upload-certs', '--config', TOKEN_CONFIG], options);
+    }
+  } finally {
+    await handle.run(['rm', '-f', TOKEN_CONFIG], { timeoutMs: COMMAND_DEADLINE_MS });
+  }
+}
+
+/** The hash by which joining nodes know the CA: SHA-256 over its public key, as kubeadm computes it. */
+export async function caHash(handle: NodeHandle, signal: AbortSignal): Promise<Digest> {
+  const { stdout } = await handle.run(['cat', CA], { timeoutMs: COMMAND_DEADLINE_MS, signal });
+  return publicKeyHash(stdout);
+}
+
+export function publicKeyHash(certificate: string): Digest {
+  return sha256(new X509Certificate(certificate).publicKey.export({ type: 'spki', format: 'der' }));
+}
+
+/** Takes away what a run that was ended left of kubeadm's work; a node that never began has nothing. */
+export async function resetNode(handle: NodeHandle, signal: AbortSignal): Promise<void> {
+  const { exitCode } = await handle.run(['test', '-e', '/etc/kubernetes/pki', '-o', '-e', '/etc/kubernetes/kubelet.conf'], {
+    accept: [1],
+    signal,
+  });
+  if (exitCode === 0) await handle.run(['kubeadm', 'reset', '--force'], { timeoutMs: KUBEADM_DEADLINE_MS, signal });
+}
+
+export async function kubeadm(handle: NodeHandle, args: readonly string[], signal: AbortSignal, output: StepOutput): Promise<void> {
+  try {
+    await handle.run(['kubeadm', ...args], {
+      timeoutMs: KUBEADM_DEADLINE_MS,
+      signal,
+      onLine: (line) => {
+        output.line(line);
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof KvciError) || error.code !== 'command-failed') throw error;
+    const kubelet = await handle
+      .run(['journalctl', '--unit', 'kubelet', '--no-pager', '--lines', '15', '--output', 'cat'], {
+        timeoutMs: COMMAND_DEADLINE_MS,
+        signal,
+      })
+      .then(
+        ({ stdout }) => stdout,
+        () => '',
+      );
+    throw new KvciError('failed', 'kubeadm-failed', `${error.message}\nThe last lines of kubelet:\n${indent(kubelet)}`, {
+      facts: error.facts,
+      cause: error,
+    });
+  }
+}
+
+function indent(text: string): string {
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => `  ${line}`)
+    .join('\n');
+}

@@ -1,0 +1,143 @@
+import { KvciError } from '../../core/errors.ts';
+import type { KubernetesApi, KubernetesObject, ObservedPod } from '../../host/kubernetes.ts';
+import type { IpFamily, NodeHandle } from '../../machine/types.ts';
+
+const NAME = 'kvci-probe';
+const NAMESPACE = 'kube-system';
+const PORT = 8080;
+
+const LABEL = 'app.kubernetes.io/name';
+const LABELS: Readonly<Record<string, string>> = { [LABEL]: NAME };
+
+/** What the node image lists its preloaded images in: `REF DIGEST` lines. */
+const IMAGES_LIST = '/usr/lib/kvci/images.list';
+
+/** Folders of a node that its programs and their loader are found by; the last is not on every architecture. */
+const USERLAND = ['/usr', '/lib', '/lib64'];
+
+export interface ProbeRequest {
+  /** An image that every node has. Nothing of it is used but its empty root. */
+  readonly image: string;
+  readonly nodes: number;
+  readonly families: readonly IpFamily[];
+  /** Folders of the node that its programs and their loader are found by: `/usr`, `/lib` and, where the node has it, `/lib64`. */
+  readonly userland: readonly string[];
+}
+
+/**
+ * A pod on each node that serves and is Ready when it has resolved the name of all of them by cluster DNS and reached every
+ * address, of each IP family. kubelet runs the check; whoever waits only watches for Ready.
+ *
+ * Its programs are the node's own: no image with a shell has to be there.
+ */
+export function probe(request: ProbeRequest): readonly KubernetesObject[] {
+  const mounts = request.userland.map((path) => ({ name: `host${path.replaceAll('/', '-')}`, path }));
+  return [
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: NAME, namespace: NAMESPACE, labels: LABELS },
+      spec: {
+        clusterIP: 'None',
+        ipFamilyPolicy: 'PreferDualStack',
+        // They are resolved before they are Ready: being resolved is what makes them so.
+        publishNotReadyAddresses: true,
+        selector: LABELS,
+        ports: [{ port: PORT }],
+      },
+    },
+    {
+      apiVersion: 'apps/v1',
+      kind: 'DaemonSet',
+      metadata: { name: NAME, namespace: NAMESPACE, labels: LABELS },
+      spec: {
+        selector: { matchLabels: LABELS },
+        template: {
+          metadata: { labels: LABELS },
+          spec: {
+            tolerations: [{ operator: 'Exists' }],
+            automountServiceAccountToken: false,
+            enableServiceLinks: false,
+            terminationGracePeriodSeconds: 0,
+            containers: [
+              {
+                name: 'probe',
+                image: request.image,
+                imagePullPolicy: 'Never',
+                command: ['/usr/bin/bash', '-c', serveScript(request.families)],
+                readinessProbe: {
+                  exec: { command: ['/usr/bin/bash', '-c', checkScript(request)] },
+                  periodSeconds: 1,
+                  timeoutSeconds: 20,
+                  failureThreshold: 1,
+                },
+                volumeMounts: mounts.map(({ name, path }) => ({ name, mountPath: path, readOnly: true })),
+              },
+            ],
+            volumes: mounts.map(({ name, path }) => ({ name, hostPath: { path } })),
+          },
+        },
+      },
+    },
+  ];
+}
+
+const LISTEN: Readonly<Record<IpFamily, string>> = {
+  ipv4: `TCP4-LISTEN:${PORT},fork,reuseaddr`,
+  ipv6: `TCP6-LISTEN:${PORT},fork,reuseaddr,ipv6only=1`,
+};
+
+function serveScript(families: readonly IpFamily[]): string {
+  return [...families.map((family) => `/usr/bin/socat -u EXEC:"/usr/bin/echo here" ${LISTEN[family]} &`), 'wait'].join('\n');
+}
+
+const LOOKUP: Readonly<Record<IpFamily, string>> = { ipv4: 'ahostsv4', ipv6: 'ahostsv6' };
+
+/** `getent ahostsv6` also answers IPv4 addresses written as IPv6 ones. */
+function checkScript({ families, nodes }: ProbeRequest): string {
+  return [
+    'set -eu',
+    `name=${NAME}.${NAMESPACE}.svc.cluster.local`,
+    ...families.flatMap((family) => [
+      `found=$(/usr/bin/getent ${LOOKUP[family]} "$name" | /usr/bin/cut -d " " -f 1 | /usr/bin/sort -u | /usr/bin/grep -v ^::ffff:)`,
+      `[ "$(/usr/bin/wc -l <<<"$found")" = ${nodes} ]`,
+      'for address in $found; do',
+      `  [ "$(/usr/bin/socat -u "TCP:${family === 'ipv6' ? '[$address]' : '$address'}:${PORT},connect-timeout=3" STDOUT)" = here ]`,
+      'done',
+    ]),
+  ].join('\n');
+}
+
+export function isProbe({ labels }: ObservedPod): boolean {
+  return labels[LABEL] === NAME;
+}
+
+/** Starts the probe with what a node of the cluster, as all others, has. */
+export async function startProbe(
+  node: NodeHandle,
+  nodes: number,
+  families: readonly IpFamily[],
+  api: KubernetesApi,
+  signal: AbortSignal,
+): Promise<void> {
+  const { stdout: list } = await node.run(['cat', IMAGES_LIST], { signal });
+  // Exit code 2: one of them is not there.
+  const { stdout: folders } = await node.run(['ls', '-d', ...USERLAND], { accept: [2], signal });
+  const objects = probe({ image: pauseImage(list), nodes, families, userland: folders.split('\n').filter((line) => line !== '') });
+  await Promise.all(objects.map((object) => api.apply(object, signal)));
+}
+
+export async function removeProbe(api: KubernetesApi, signal: AbortSignal): Promise<void> {
+  const objects = probe({ image: '', nodes: 0, families: [], userland: [] });
+  await Promise.all(objects.map((object) => api.remove(object, signal)));
+}
+
+/** @throws KvciError `not-a-node-image` */
+export function pauseImage(list: string): string {
+  const pause = list
+    .split('\n')
+    .map((line) => line.split(' ')[0] ?? '')
+    .find((ref) => /(^|\/)pause:/.test(ref));
+  if (pause !== undefined) return pause;
+  throw new KvciError('failed', 'not-a-node-image', `the node image lists no pause image in ${IMAGES_LIST}`);
+}

@@ -1,0 +1,64 @@
+import { KvciError } from '../../core/errors.ts';
+import type { ClusterView, KubernetesApi, ObservedPod } from '../../host/kubernetes.ts';
+
+/** How many last lines of a pod's log an error shows, and of how many pods. */
+const LOG_LINES = 5;
+const SHOWN_PODS = 3;
+
+/** What keeps a cluster from being Ready, in words; empty when nothing does. */
+export function notReady(view: ClusterView, nodes: readonly string[]): readonly string[] {
+  return [
+    ...nodesNotReady(view, nodes),
+    ...view.pods
+      .filter(isSystemPod)
+      .filter(({ ready, done }) => !ready && !done)
+      .map(({ namespace, name, node, message }) => `pod ${namespace}/${name}${node === '' ? '' : ` on ${node}`}: ${message}`),
+  ];
+}
+
+export function nodesNotReady(view: ClusterView, nodes: readonly string[]): readonly string[] {
+  return nodes.flatMap((name) => {
+    const node = view.nodes.find((candidate) => candidate.name === name);
+    if (node?.ready === true) return [];
+    return [`node ${name}: ${node === undefined ? 'has not joined' : node.message}`];
+  });
+}
+
+/** Pods of the users' own are theirs to wait for. */
+function isSystemPod({ namespace }: ObservedPod): boolean {
+  return namespace === 'kube-system';
+}
+
+/** Not Ready in time: what was seen last, with the last lines of the pods that are to blame. */
+export async function notReadyInTime(view: ClusterView | undefined, nodes: readonly string[], api: KubernetesApi): Promise<KvciError> {
+  if (view === undefined) return new KvciError('timedOut', 'not-ready', 'the API server did not answer in time');
+  const logs = await Promise.all(
+    view.pods
+      .filter(({ ready, done, node }) => !ready && !done && node !== '')
+      .slice(0, SHOWN_PODS)
+      .map(async (pod) => {
+        // A pod that never started has no log.
+        const text = await api.podLog(pod, LOG_LINES, AbortSignal.timeout(LOG_MS)).catch(() => '');
+        return text.trim() === ''
+          ? []
+          : [
+              `last lines of ${pod.namespace}/${pod.name}:`,
+              ...text
+                .trimEnd()
+                .split('\n')
+                .map((line) => `  ${line}`),
+            ];
+      }),
+  );
+  return new KvciError(
+    'timedOut',
+    'not-ready',
+    ['the cluster is not Ready in time:', ...notReady(view, nodes), ...logs.flat()].join('\n  '),
+    {
+      hint: '"kvci status" shows how it goes on; "kvci up" waits again; "kvci logs --bundle FILE" collects everything.',
+    },
+  );
+}
+
+/** For what only helps to understand. */
+const LOG_MS = 5_000;
