@@ -1,4 +1,4 @@
-import { access, constants, readdir, readFile, rmdir } from 'node:fs/promises';
+import { access, constants, mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -56,6 +56,24 @@ export async function delegatedCgroup(): Promise<string | undefined> {
   return found;
 }
 
+/**
+ * Readies the group of a sandbox that has just started for containers: moves what is in it to a group of its own, and gives
+ * those that are made beside it all controllers that there are.
+ */
+export async function furnishCgroup(path: string): Promise<void> {
+  const engine = join(path, ENGINE_GROUP);
+  await mkdir(engine);
+  // A process that starts another one while it is moved leaves that one behind.
+  for (;;) {
+    const pids = wordsOf(await readFile(join(path, 'cgroup.procs'), 'utf8'));
+    if (pids.length === 0) break;
+    for (const pid of pids) await writeFile(join(engine, 'cgroup.procs'), pid).catch(unlessGone);
+  }
+  for (const controller of wordsOf(await readFile(join(path, 'cgroup.controllers'), 'utf8'))) {
+    await writeFile(join(path, 'cgroup.subtree_control'), `+${controller}`);
+  }
+}
+
 /** Removes a group whose processes have ended, with all below it. What is gone is gone. */
 export async function removeCgroup(path: string): Promise<void> {
   for (const entry of await foldersIn(path)) await removeCgroup(join(path, entry));
@@ -78,6 +96,14 @@ async function foldersIn(path: string): Promise<string[]> {
     if (hasErrno(error, 'ENOENT')) return [];
     throw error;
   }
+}
+
+function wordsOf(text: string): string[] {
+  return text.split(/\s+/).filter((word) => word !== '');
+}
+
+function unlessGone(error: unknown): void {
+  if (!hasErrno(error, 'ESRCH')) throw error;
 }
 
 async function isWritable(path: string): Promise<boolean> {

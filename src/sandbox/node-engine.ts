@@ -11,7 +11,7 @@ import type { Containers, Labels } from '../host/engine/containers.ts';
 import type { EngineEndpoint } from '../host/engine/endpoint.ts';
 import { lastLines } from '../host/command-error.ts';
 import type { CommandRunner, Directories, Locks } from '../host/types.ts';
-import { delegatedCgroup, ENGINE_GROUP, removeCgroup } from './cgroup.ts';
+import { delegatedCgroup, furnishCgroup, removeCgroup } from './cgroup.ts';
 import { type NodeEngineRecord, readRecord, removeRecord, writeRecord } from './node-engine-record.ts';
 import { ENGINE_FOLDER } from './podman-config.ts';
 import { configurePodman, SERVICE, SHOWN_LINES, SOCKET, untilAnswers } from './podman-service.ts';
@@ -64,14 +64,6 @@ unshare --net=${NETWORK} sh -ec '
   echo 1 >/proc/sys/net/ipv4/ip_nonlocal_bind
   if [ -d /proc/sys/net/ipv6 ]; then echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind; fi
 '
-`;
-
-/** Moves all that is no container to a group of its own, and gives the containers' groups the controllers that there are. */
-const MAKE_GROUPS = `set -e
-cd /sys/fs/cgroup
-mkdir -p ${ENGINE_GROUP}
-while read -r pid; do echo "$pid" >${ENGINE_GROUP}/cgroup.procs 2>/dev/null || :; done <cgroup.procs
-for controller in $(cat cgroup.controllers); do echo "+$controller" >cgroup.subtree_control 2>/dev/null || :; done
 `;
 
 /** Runs a command that outlives whoever starts it: its parent becomes the sandbox's pid 1. */
@@ -186,7 +178,7 @@ async function startSandbox(parts: NodeEngineParts, signal: AbortSignal): Promis
     (started) => writeRecord(directories, { ...record, sandbox: started }),
   );
   try {
-    if (cgroup !== undefined) await sandbox.run(['sh', '-c', MAKE_GROUPS], { signal });
+    if (cgroup !== undefined) await furnishCgroup(cgroup);
     await sandbox.run(['find', '/var/tmp', '-mindepth', '1', '-delete'], { signal });
     await sandbox.run(['sh', '-c', MAKE_NETWORK], { signal });
     await reachOutside(sandbox, parts.events, signal);

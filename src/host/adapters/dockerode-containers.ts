@@ -10,6 +10,9 @@ import { engineLost, requestFailed } from '../engine/errors.ts';
 import { forwardOutput } from '../engine/exec-stream.ts';
 import { ANSWER_MS, type Docker, type EngineClient, openClient } from './dockerode-client.ts';
 
+/** Podman would ask a container to stop first, and wait; Docker kills at once and does not know `timeout`. */
+const AT_ONCE = { force: true, timeout: 0 };
+
 /** How long an engine may take to notice that a command has ended after its streams have. */
 const EXIT_CODE_MS = 10_000;
 const POLL_MS = 20;
@@ -75,9 +78,7 @@ class DockerodeContainers implements Containers {
   }
 
   async remove(id: string): Promise<void> {
-    await this.#gone(`remove container ${id}`, (abortSignal) =>
-      this.#docker.getContainer(id).remove({ force: true, v: true, abortSignal }),
-    );
+    await this.#gone(`remove container ${id}`, (abortSignal) => this.#docker.getContainer(id).remove({ ...AT_ONCE, v: true, abortSignal }));
   }
 
   async list(labels: Labels): Promise<readonly ContainerInfo[]> {

@@ -13,10 +13,11 @@ const LOOPBACK = '127.0.0.1';
 const PORT_ATTEMPTS = 5;
 
 /**
- * Starts haproxy with a configuration, and lets the one before it end when its last connection has. Its pid file may name
+ * Starts haproxy with the configuration that it reads, and lets the one before it end when its last connection has. Its pid file may name
  * another process by now.
  */
-const RELOAD = `old=$(cat "$1.pid" 2>/dev/null) && [ "$(cat "/proc/$old/comm" 2>/dev/null)" = haproxy ] || old=
+const RELOAD = `mkdir -p "$(dirname "$1")" && cat >"$1.cfg"
+old=$(cat "$1.pid" 2>/dev/null) && [ "$(cat "/proc/$old/comm" 2>/dev/null)" = haproxy ] || old=
 exec haproxy -D -f "$1.cfg" -p "$1.pid" \${old:+-sf "$old"}`;
 
 const ALIVE = '[ "$(cat "/proc/$(cat "$1.pid")/comm")" = haproxy ] 2>/dev/null';
@@ -41,13 +42,11 @@ export function ownForwards(engine: NodeEngine, cluster: string): Forwards {
   };
   /** Starts what is not as it should be, or was killed. */
   const apply = async (before: Routes, routes: Routes, signal: AbortSignal): Promise<void> => {
-    await sandbox.run(['mkdir', '-p', folder], { signal });
     for (const { name, runner, config } of sides) {
       const text = config(routes, folder);
       const alive = text === config(before, folder) && (await sandbox.run(['sh', '-c', ALIVE, 'sh', name], { accept: [1] })).exitCode === 0;
       if (text === undefined || alive) continue;
-      await sandbox.run(['tee', `${name}.cfg`], { stdin: text, signal });
-      await runner.run(['sh', '-c', RELOAD, 'sh', name], { signal });
+      await runner.run(['sh', '-c', RELOAD, 'sh', name], { stdin: text, signal });
     }
     await sandbox.run(['tee', `${folder}/routes.json`], { stdin: JSON.stringify(routes), signal });
   };
