@@ -4,6 +4,7 @@ import { planStep, type RunContext, runStep, type Step } from '../core/plan.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { ContainerEngine } from '../host/types.ts';
 import type { Payload } from '../payload/types.ts';
+import { requireForeignPrograms } from '../sandbox/foreign-programs.ts';
 import { assembleImage } from './assemble.ts';
 import { type Base, baseOf } from './base-layers.ts';
 import type { ContextFile } from './context.ts';
@@ -61,6 +62,11 @@ export async function planBuild(
   run: RunContext,
 ): Promise<readonly PlannedStep[]> {
   await using workflow = await prepare(options, settings, ports, run, 'keep the lock as it is');
+  noteForeign(workflow.inputs, ports, run);
+  return await planSteps(workflow);
+}
+
+async function planSteps(workflow: Workflow): Promise<readonly PlannedStep[]> {
   const { inputs, base } = workflow;
   const payload = await inputs.source.find(inputs.payload, inputs.architecture);
   const payloadStep: PlannedStep = {
@@ -84,6 +90,7 @@ export async function renderBuild(
   run: RunContext,
 ): Promise<readonly ContextFile[]> {
   await using workflow = await prepare(options, settings, ports, run, 'write the lock');
+  noteForeign(workflow.inputs, ports, run);
   const payload = await workflow.inputs.source.make(workflow.inputs.payload, workflow.inputs.architecture, run);
   return (await workflow.node(payload)).files;
 }
@@ -92,6 +99,10 @@ export async function renderBuild(
 export async function buildImage(options: ImageOptions, settings: BuildSettings, ports: ImagePorts, run: RunContext): Promise<BuiltNode> {
   await using workflow = await prepare(options, settings, ports, run, 'write the lock');
   const { inputs, base } = workflow;
+  if (isForeign(inputs, ports) && (await planSteps(workflow)).some(({ action }) => action === 'run')) {
+    await using host = await ports.debian(run.signal);
+    await requireForeignPrograms(inputs.architecture, ports.hostArchitecture, host);
+  }
   let reused = true;
   const watched: RunContext = {
     ...run,
@@ -121,6 +132,19 @@ export async function buildImage(options: ImageOptions, settings: BuildSettings,
   });
   const compressed = all.reduce((sum, { layer }) => sum + layer.descriptor.size, 0);
   return { digest: descriptor.digest, tags, inputs, reused, size: { compressed, unpacked: layers.unpacked } };
+}
+
+function isForeign({ architecture }: ImageInputs, { hostArchitecture }: ImagePorts): boolean {
+  return architecture !== hostArchitecture;
+}
+
+function noteForeign(inputs: ImageInputs, ports: ImagePorts, run: RunContext): void {
+  if (!isForeign(inputs, ports)) return;
+  run.events({
+    type: 'problem',
+    level: 'note',
+    message: `building for ${inputs.architecture} on this ${ports.hostArchitecture} host needs emulation (QEMU in binfmt_misc) for RUN steps; Go cross-compiles without`,
+  });
 }
 
 interface Workflow extends AsyncDisposable {

@@ -30,7 +30,12 @@ const BASES: Readonly<Record<string, Distribution>> = {
   'own-debian': ownDebian,
 };
 
-function requestFor(base: string, distribution: Distribution, minor: keyof typeof VERSIONS): NodeRequest {
+function requestFor(
+  base: string,
+  distribution: Distribution,
+  minor: keyof typeof VERSIONS,
+  architecture: NodeRequest['architecture'] = 'amd64',
+): NodeRequest {
   const packaged = distribution.family === 'rpm';
   const versions = VERSIONS[minor];
   const control = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kube-proxy'].map(
@@ -40,7 +45,7 @@ function requestFor(base: string, distribution: Distribution, minor: keyof typeo
     distribution,
     from: distribution.image === undefined ? `localhost/kvci/base:${base}` : `${distribution.image}@${sha256(base)}`,
     ownBase: distribution.image === REF,
-    architecture: 'amd64',
+    architecture,
     source: packaged ? 'packages' : 'modules',
     versions: packaged ? versions : { ...versions, containerd: '2.2.0' },
     repositories: packaged
@@ -77,14 +82,24 @@ const sources = await readNodeSources(join(import.meta.dirname, '../..'));
 /** Texts that reach an image as they stand in templates/node: their path and mode say all. */
 const verbatim = new Set(sources.node.values());
 
+async function expectRendered(name: string, request: NodeRequest): Promise<void> {
+  const { containerfile, files } = renderNode(request, sources);
+  await expectGolden(`${name}.Containerfile`, containerfile);
+  const tree = files
+    .map(({ path, mode, text }) => `==> ${path} ${mode.toString(8).padStart(4, '0')}\n${verbatim.has(text) ? '' : text}`)
+    .join('\n');
+  await expectGolden(`${name}.files`, tree);
+}
+
 describe.each(Object.entries(BASES))('%s', (base, distribution) => {
   it.each(Object.keys(VERSIONS) as (keyof typeof VERSIONS)[])('Kubernetes %s', async (minor) => {
-    const { containerfile, files } = renderNode(requestFor(base, distribution, minor), sources);
-    await expectGolden(`${base}/${minor}.Containerfile`, containerfile);
-    const tree = files
-      .map(({ path, mode, text }) => `==> ${path} ${mode.toString(8).padStart(4, '0')}\n${verbatim.has(text) ? '' : text}`)
-      .join('\n');
-    await expectGolden(`${base}/${minor}.files`, tree);
+    await expectRendered(`${base}/${minor}`, requestFor(base, distribution, minor));
+  });
+});
+
+describe('arm64', () => {
+  it.each(['debian-13', 'own-debian'])('%s', async (base) => {
+    await expectRendered(`${base}/1.36-arm64`, requestFor(base, BASES[base]!, '1.36', 'arm64'));
   });
 });
 
