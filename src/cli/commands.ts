@@ -16,6 +16,17 @@ export const GROUPS: Readonly<Record<string, string>> = {
 
 /** Every command; a new one is a file in `commands/` and a line here. */
 export const COMMANDS: readonly CommandEntry[] = [
+  entry('up', 'Bring a cluster up, or find it Ready', async () => (await import('./commands/up.ts')).up),
+  entry('down', 'Remove a cluster with all that belongs to it', async () => (await import('./commands/down.ts')).down),
+  entry('list', 'List the clusters', async () => (await import('./commands/list.ts')).list),
+  entry('status', 'Show nodes, times and what is not Ready', async () => (await import('./commands/status.ts')).status),
+  entry(
+    'kubeconfig',
+    'Print the kubeconfig of a cluster, or merge it into yours',
+    async () => (await import('./commands/kubeconfig.ts')).kubeconfig,
+  ),
+  entry('ssh', 'Enter a node, or run a command on it', async () => (await import('./commands/ssh.ts')).ssh),
+  entry('exec', 'Run a command on all nodes', async () => (await import('./commands/exec.ts')).exec),
   entry(
     'image build',
     'Build a bootc node image of a Kubernetes version',

@@ -67,7 +67,7 @@ export function imageOptions(loaded: LoadedConfig, flags: ImageFlags): ImageOpti
   }
   const parsed = imageOptionsSchema.safeParse(given);
   if (parsed.success) return parsed.data;
-  throw badFlag(parsed.error.issues[0]);
+  throw badFlag(parsed.error.issues[0], FLAG_OF_KEY, 'image build');
 }
 
 /** kvci.lock: `--lock`, else beside kvci.yaml, else in the current folder. */
@@ -75,11 +75,12 @@ export function lockFile(loaded: LoadedConfig, cwd: string, flag: string | undef
   return flag === undefined ? resolve(loaded.folder, 'kvci.lock') : resolve(cwd, flag);
 }
 
-function badFlag(issue: z.core.$ZodIssue | undefined): KvciError {
+/** What a schema says of a flag's value, for people. `command` is the one whose help explains its flags. */
+export function badFlag(issue: z.core.$ZodIssue | undefined, flagOfKey: Readonly<Record<string, string>>, command: string): KvciError {
   const key = String(issue?.path[0]);
-  const flag = Object.entries(FLAG_OF_KEY).find(([name]) => name === key)?.[1] ?? key;
+  const flag = flagOfKey[key] ?? key;
   return new KvciError('usage', 'bad-flag', `${flag}: ${issue === undefined ? 'bad value' : issueMessage(issue)}`, {
-    hint: '"kvci image build --help" says what each flag takes.',
+    hint: `"kvci ${command} --help" says what each flag takes.`,
     facts: { flag },
   });
 }
@@ -106,7 +107,8 @@ function absolute(files: readonly string[] | undefined, folder: string): string[
   });
 }
 
-function present<T extends Record<string, unknown>>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+/** Without the keys that have no value. */
+export function present<T extends Record<string, unknown>>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]?: Exclude<T[K], undefined>;
   };

@@ -1,3 +1,7 @@
+import type { ClusterStatus } from '../cluster/clusters.ts';
+import type { DownResult } from '../cluster/down.ts';
+import type { ClusterOptions } from '../cluster/options.ts';
+import type { UpResult } from '../cluster/up.ts';
 import type { Digest } from '../core/digest.ts';
 import type { PlannedStep } from '../core/events.ts';
 import type { RunContext } from '../core/plan.ts';
@@ -18,6 +22,7 @@ import type { ImageOptions } from '../image/options.ts';
 export interface Services {
   image(): Promise<ImageService>;
   host(): Promise<HostService>;
+  cluster(): Promise<ClusterService>;
 }
 
 /** What the global flags and kvci.yaml say about the whole run. */
@@ -82,6 +87,47 @@ export interface ImageService {
   /** @throws KvciError `file-exists` */
   save(ref: string, file: string, run: RunContext): Promise<{ readonly digest: Digest; readonly file: string; readonly size: number }>;
   load(file: string, run: RunContext): Promise<readonly ImageSummary[]>;
+}
+
+// ---- clusters -------------------------------------------------------------------------------------------------------
+
+/** A cluster as it is asked for. */
+export interface WantedCluster {
+  readonly options: ClusterOptions;
+  /** Those of the options that were given. */
+  readonly asked: Partial<ClusterOptions>;
+  readonly image: { readonly kind: 'stored'; readonly ref: string } | { readonly kind: 'built'; readonly options: ImageOptions };
+  /** The image in words; undefined when nothing was said about it. */
+  readonly wanted: string | undefined;
+}
+
+export interface UpSettings extends BuildSettings {
+  readonly keepOnFailure: boolean;
+  readonly timeoutMs: number | undefined;
+}
+
+/** Without a name the only cluster there is, is meant. */
+export interface ClusterService {
+  plan(wanted: WantedCluster, settings: UpSettings, run: RunContext): Promise<readonly PlannedStep[]>;
+  up(wanted: WantedCluster, settings: UpSettings, run: RunContext): Promise<UpResult>;
+  down(name: string | undefined, run: RunContext): Promise<DownResult>;
+  names(): Promise<readonly string[]>;
+  status(name: string | undefined, run: RunContext): Promise<ClusterStatus>;
+  list(run: RunContext): Promise<readonly ClusterStatus[]>;
+  kubeconfig(name: string | undefined): Promise<string>;
+  /** Puts the cluster into the user's own kubeconfig and answers its path. */
+  mergeKubeconfig(name: string | undefined): Promise<string>;
+  /** Runs a command, or a shell, with the caller's own terminal or pipes. Answers its exit code. */
+  enter(cluster: string | undefined, node: string, argv: readonly string[], run: RunContext): Promise<number>;
+  /** Runs a command on all nodes at once. */
+  exec(cluster: string | undefined, argv: readonly [string, ...string[]], run: RunContext): Promise<readonly NodeOutput[]>;
+}
+
+export interface NodeOutput {
+  readonly node: string;
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
 }
 
 // ---- the host -------------------------------------------------------------------------------------------------------

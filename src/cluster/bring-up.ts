@@ -188,7 +188,7 @@ async function configure(run: ClusterRun, api: KubernetesApi, ports: ClusterPort
   await run.step('configure', 'storage, network and probe', undefined, async () => {
     await Promise.all([
       setStorage(state.nodes, api, signal),
-      cni.kind === 'manifest' ? applyManifest(cni.url, state.options.cniSha256 ?? '', ports.downloads, api, signal) : undefined,
+      cni.kind === 'manifest' ? applyManifest(cni.url, state.options.cniSha256 ?? '', await ports.downloads(), api, signal) : undefined,
       cni.kind === 'none' ? undefined : startProbe(first.handle, state.nodes.length, state.families, api, signal),
     ]);
   });

@@ -16,7 +16,7 @@ export interface DownResult {
  * Removes a cluster with all that belongs to it. A `kvci up` that is at work on it is told to stop first: it cleans up what it was
  * making, and this goes on with what is left.
  */
-export async function down(name: string, ports: ClusterPorts, run: RunContext): Promise<DownResult> {
+export async function bringDown(name: string, ports: ClusterPorts, run: RunContext): Promise<DownResult> {
   const started = run.clock.monotonic();
   await stopOwner(await requireCluster(name, ports.states));
   await using _lock = await lockCluster(name, ports, run);

@@ -19,7 +19,7 @@ export interface ClusterPorts {
   readonly states: ClusterStates;
   readonly locks: Locks;
   readonly directories: Directories;
-  readonly downloads: Downloads;
+  downloads(): Promise<Downloads>;
   provider(name: MachineProvider['name'], run: RunContext): Promise<MachineProvider>;
   /** @param kubeconfig its text */
   api(kubeconfig: string): Promise<KubernetesApi>;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { clusterOptionsSchema } from '../cluster/options.ts';
 import { messageOf } from '../core/errors.ts';
 import { parseSize } from '../core/sizes.ts';
 import { imageOptionsSchema } from '../image/options.ts';
@@ -16,6 +17,7 @@ const address = (description: string) =>
 export const configSchema = z
   .strictObject({
     image: imageOptionsSchema.partial().optional().describe('What to build: the flags of "kvci image build"'),
+    cluster: clusterOptionsSchema.partial().optional().describe('What cluster to have: the flags of "kvci up"'),
     engine: z
       .string()
       .min(1)

@@ -3,24 +3,29 @@ import { join } from 'node:path';
 
 import type { ImageService, ServiceSettings } from '../cli/services.ts';
 import type { RunContext } from '../core/plan.ts';
-import type { HostCheck } from '../host/types.ts';
+import type { Downloads, HostCheck } from '../host/types.ts';
 import type { ImageOptions } from '../image/options.ts';
 import type { ImagePorts } from '../image/ports.ts';
 import type { DebianHost } from '../sandbox/debian-resolve.ts';
 import type { DebianPackageSet } from '../sandbox/debian-types.ts';
+import type { Sandboxes } from '../sandbox/types.ts';
 import { type Environment, hostArchitecture, type HostParts, hostUser, once, OWN_FOLDER, packageManagerOf } from './host.ts';
 import { payloadSource } from './payload.ts';
 import { ownRevision } from './revision.ts';
 import { openEngine, toolsImage } from './tools.ts';
+
+/** What building images needs, and what others need of the same making. */
+export type ImageParts = ImagePorts & { readonly sandboxes: Sandboxes; readonly downloads: Downloads };
 
 export async function imageService(
   environment: Environment,
   settings: ServiceSettings,
   host: HostParts,
   run: RunContext,
+  parts?: ImageParts,
 ): Promise<ImageService> {
   const { createImageService } = await import('../cli/image-service.ts');
-  const service = createImageService(await imagePorts(environment, settings, host, run));
+  const service = createImageService(parts ?? (await imageParts(environment, settings, host, run)));
   if (!settings.setup) return service;
   const prepare = (options: ImageOptions): Promise<void> => prepareForImage(options, environment, settings, host, run);
   return {
@@ -51,7 +56,12 @@ async function prepareForImage(
   await prepareHost(checks, { ...host, packageManager: await packageManagerOf(host) }, run);
 }
 
-async function imagePorts(environment: Environment, settings: ServiceSettings, host: HostParts, run: RunContext): Promise<ImagePorts> {
+export async function imageParts(
+  environment: Environment,
+  settings: ServiceSettings,
+  host: HostParts,
+  run: RunContext,
+): Promise<ImageParts> {
   const { createLayout } = await import('../oci/layout.ts');
   const { tarStreamTar } = await import('../host/adapters/tar-stream-tar.ts');
   const { undiciDownloads } = await import('../host/adapters/undici-downloads.ts');
@@ -85,6 +95,8 @@ async function imagePorts(environment: Environment, settings: ServiceSettings, h
   const archives = (set: DebianPackageSet, debian: DebianHost) => () =>
     findArchives({ suite: set.suite, architecture: set.architecture, ...(mirrors === undefined ? {} : { mirrors }) }, debian);
   return {
+    sandboxes,
+    downloads,
     store,
     locks,
     ledger,

@@ -1,0 +1,83 @@
+import type { Command } from 'commander';
+
+import type { LoadedConfig } from '../config/load.ts';
+import { type ClusterOptions, clusterOptionsSchema } from '../cluster/options.ts';
+import type { ImageOptions } from '../image/options.ts';
+import { flagValue } from './command.ts';
+import { badFlag, imageOptions, present } from './image-flags.ts';
+import type { WantedCluster } from './services.ts';
+
+/** The flags that say what cluster to have; each stands for a key of the `cluster` section of kvci.yaml. */
+export interface ClusterFlags {
+  readonly k8s?: string;
+  readonly image?: string;
+  readonly nodes?: number;
+  readonly controlPlanes?: number;
+  readonly provider?: string;
+  readonly ipFamily?: string;
+  readonly cni?: string;
+  readonly sha256?: string;
+  readonly cpus?: number;
+  readonly memory?: string;
+}
+
+const FLAG_OF_KEY: Readonly<Record<string, string>> = {
+  name: 'NAME',
+  image: '--image',
+  nodes: '--nodes',
+  controlPlanes: '--control-planes',
+  provider: '--provider',
+  ipFamily: '--ip-family',
+  cni: '--cni',
+  cniSha256: '--sha256',
+  cpus: '--cpus',
+  memory: '--memory',
+};
+
+export function addClusterFlags(command: Command): Command {
+  return command
+    .option('--k8s <version>', 'Kubernetes version of the image, built if it is not there (default: stable)')
+    .option('--image <ref>', 'tag or digest of a node image in the store, instead of building one')
+    .option('--nodes <number>', 'number of nodes, control planes included (default: 1)', flagValue('--nodes', Number))
+    .option('--control-planes <number>', 'how many of them are control planes (default: 1)', flagValue('--control-planes', Number))
+    .option('--provider <name>', 'kind (containers), vm (virtual machines) or auto (default: auto)')
+    .option('--ip-family <family>', 'dual, ipv4 or ipv6 (default: dual)')
+    .option('--cni <network>', 'bridge, none or the address of a manifest (default: bridge)')
+    .option('--sha256 <digest>', 'SHA-256 of the manifest that --cni names')
+    .option('--cpus <number>', 'processors of each node (default: all of the host)', flagValue('--cpus', Number))
+    .option('--memory <size>', 'memory of each node, such as 4G (default: no bound)');
+}
+
+/**
+ * The cluster that kvci.yaml and the flags over it ask for.
+ *
+ * @throws KvciError `bad-flag`
+ */
+export function wantedCluster(loaded: LoadedConfig, name: string | undefined, flags: ClusterFlags): WantedCluster {
+  const { nodes, controlPlanes, provider, ipFamily, cni, cpus, memory, image } = flags;
+  const given = {
+    ...loaded.config.cluster,
+    ...present({ name, image, nodes, controlPlanes, provider, ipFamily, cni, cniSha256: flags.sha256, cpus, memory }),
+  };
+  const parsed = clusterOptionsSchema.safeParse(given);
+  if (!parsed.success) throw badFlag(parsed.error.issues[0], FLAG_OF_KEY, 'up');
+  const asked = Object.fromEntries(Object.entries(parsed.data).filter(([key]) => key in given)) as Partial<ClusterOptions>;
+  const ref = parsed.data.image;
+  // A version on the command line wins over an image in the file.
+  if (ref !== undefined && (image !== undefined || flags.k8s === undefined)) {
+    return { options: parsed.data, asked, image: { kind: 'stored', ref }, wanted: ref };
+  }
+  const k8s = flags.k8s ?? loaded.config.image?.k8s;
+  const build = imageOptions(loaded, { k8s: k8s ?? 'stable' });
+  return { options: parsed.data, asked, image: { kind: 'built', options: build }, wanted: k8s === undefined ? undefined : inWords(build) };
+}
+
+/** What an image is built of, as people say it. */
+function inWords({ k8s, base, payload, packages, kernel }: ImageOptions): string {
+  return [
+    `Kubernetes ${k8s} on ${base}`,
+    ...(payload === 'auto' ? [] : [`from ${payload}`]),
+    ...(packages.length === 0 ? [] : [`with ${packages.join(', ')}`]),
+    ...(kernel === undefined ? [] : [`with kernel ${kernel}`]),
+  ].join(' ');
+}

@@ -1,0 +1,103 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+import { bringDown } from '../cluster/down.ts';
+import { clusterStatus, kubeconfigOf, machinesOf, nodeOf } from '../cluster/clusters.ts';
+import { chooseCluster } from '../cluster/find-cluster.ts';
+import { mergeKubeconfig } from '../cluster/kubeconfig.ts';
+import type { ClusterPorts, NodeImage } from '../cluster/ports.ts';
+import { planUp, up, type UpRequest } from '../cluster/up.ts';
+import { hasErrno, KvciError } from '../core/errors.ts';
+import type { RunContext } from '../core/plan.ts';
+import { writeFileAtomic } from '../host/files.ts';
+import { KVCI_LABELS } from '../image/labels.ts';
+import type { AttachedStreams } from '../machine/types.ts';
+import type { ClusterService, ImageService, UpSettings, WantedCluster } from './services.ts';
+
+export interface ClusterServiceParts {
+  readonly ports: ClusterPorts;
+  image(): Promise<ImageService>;
+  /** The terminal or pipes of this process. */
+  streams(): AttachedStreams & AsyncDisposable;
+  /** The user's own kubeconfig, by KUBECONFIG or its usual place. */
+  readonly userKubeconfig: string;
+}
+
+/** What runs on a node when no command is given. */
+const SHELL = ['/bin/bash', '--login'] as const;
+
+/** The cluster commands over the rooms that do the work. */
+export function createClusterService({ ports, image, streams, userKubeconfig }: ClusterServiceParts): ClusterService {
+  const { states } = ports;
+  const chosen = (name: string | undefined) => chooseCluster(name, states);
+  return {
+    plan: async (wanted, settings, run) =>
+      planUp(request(wanted, settings, image), ports, async () =>
+        wanted.image.kind === 'built' ? (await image()).plan(wanted.image.options, settings, run) : [],
+      ),
+    up: (wanted, settings, run) => up(request(wanted, settings, image), ports, run),
+    down: async (name, run) => bringDown((await chosen(name)).name, ports, run),
+    names: () => states.names(),
+    status: async (name, run) => clusterStatus(await chosen(name), ports, run),
+    list: async (run) => Promise.all((await states.names()).map(async (name) => clusterStatus(await chosen(name), ports, run))),
+    kubeconfig: async (name) => kubeconfigOf((await chosen(name)).name, ports),
+    mergeKubeconfig: async (name) => {
+      const own = await kubeconfigOf((await chosen(name)).name, ports);
+      const before = await readFile(userKubeconfig, 'utf8').catch((error: unknown) => {
+        if (hasErrno(error, 'ENOENT')) return '';
+        throw error;
+      });
+      await mkdir(dirname(userKubeconfig), { recursive: true });
+      await writeFileAtomic(userKubeconfig, mergeKubeconfig(before, own, userKubeconfig), 0o600);
+      return userKubeconfig;
+    },
+    enter: async (cluster, name, argv, run) => {
+      const state = await chosen(cluster);
+      await using machines = await machinesOf(state, ports, run);
+      const node = await nodeOf(state, name, machines);
+      await using attached = streams();
+      const [file, ...args] = argv;
+      return node.attach(file === undefined ? SHELL : [file, ...args], { ...attached, signal: run.signal });
+    },
+    exec: async (cluster, argv, run) => {
+      const state = await chosen(cluster);
+      await using machines = await machinesOf(state, ports, run);
+      return Promise.all(
+        state.nodes.map(async ({ name }) => {
+          const node = await nodeOf(state, name, machines);
+          const { exitCode, stdout, stderr } = await node.run(argv, { accept: ANY_EXIT_CODE, signal: run.signal });
+          return { node: name, exitCode, stdout, stderr };
+        }),
+      );
+    },
+  };
+}
+
+/** The command's exit code is the answer, whatever it is. */
+const ANY_EXIT_CODE = Array.from({ length: 256 }, (_, code) => code);
+
+function request(wanted: WantedCluster, settings: UpSettings, image: () => Promise<ImageService>): UpRequest {
+  const { options, asked } = wanted;
+  return {
+    options,
+    asked,
+    wanted: wanted.wanted,
+    keepOnFailure: settings.keepOnFailure,
+    timeoutMs: settings.timeoutMs,
+    image: async (run) => nodeImage(await image(), wanted, settings, run),
+  };
+}
+
+async function nodeImage(service: ImageService, wanted: WantedCluster, settings: UpSettings, run: RunContext): Promise<NodeImage> {
+  if (wanted.image.kind === 'built') {
+    const { digest, tags, kubernetes } = await service.build(wanted.image.options, settings, run);
+    return { digest, name: tags[0] ?? digest, kubernetes };
+  }
+  const { ref } = wanted.image;
+  const { digest, labels } = await service.inspect(ref, run);
+  const kubernetes = labels[KVCI_LABELS.kubernetes];
+  if (kubernetes !== undefined) return { digest, name: ref, kubernetes };
+  throw new KvciError('usage', 'not-a-node-image', `${ref} is not a node image of kvci's: it has no label ${KVCI_LABELS.kubernetes}`, {
+    hint: 'Build one with "kvci image build", or see "kvci image list".',
+  });
+}

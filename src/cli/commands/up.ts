@@ -1,0 +1,60 @@
+import { parseDuration } from '../../core/durations.ts';
+import { parseEngineChoice } from '../../host/engine/discovery.ts';
+import { addClusterFlags, type ClusterFlags, wantedCluster } from '../cluster-flags.ts';
+import { type CommandModule, flagValue } from '../command.ts';
+import { lockFile } from '../image-flags.ts';
+import { planLine } from '../progress/format.ts';
+import { clusterDocument, formatUp } from '../render/cluster.ts';
+
+interface Flags extends ClusterFlags {
+  readonly timeout?: number;
+  readonly keepOnFailure?: true;
+  readonly dryRun?: true;
+  readonly lock?: string;
+  readonly locked?: true;
+  readonly engine?: string;
+}
+
+export const up: CommandModule = {
+  examples: [
+    { line: 'up', what: 'one node of the newest Kubernetes' },
+    { line: 'up --k8s 1.31 --nodes 2', what: 'a control plane and a worker; the image is built first if it is not there' },
+    { line: 'up lab --control-planes 3 --nodes 4', what: 'a cluster of another name with three control planes' },
+    { line: 'up --ip-family ipv6 --image localhost/node:1.36', what: 'IPv6 only, from an image in the store' },
+    { line: 'up --nodes 2 --dry-run', what: 'only show what would be done' },
+  ],
+  define: (command, act) =>
+    addClusterFlags(command.argument('[name]', 'name of the cluster (default: kvci)'))
+      .option(
+        '--timeout <duration>',
+        'how long it may take once the image is there, such as 10m (default: 30m)',
+        flagValue('--timeout', parseDuration),
+      )
+      .option('--keep-on-failure', 'leave what there is when it fails, to look at it and go on')
+      .option('--dry-run', 'show the plan and change nothing')
+      .option('--lock <file>', 'lock file of the image (default: kvci.lock beside kvci.yaml, else in the current folder)')
+      .option('--locked', 'refuse when anything is missing from the lock')
+      .option('--engine <engine>', 'engine that builds the image: auto, docker, podman, embedded or an address (default: auto)')
+      .action(
+        act<[string | undefined], Flags>(async (context, flags, [name]) => {
+          const loaded = await context.config();
+          const wanted = wantedCluster(loaded, name, flags);
+          const settings = {
+            lockFile: lockFile(loaded, context.cwd, flags.lock),
+            locked: flags.locked ?? false,
+            noCache: false,
+            engine: parseEngineChoice(flags.engine ?? loaded.config.engine ?? 'auto'),
+            folder: context.cwd,
+            keepOnFailure: flags.keepOnFailure ?? false,
+            timeoutMs: flags.timeout,
+          };
+          const service = await context.services.cluster();
+          if (flags.dryRun === true) {
+            const steps = await service.plan(wanted, settings, context.run);
+            return { data: { steps }, text: () => steps.map(planLine).join('\n') };
+          }
+          const { state, reused, kubeconfig } = await service.up(wanted, settings, context.run);
+          return { data: { ...clusterDocument(state), reused, kubeconfig }, text: () => formatUp(state, reused, kubeconfig) };
+        }),
+      ),
+};

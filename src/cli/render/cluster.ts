@@ -1,0 +1,90 @@
+import { countNodes } from '../../cluster/bring-up.ts';
+import type { ClusterStatus } from '../../cluster/clusters.ts';
+import type { ClusterState } from '../../cluster/state.ts';
+import { formatDuration } from '../progress/format.ts';
+import type { NodeOutput } from '../services.ts';
+import { facts, table } from './table.ts';
+
+/** A cluster as scripts see it: stable, and without what only kvci needs. */
+export function clusterDocument(state: ClusterState): object {
+  const { name, phase, createdAt, provider, image, kubernetes, families, nodes, api, nodesReadyMs, readyMs, steps } = state;
+  return {
+    name,
+    phase,
+    createdAt,
+    provider,
+    image,
+    kubernetes,
+    families,
+    nodes: nodes.map((node) => ({ name: node.name, role: node.role, addresses: node.addresses ?? {}, labels: node.labels })),
+    ...(api === undefined ? {} : { api }),
+    ...(nodesReadyMs === undefined ? {} : { nodesReadyMs }),
+    ...(readyMs === undefined ? {} : { readyMs }),
+    steps,
+  };
+}
+
+export function formatUp(state: ClusterState, reused: boolean, kubeconfig: string): string {
+  const { name, nodesReadyMs, readyMs } = state;
+  const times = [
+    ...(nodesReadyMs === undefined ? [] : [`nodes Ready after ${formatDuration(nodesReadyMs)}`]),
+    ...(readyMs === undefined ? [] : [`everything after ${formatDuration(readyMs)}`]),
+  ];
+  return facts([
+    ['Cluster', `${name}: Kubernetes ${state.kubernetes}, ${countNodes(state.nodes)}, ${state.families.join(' and ')}`],
+    ['Ready', reused ? 'it was already: nothing was changed' : times.join(', ')],
+    ['Kubeconfig', kubeconfig],
+    ['Try', `kubectl --kubeconfig ${kubeconfig} get nodes`],
+  ]);
+}
+
+export function formatList(clusters: readonly ClusterStatus[]): string {
+  if (clusters.length === 0) return 'There is no cluster; make one with "kvci up".';
+  return table(
+    ['NAME', 'CONDITION', 'KUBERNETES', 'NODES', 'PROVIDER', 'CREATED'],
+    clusters.map(({ state, condition }) => [
+      state.name,
+      condition,
+      state.kubernetes,
+      countNodes(state.nodes),
+      state.provider,
+      state.createdAt.slice(0, 16).replace('T', ' '),
+    ]),
+  );
+}
+
+export function formatStatus({ state, condition, problems, view }: ClusterStatus): string {
+  const nodes = state.nodes.map(({ name, role, addresses }) => {
+    const node = view?.nodes.find((candidate) => candidate.name === name);
+    const ready = node === undefined ? 'unknown' : node.ready ? 'Ready' : 'NotReady';
+    return [name, role, ready, [addresses?.ipv4, addresses?.ipv6].filter(Boolean).join(', ')];
+  });
+  const steps = state.steps.map(({ title, node, status, ms }) => [title, node ?? '', status, ms === undefined ? '' : formatDuration(ms)]);
+  return [
+    facts([
+      ['Cluster', `${state.name}: ${condition}`],
+      ['Kubernetes', state.kubernetes],
+      ['Image', state.image.name],
+      ...(state.api === undefined ? [] : [['API', `https://${state.api.host}:${state.api.port}`] as const]),
+      ...(state.nodesReadyMs === undefined ? [] : [['Nodes Ready', `after ${formatDuration(state.nodesReadyMs)}`] as const]),
+      ...(state.readyMs === undefined ? [] : [['Ready', `after ${formatDuration(state.readyMs)}`] as const]),
+    ]),
+    '',
+    table(['NODE', 'ROLE', 'STATE', 'ADDRESSES'], nodes),
+    '',
+    table(['STEP', 'NODE', 'STATE', 'TIME'], steps),
+    ...(problems.length === 0 ? [] : ['', 'Not Ready:', ...problems.map((problem) => `  ${problem}`)]),
+  ].join('\n');
+}
+
+export function formatOutputs(outputs: readonly NodeOutput[]): string {
+  return outputs
+    .flatMap(({ node, exitCode, stdout, stderr }) => [
+      ...`${stdout}${stderr}`
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => `${node}: ${line}`),
+      ...(exitCode === 0 ? [] : [`${node}: exit code ${exitCode}`]),
+    ])
+    .join('\n');
+}

@@ -1,0 +1,57 @@
+import { join } from 'node:path';
+
+import type { ClusterService, ServiceSettings } from '../cli/services.ts';
+import type { ClusterPorts } from '../cluster/ports.ts';
+import { KvciError } from '../core/errors.ts';
+import type { RunContext } from '../core/plan.ts';
+import { type Environment, type HostParts, once } from './host.ts';
+import { type ImageParts, imageParts, imageService } from './images.ts';
+import { attachedStreams } from './streams.ts';
+
+export async function clusterService(
+  environment: Environment,
+  settings: ServiceSettings,
+  host: HostParts,
+  run: RunContext,
+): Promise<ClusterService> {
+  const { createClusterService } = await import('../cli/cluster-service.ts');
+  const images = once(() => imageParts(environment, settings, host, run));
+  return createClusterService({
+    ports: await clusterPorts(host, images, run),
+    image: once(async () => imageService(environment, settings, host, run, await images())),
+    streams: attachedStreams,
+    userKubeconfig: userKubeconfig(environment, host.home),
+  });
+}
+
+async function clusterPorts(host: HostParts, images: () => Promise<ImageParts>, run: RunContext): Promise<ClusterPorts> {
+  const { ClusterStates } = await import('../cluster/state.ts');
+  const { memoryAvailable } = await import('../host/memory.ts');
+  return {
+    states: new ClusterStates(host.directories),
+    locks: host.locks,
+    directories: host.directories,
+    downloads: async () => (await images()).downloads,
+    memoryAvailable,
+    api: async (kubeconfig) => {
+      const { kubernetesClient } = await import('../host/adapters/kubernetes-client.ts');
+      return kubernetesClient(kubeconfig);
+    },
+    provider: async (name) => {
+      if (name === 'vm') {
+        throw new KvciError('usage', 'no-such-provider', '--provider: nodes as virtual machines are not there yet', {
+          hint: 'Use --provider kind: nodes as containers.',
+          facts: { flag: '--provider' },
+        });
+      }
+      const { containerMachineProvider } = await import('./machines.ts');
+      const { sandboxes, layout } = await images();
+      return containerMachineProvider({ host, sandboxes, layout }, run);
+    },
+  };
+}
+
+/** Where kubectl looks: the first file of KUBECONFIG, else its usual place. */
+function userKubeconfig(environment: Environment, home: string): string {
+  return environment['KUBECONFIG']?.split(':').find((path) => path !== '') ?? join(home, '.kube', 'config');
+}
