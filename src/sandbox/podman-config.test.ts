@@ -33,10 +33,13 @@ it.each<[LayerMode, readonly string[]]>([
   expect(settings(files.get('/etc/containers/storage.conf'))).toEqual(expected);
   expect(settings(files.get('/etc/containers/containers.conf'))).toEqual([
     'default_ulimits = []',
+    'pids_limit = 0',
+    'keyring = false',
     'cgroup_manager = "cgroupfs"',
     'events_logger = "file"',
     'runtime = "crun"',
     'firewall_driver = "nftables"',
+    'network_config_dir = "/var/lib/containers/networks"',
   ]);
   expect(settings(files.get('/etc/containers/registries.conf'))).toEqual([
     'location = "localhost"',
