@@ -17,7 +17,14 @@ import type { DebianPackageSet } from '../sandbox/debian-types.ts';
 import type { Architecture } from '../payload/types.ts';
 import type { ImageInputs } from './inputs.ts';
 import type { ImagePorts } from './ports.ts';
-import { type BaseLayers, pinnedReference, type PublishedBase, publishedBaseKey, publishedBaseStep } from './published-base.ts';
+import {
+  type BaseLayers,
+  pinnedReference,
+  provideBase,
+  type PublishedBase,
+  publishedBaseKey,
+  publishedBaseStep,
+} from './published-base.ts';
 import type { NodeSources } from './sources.ts';
 
 const KIND = 'debian-base-layer';
@@ -75,14 +82,11 @@ function debianBase(set: DebianPackageSet, distribution: string, sources: NodeSo
 }
 
 function publishedBase(base: PublishedBase, architecture: Architecture, ports: ImagePorts): Base {
-  const from = pinnedReference(base);
   return {
     key: publishedBaseKey(base.digest, architecture),
-    from,
+    from: pinnedReference(base),
     step: publishedBaseStep(base, architecture, ports),
-    provide: async (target, _layers, context) => {
-      if (!(await target.hasImage(from))) await target.pull(from, context.signal, context.output);
-    },
+    provide: (target, layers, context) => provideBase(base, layers, target, ports, context),
   };
 }
 

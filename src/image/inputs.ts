@@ -5,7 +5,6 @@ import { debianBaseRequest } from '../distro/debian-base.ts';
 import { parseOsRelease } from '../distro/os-release.ts';
 import { type Base, distributionOf, parseBase } from '../distro/registry.ts';
 import type { Distribution } from '../distro/types.ts';
-import { parseReference } from '../oci/reference.ts';
 import { autoOrder, choosePayload } from '../payload/choose.ts';
 import type { Architecture, PayloadLock, PayloadSource, PayloadSourceName } from '../payload/types.ts';
 import { resolvePackages } from '../sandbox/debian-resolve.ts';
@@ -14,7 +13,7 @@ import { payloadKey } from './lock.ts';
 import type { LockSession } from './lock-session.ts';
 import { type ImageOptions, parsePayloadOption } from './options.ts';
 import type { ImagePorts } from './ports.ts';
-import { type PublishedBase, readOsRelease } from './published-base.ts';
+import { type PublishedBase, readOsRelease, resolveBase } from './published-base.ts';
 
 /** What an image starts from. */
 export type ImageBase = { readonly kind: 'debian'; readonly set: DebianPackageSet } | PublishedBase;
@@ -83,11 +82,7 @@ async function lockTools(lock: LockSession, ports: ImagePorts): Promise<void> {
 async function resolvePublished(base: Base, lock: LockSession, ports: ImagePorts, run: RunContext): Promise<PublishedBase | undefined> {
   const ref = base.kind === 'image' ? base.ref : base.distribution.image;
   if (ref === undefined) return undefined;
-  const reference = parseReference(ref);
-  const digest = await lock.image(
-    ref,
-    async () => reference.digest ?? (await (await ports.registry()).resolve(reference, run.signal)).digest,
-  );
+  const digest = await lock.image(ref, () => resolveBase(ref, ports, run.signal));
   return { kind: 'published', ref, digest };
 }
 
