@@ -12,7 +12,7 @@ export function attachedStreams(): AttachedStreams & AsyncDisposable {
     ...(isTerminal ? { terminal: terminalOf(stdout), env: { TERM: process.env['TERM'] ?? 'xterm' } } : {}),
     [Symbol.asyncDispose]: () => {
       if (isTerminal) stdin.setRawMode(false);
-      stdin.unref();
+      stdin.pause();
       return Promise.resolve();
     },
   };

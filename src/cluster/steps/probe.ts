@@ -88,7 +88,7 @@ const LISTEN: Readonly<Record<IpFamily, string>> = {
 };
 
 function serveScript(families: readonly IpFamily[]): string {
-  return [...families.map((family) => `/usr/bin/socat -u EXEC:"/usr/bin/echo here" ${LISTEN[family]} &`), 'wait'].join('\n');
+  return [...families.map((family) => `/usr/bin/socat -U ${LISTEN[family]} EXEC:"/usr/bin/echo here" &`), 'wait'].join('\n');
 }
 
 const LOOKUP: Readonly<Record<IpFamily, string>> = { ipv4: 'ahostsv4', ipv6: 'ahostsv6' };
