@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { canonicalJson, digestOf, hexOf, isDigest, parseDigest, sha256, shortDigest } from './digest.ts';
+import { canonicalJson, digestOf, hexOf, isDigest, sha256, shortDigest } from './digest.ts';
 
 /** From `printf abc | sha256sum`. */
 const ABC = 'sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad';
@@ -12,11 +12,10 @@ test('writes sha256 as OCI does', () => {
 
 test.each([ABC.toUpperCase(), ABC.slice(7), `${ABC}0`, ABC.slice(0, -1), `${ABC}\n`, 'sha512:00', ''])('%j is no digest', (text) => {
   expect(isDigest(text)).toBe(false);
-  expect(() => parseDigest(text)).toThrow('is not a sha256 digest');
 });
 
-test('reads a digest', () => {
-  expect(parseDigest(ABC)).toBe(ABC);
+test('a digest is one', () => {
+  expect(isDigest(ABC)).toBe(true);
 });
 
 test('equal values have one form, whatever the order of their keys', () => {

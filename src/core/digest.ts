@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto';
 
-import { KvciError } from './errors.ts';
-
 /** `sha256:` and 64 lower-case hex digits, as OCI writes it. */
 export type Digest = `sha256:${string}`;
 
@@ -9,14 +7,6 @@ const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
 export function isDigest(text: string): text is Digest {
   return DIGEST.test(text);
-}
-
-/** @throws KvciError `bad-digest` */
-export function parseDigest(text: string): Digest {
-  if (isDigest(text)) return text;
-  throw new KvciError('usage', 'bad-digest', `"${text}" is not a sha256 digest`, {
-    hint: 'A digest is "sha256:" followed by 64 hex digits.',
-  });
 }
 
 export function sha256(data: string | Uint8Array): Digest {

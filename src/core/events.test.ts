@@ -1,18 +1,7 @@
 import { expect, test } from 'vitest';
 
-import { type Event, masking, toAll } from './events.ts';
+import { type Event, masking } from './events.ts';
 import { Secret } from './secrets.ts';
-
-test('every sink gets every event', () => {
-  const a: Event[] = [];
-  const b: Event[] = [];
-  const event: Event = { type: 'problem', level: 'note', message: 'x' };
-  toAll(
-    (event) => a.push(event),
-    (event) => b.push(event),
-  )(event);
-  expect([a, b]).toEqual([[event], [event]]);
-});
 
 test('secrets are masked in every text, however deep; also those found later', () => {
   const seen: Event[] = [];

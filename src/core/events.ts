@@ -33,12 +33,6 @@ export type Event =
 /** Where events go: a terminal, plain lines, NDJSON, a run directory. Never throws, never waits. */
 export type EventSink = (event: Event) => void;
 
-export function toAll(...sinks: readonly EventSink[]): EventSink {
-  return (event) => {
-    for (const sink of sinks) sink(event);
-  };
-}
-
 /** Masks secrets in every text of an event: the one place where that is done. */
 export function masking(secrets: ReadonlySet<Secret>, sink: EventSink): EventSink {
   return (event) => {

@@ -12,7 +12,7 @@ import { debian13 } from './debian-13.ts';
 import type { NodeArchitecture } from './types.ts';
 
 /** Artifact kind: the root file system of the embedded base as a tar, laid out for image mode. */
-export const BASE_KIND = 'debian-base';
+const BASE_KIND = 'debian-base';
 
 /** The tar in the artifact's folder. */
 export const BASE_TAR = 'root.tar';

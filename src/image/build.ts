@@ -38,7 +38,7 @@ export interface BuiltNode {
 }
 
 /** The first tag of a node image, when nobody names one. */
-export function defaultTag(kubernetes: string, base: string): string {
+function defaultTag(kubernetes: string, base: string): string {
   return `localhost/kvci/node:v${kubernetes.replaceAll('+', '-')}-${base}`;
 }
 

@@ -206,7 +206,7 @@ function unpackedSize(tree: Tree): number {
 }
 
 /** A build context as a tar: folders first, fixed times and owners. */
-export function contextEntries(files: readonly ContextFile[], time: number): TarEntryWithContent[] {
+function contextEntries(files: readonly ContextFile[], time: number): TarEntryWithContent[] {
   const folders = new Set(files.flatMap(({ path }) => parents(path)));
   const shared = { uid: 0, gid: 0, mtime: time, xattrs: {} };
   const entries: TarEntryWithContent[] = [
@@ -242,7 +242,7 @@ function parents(path: string): string[] {
 const DEFAULT_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** Engines add what they think of (host names, empty fields, a PATH or none): only what a node means is kept. */
-export function nodeConfig({ config = {} }: Pick<ImageConfig, 'config'>): NodeConfig {
+function nodeConfig({ config = {} }: Pick<ImageConfig, 'config'>): NodeConfig {
   const env = (config.Env ?? []).filter((word) => !word.startsWith('PATH='));
   const path = config.Env?.find((word) => word.startsWith('PATH=')) ?? DEFAULT_PATH;
   return {

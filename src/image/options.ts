@@ -6,7 +6,7 @@ import { parseVersionRequest } from '../core/versions.ts';
 import { parseReference } from '../oci/reference.ts';
 import { PAYLOAD_SOURCES } from '../payload/types.ts';
 
-export const ARCHITECTURES = ['amd64', 'arm64'] as const;
+const ARCHITECTURES = ['amd64', 'arm64'] as const;
 
 /** A file put into the image by `--file SRC:DST`. */
 export interface ExtraFile {
@@ -108,7 +108,7 @@ export function parseExtraFile(text: string): ExtraFile {
  *
  * @throws KvciError `bad-reference`
  */
-export function parseTag(text: string): void {
+function parseTag(text: string): void {
   if (parseReference(text).digest !== undefined)
     throw new KvciError('usage', 'bad-reference', `"${text}" names a digest, which an image is not tagged with`);
 }

@@ -3,7 +3,7 @@ import type { PayloadComponent, PayloadLock } from '../payload/types.ts';
 import { systemComponents, type SystemPackages } from './sbom.ts';
 import { SOURCE_URL } from './labels.ts';
 
-export const BUILD_TYPE = `${SOURCE_URL}/image-build/v1`;
+const BUILD_TYPE = `${SOURCE_URL}/image-build/v1`;
 
 export interface ProvenanceInput {
   readonly kvciVersion: string;

@@ -23,7 +23,7 @@ export function renderNode(request: NodeRequest, sources: NodeSources): Rendered
 }
 
 /** The folders of templates/node that make up this node; each mirrors the root of the image. */
-export function nodeFolders({ distribution, versions, source }: NodeRequest): readonly string[] {
+function nodeFolders({ distribution, versions, source }: NodeRequest): readonly string[] {
   const { family, cri, network } = distribution;
   return [
     'common',
@@ -46,7 +46,7 @@ function filesOf(folder: string, sources: NodeSources, view: NodeView): NodeFile
 }
 
 /** Modes follow from where a file lies, not from the checkout, whose modes depend on the umask. */
-export function fileMode(path: string): number {
+function fileMode(path: string): number {
   if (path.endsWith('.nmconnection')) return 0o600;
   if (path.startsWith('/usr/libexec/') || path.endsWith('.sh')) return 0o755;
   return 0o644;

@@ -22,7 +22,7 @@ export interface NodeRule {
 }
 
 /** The only place where a node image depends on versions. Later rows win. */
-export const NODE_RULES: readonly NodeRule[] = [
+const NODE_RULES: readonly NodeRule[] = [
   {
     kubernetes: '<1.36.0-0',
     sets: { volumePluginDirectory: true },

@@ -165,7 +165,7 @@ async function firstBytes(stream: Readable): Promise<Uint8Array> {
  *
  * @throws KvciError `blob-missing`, `digest-mismatch`, `layer-damaged`, `oci-malformed`
  */
-export async function verifyImage(layout: ImageLayout, descriptor: Descriptor): Promise<void> {
+async function verifyImage(layout: ImageLayout, descriptor: Descriptor): Promise<void> {
   await reachableBlobs(layout, descriptor);
   const image = await readImageAt(layout, descriptor);
   const seen = new Set<Digest>();

@@ -76,7 +76,7 @@ function document(path: string, value: unknown): TarEntryWithContent {
 }
 
 /** The image with its layers compressed another way, written to `to`. Its config, and so Docker's image id, stays. */
-export async function convertImage(from: ImageLayout, to: ImageLayout, image: Image, compression: Compression): Promise<Image> {
+async function convertImage(from: ImageLayout, to: ImageLayout, image: Image, compression: Compression): Promise<Image> {
   const layers: Descriptor[] = [];
   for (const layer of image.manifest.layers) {
     const written = await putBlob(to, compress(await openLayer(from, layer), compression));

@@ -18,7 +18,7 @@ import type { Descriptor, TreeEntry, TreeEntryWithContent } from './types.ts';
  *
  * Docker: daemon/initlayer/setup_unix.go. Podman and Buildah: run_common.go, run_linux.go.
  */
-export const ENGINE_LEFTOVERS: readonly string[] = [
+const ENGINE_LEFTOVERS: readonly string[] = [
   '.dockerenv',
   'dev/console',
   'dev/fd',
@@ -94,7 +94,7 @@ export async function flattenAbove(
 }
 
 /** Entries with contents that can be opened in any order until disposed. */
-export async function openContents(
+async function openContents(
   layout: ImageLayout,
   tree: Tree,
   changes: readonly TreeChange[],

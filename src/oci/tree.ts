@@ -182,7 +182,7 @@ class MergedTree {
 
 // ---- differences ----------------------------------------------------------------------------------------------------
 
-export const ASPECTS = ['type', 'mode', 'owner', 'xattrs', 'content', 'size', 'target', 'device', 'links', 'mtime'] as const;
+const ASPECTS = ['type', 'mode', 'owner', 'xattrs', 'content', 'size', 'target', 'device', 'links', 'mtime'] as const;
 export type Aspect = (typeof ASPECTS)[number];
 
 export interface TreeDifference {

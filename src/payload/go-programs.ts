@@ -16,7 +16,7 @@ import type { ModuleFiles } from './modules-lock.ts';
 import { builtName, goBuildArguments, type ProgramGroup, tagArguments } from './program-groups.ts';
 import type { Architecture, PayloadComponent, PayloadVersions } from './types.ts';
 
-export const GO_PROGRAMS_KIND = 'go-programs';
+const GO_PROGRAMS_KIND = 'go-programs';
 
 /** Raise when a change of this file changes the bytes of a program. */
 const BUILD_VERSION = 1;

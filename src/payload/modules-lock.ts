@@ -22,7 +22,7 @@ const imageRefs = z.strictObject({
 });
 
 /** What source `modules` keeps in `PayloadLock.inputs`. */
-export const modulesInputsSchema = z.strictObject({
+const modulesInputsSchema = z.strictObject({
   /** The Go toolchain, `1.26.8`: used exactly, fetched as a module where it is not the host's own. */
   go: z.string(),
   /** The commit that is stamped into the programs, where the proxy tells it. */

@@ -93,7 +93,7 @@ export function programGroup(name: ProgramGroupName, stamp: Stamp): ProgramGroup
 }
 
 /** The name of the generated main module of a group: it is seen in `go version -m` only. */
-export function moduleName(group: ProgramGroupName): string {
+function moduleName(group: ProgramGroupName): string {
   return `kvci/payload/${group}`;
 }
 

@@ -26,7 +26,7 @@ export interface ImageParts {
 const IMAGES_KIND = 'pulled-images';
 
 /** Where a reference is asked for: at the registry that stands for upstream's. */
-export function mirrored(ref: string, registry: string): ImageReference {
+function mirrored(ref: string, registry: string): ImageReference {
   return parseReference(ref.replace(/^registry\.k8s\.io\//, `${registry}/`));
 }
 

@@ -18,7 +18,7 @@ export interface ReleaseServers {
   readonly registry: string;
 }
 
-export const UPSTREAM_SERVERS: ReleaseServers = {
+const UPSTREAM_SERVERS: ReleaseServers = {
   kubernetes: 'https://dl.k8s.io',
   downloads: 'https://github.com',
   api: 'https://api.github.com',
@@ -40,9 +40,6 @@ export function serversOf(mirrors: { readonly [name in keyof ReleaseServers]?: s
     registry: place(mirrors.registry, registry),
   };
 }
-
-/** The server of {@link ReleaseServers} that a locked file comes from: a lock names no host, so that mirrors can take over. */
-export type ServerName = 'kubernetes' | 'downloads';
 
 /** A file of a release: how its URL is made, where its checksum is, and what of it goes into a node. */
 export interface ReleaseComponent {

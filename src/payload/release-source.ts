@@ -167,13 +167,13 @@ function inputsOf(lock: PayloadLock): ReleaseInputs {
 }
 
 /** https://github.com/package-url/purl-spec/blob/main/types-doc/generic-definition.md */
-export function fileComponent({ component, version, sha256 }: LockedFile): PayloadComponent {
+function fileComponent({ component, version, sha256 }: LockedFile): PayloadComponent {
   const purl = `pkg:generic/${component}@${encodeURIComponent(version)}?checksum=${encodeURIComponent(sha256)}`;
   return { purl, name: component, version, digest: sha256 };
 }
 
 /** The exact version for a request, and the newest patch of its minor where that is another. @throws KvciError `version-not-served` */
-export async function resolveKubernetes(
+async function resolveKubernetes(
   request: VersionRequest,
   { downloads, servers }: Pick<FileParts, 'downloads' | 'servers'>,
   signal: AbortSignal,

@@ -11,7 +11,7 @@ export interface PayloadRule {
   readonly containerd: string;
 }
 
-export const PAYLOAD_RULES: readonly PayloadRule[] = [{ kubernetes: '>=1.31.0-0', containerd: '>=2.1.0 <3.0.0' }];
+const PAYLOAD_RULES: readonly PayloadRule[] = [{ kubernetes: '>=1.31.0-0', containerd: '>=2.1.0 <3.0.0' }];
 
 export function payloadRule(kubernetes: string, rules: readonly PayloadRule[] = PAYLOAD_RULES): PayloadRule | undefined {
   return rules.find((rule) => inRange(kubernetes, rule.kubernetes));

@@ -16,7 +16,7 @@ export function renderError(error: KvciError, format: 'text' | 'json', color: bo
   return format === 'json' ? `${JSON.stringify({ error: errorDocument(error) }, null, 2)}\n` : errorText(error, color);
 }
 
-export function errorDocument(error: KvciError): ErrorDocument {
+function errorDocument(error: KvciError): ErrorDocument {
   return {
     code: error.code,
     message: error.message,

@@ -22,7 +22,7 @@ export interface RegistryCredentials {
 const DOCKER_HUB = 'docker.io';
 
 /** Docker's own name for its registry, in its configuration and towards its daemon. */
-export const DOCKER_HUB_SERVER = 'https://index.docker.io/v1/';
+const DOCKER_HUB_SERVER = 'https://index.docker.io/v1/';
 
 /**
  * Files with credentials in the order of precedence, as docker and podman look for them.
