@@ -35,7 +35,7 @@ describe('every command', async () => {
 
 test.each([
   { argv: ['image', 'build', '--k8s', '1.31'], loaded: ['image build'] },
-  { argv: ['--output', 'json', 'cache', 'list'], loaded: ['cache list'] },
+  { argv: ['--output', 'json', 'cache', 'list'], loaded: ['list', 'cache list'] },
   { argv: ['image'], loaded: [] },
   { argv: ['doctor'], loaded: ['doctor'] },
 ])('$argv loads only $loaded', ({ argv, loaded }) => {
