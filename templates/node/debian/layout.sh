@@ -37,7 +37,11 @@ kernel() {
 
 # What names one machine or one build is made at boot instead.
 identity() {
-  rm -f "$root"/etc/hostname "$root"/etc/resolv.conf "$root"/etc/.resolv.conf.systemd-resolved.bak "$root"/etc/.pwd.lock \
+  # In a Containerfile an engine has mounts of its own on these; the image keeps what the base has below.
+  for file in hostname resolv.conf; do
+    if ! mountpoint -q "$root/etc/$file"; then rm -f "$root/etc/$file"; fi
+  done
+  rm -f "$root"/etc/.resolv.conf.systemd-resolved.bak "$root"/etc/.pwd.lock \
     "$root"/etc/passwd- "$root"/etc/group- "$root"/etc/shadow- "$root"/etc/gshadow- "$root"/etc/subuid- "$root"/etc/subgid- \
     "$root"/etc/ssh/ssh_host_*
   : > "$root/etc/machine-id"
