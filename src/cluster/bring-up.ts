@@ -6,27 +6,31 @@ import { KvciError } from '../core/errors.ts';
 import { writeFileAtomic } from '../host/files.ts';
 import type { ClusterView, KubernetesApi } from '../host/kubernetes.ts';
 import type { HostPort, MachineNetwork, Machines } from '../machine/types.ts';
-import { addressList, hostPort, mainAddress, nodeAddresses } from './addresses.ts';
+import { addressList, nodeAddresses } from './addresses.ts';
 import type { ClusterRun } from './cluster-run.ts';
 import { JOIN_TOKEN_LIFE } from './deadlines.ts';
-import { API_PORT, type InitSecrets, type KubeadmCluster } from './kubeadm.ts';
+import { exposeApi } from './endpoint.ts';
+import type { InitSecrets, KubeadmCluster } from './kubeadm.ts';
 import { hostKubeconfig } from './kubeconfig.ts';
 import { applyManifest } from './manifest.ts';
 import { parseCni } from './options.ts';
 import type { ClusterPorts } from './ports.ts';
 import type { NodeState } from './state.ts';
 import { type BootedNode, bootNode, untilUp } from './steps/boot.ts';
-import { ADMIN_CONF, caHash, initControlPlane, isInitialised, makeCertificates, prepareJoin } from './steps/init.ts';
-import { hasJoined, joinNode } from './steps/join.ts';
+import { ADMIN_CONF, caHash, initControlPlane, makeCertificates, prepareJoin } from './steps/init.ts';
+import { joinNode } from './steps/join.ts';
 import { labelNode } from './steps/label-nodes.ts';
+import { isMember } from './steps/member.ts';
 import { setPodNetwork } from './steps/pod-network.ts';
 import { isProbe, removeProbe, startProbe } from './steps/probe.ts';
 import { nodesNotReady, notReady, notReadyInTime } from './steps/ready.ts';
 import { setStorage } from './steps/storage.ts';
 import { bootstrapToken, certificateKey } from './tokens.ts';
 
-/** Name of the forward that leads from this host to the API. */
-export const API_FORWARD = 'api';
+interface Booting {
+  readonly node: NodeState;
+  readonly booted: Promise<BootedNode>;
+}
 
 /**
  * Brings all nodes of a cluster's state up to Ready. Each step finds what an earlier run did: calling it again after a kill goes on
@@ -38,22 +42,25 @@ export async function bringUp(run: ClusterRun, machines: Machines, ports: Cluste
   const network = await run.step('network', 'network', undefined, () => machines.network(run.state.families, signal));
   await run.update({ network });
 
-  const booting = run.state.nodes.map((node) =>
-    run.step('boot', 'boot', node.name, async () => {
+  const booting = run.state.nodes.map((node) => ({
+    node,
+    booted: run.step('boot', 'boot', node.name, async () => {
       const booted = await bootNode(node, network, machines, run.context);
       await run.updateNode(node.name, { addresses: booted.handle.addresses });
       if (hasBridge(run)) await setPodNetwork(booted.handle, node.index, run.state.nodes, network, run.state.families, signal);
       return booted;
     }),
-  );
+  }));
   // Each is awaited where it is needed; one that fails early must not count as unhandled before that.
-  for (const boot of booting) boot.catch(() => undefined);
-  const [firstBoot] = booting;
-  if (firstBoot === undefined) throw new KvciError('bug', 'no-nodes', 'a cluster without nodes');
+  for (const { booted } of booting) booted.catch(() => undefined);
 
-  const api = await exposeApi(run, machines, network);
-  const first = await firstBoot;
-  const { joined } = await initAndJoin(run, first, booting.slice(1), network);
+  const exposed = await run.step('api', 'API address', undefined, () => exposeApi(run.state, network, machines, signal));
+  await run.update(exposed);
+  const { api } = exposed;
+  const leader = await leaderOf(booting, signal);
+  const first = await leader.booted;
+  const others = booting.filter((other) => other !== leader);
+  const { joined } = await initAndJoin(run, first, others, network);
   const kubeconfig = await writeKubeconfig(run, first, api, ports);
   const kubernetes = await ports.api(kubeconfig);
 
@@ -64,28 +71,21 @@ export async function bringUp(run: ClusterRun, machines: Machines, ports: Cluste
   await untilReady(run, kubernetes, started);
 }
 
-/** Makes the API reachable: for the nodes by one address whatever control plane answers, for this host by a port of its loopback. */
-async function exposeApi(run: ClusterRun, machines: Machines, network: MachineNetwork): Promise<HostPort> {
-  const { state, context } = run;
-  const controlPlanes = state.nodes.filter(({ role }) => role === 'control-plane');
-  const targets = controlPlanes.map(({ index }) => ({
-    address: mainAddress(nodeAddresses(network, index), state.families),
-    port: API_PORT,
-  }));
-  return run.step('api', 'API address', undefined, async () => {
-    const shared =
-      controlPlanes.length > 1 ? mainAddress(await machines.balance(API_PORT, targets, context.signal), state.families) : undefined;
-    const api = await machines.forward(API_FORWARD, targets, context.signal);
-    await run.update({ api, endpoint: hostPort(shared ?? targets[0]?.address ?? '', API_PORT) });
-    return api;
-  });
+/** The control plane that lets others in: the first of a new cluster, later any that is a member, as the first may be gone. */
+async function leaderOf(booting: readonly Booting[], signal: AbortSignal): Promise<Booting> {
+  const controlPlanes = booting.filter(({ node }) => node.role === 'control-plane');
+  const [first] = controlPlanes;
+  if (first === undefined) throw new KvciError('bug', 'no-control-plane', 'a cluster without control planes');
+  if (!controlPlanes.some(({ node }) => node.joined)) return first;
+  for (const each of controlPlanes) if (await isMember((await each.booted).handle, signal)) return each;
+  return first;
 }
 
-/** Makes the control plane on the first node and joins the others; answers as soon as the API serves, with what is still joining. */
+/** Makes the control plane on the leading node and joins the others; answers as soon as the API serves, with what is still joining. */
 async function initAndJoin(
   run: ClusterRun,
   first: BootedNode,
-  others: readonly Promise<BootedNode>[],
+  others: readonly Booting[],
   network: MachineNetwork,
 ): Promise<{ readonly joined: Promise<void> }> {
   const { state, context } = run;
@@ -97,9 +97,10 @@ async function initAndJoin(
   let hash: Digest;
   let initialised: Promise<void>;
   let serves: Promise<void>;
-  if (await isInitialised(first.handle, signal)) {
+  if (await isMember(first.handle, signal)) {
+    await run.updateNode(first.node.name, { joined: true });
     hash = await caHash(first.handle, signal);
-    const missing = await Promise.all(others.map(async (boot) => !(await hasJoined((await boot).handle, signal))));
+    const missing = await Promise.all(others.map(async ({ booted }) => !(await isMember((await booted).handle, signal))));
     initialised = missing.includes(true)
       ? run.step('token', 'new join token', first.node.name, () => prepareJoin(first.handle, secrets, JOIN_TOKEN_LIFE, signal))
       : Promise.resolve();
@@ -120,21 +121,22 @@ async function initAndJoin(
   }
   initialised.catch(() => undefined);
 
-  const join = async (boot: Promise<BootedNode>, when: Promise<unknown>): Promise<void> => {
-    const booted = await boot;
-    if (await hasJoined(booted.handle, signal)) return;
-    await untilUp(booted.handle, signal);
-    await when;
-    await run.step('join', 'kubeadm join', booted.node.name, (output) =>
-      joinNode(booted, cluster, { ...secrets, caHash: hash }, signal, output),
-    );
+  const join = async (booting: Promise<BootedNode>, when: Promise<unknown>): Promise<void> => {
+    const booted = await booting;
+    if (!(await isMember(booted.handle, signal))) {
+      await untilUp(booted.handle, signal);
+      await when;
+      await run.step('join', 'kubeadm join', booted.node.name, (output) =>
+        joinNode(booted, cluster, { ...secrets, caHash: hash }, signal, output),
+      );
+    }
     await run.updateNode(booted.node.name, { joined: true });
   };
   // etcd takes one new member at a time; workers join all at once, the moment the API has the cluster's information.
   let previous: Promise<unknown> = initialised;
-  const joins = others.map((boot, at) => {
-    const worker = state.nodes[at + 1]?.role === 'worker';
-    const joining = join(boot, worker ? serves : previous);
+  const joins = others.map(({ node, booted }) => {
+    const worker = node.role === 'worker';
+    const joining = join(booted, worker ? serves : previous);
     if (!worker) previous = joining;
     joining.catch(() => undefined);
     return joining;

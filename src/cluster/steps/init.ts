@@ -7,20 +7,12 @@ import { COMMAND_DEADLINE_MS, KUBEADM_DEADLINE_MS } from '../deadlines.ts';
 import { initConfig, type InitSecrets, type KubeadmCluster, tokenConfig } from '../kubeadm.ts';
 import type { StepOutput } from '../cluster-run.ts';
 import type { BootedNode } from './boot.ts';
+import { markMember } from './member.ts';
 
 const CONFIG = '/etc/kubernetes/kvci-init.yaml';
 const TOKEN_CONFIG = '/etc/kubernetes/kvci-token.yaml';
 const CA = '/etc/kubernetes/pki/ca.crt';
 export const ADMIN_CONF = '/etc/kubernetes/admin.conf';
-
-/** Written when `kubeadm init` has ended well: what a killed run left half-made is made anew. */
-const DONE = '/etc/kubernetes/kvci-init.done';
-
-/** Whether a control plane stands on this node already. */
-export async function isInitialised(handle: NodeHandle, signal: AbortSignal): Promise<boolean> {
-  const { exitCode } = await handle.run(['test', '-e', DONE], { accept: [1], signal });
-  return exitCode === 0;
-}
 
 /**
  * Makes the certificates of a cluster on its first node. They come first and alone, so that others can begin to join, with the
@@ -60,7 +52,7 @@ export async function initControlPlane(
   });
   // It holds the token.
   await handle.run(['rm', '-f', CONFIG], { timeoutMs: COMMAND_DEADLINE_MS, signal });
-  await handle.write([{ path: DONE, content: '' }], signal);
+  await markMember(handle, signal);
 }
 
 /** Lets nodes join a control plane that stands: a new token and, for control planes, the certificates once more. */

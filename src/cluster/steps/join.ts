@@ -1,17 +1,11 @@
-import type { NodeHandle } from '../../machine/types.ts';
 import { COMMAND_DEADLINE_MS } from '../deadlines.ts';
 import { joinConfig, type JoinSecrets, type KubeadmCluster } from '../kubeadm.ts';
 import type { StepOutput } from '../cluster-run.ts';
 import type { BootedNode } from './boot.ts';
 import { kubeadm, resetNode } from './init.ts';
+import { markMember } from './member.ts';
 
 const CONFIG = '/etc/kubernetes/kvci-join.yaml';
-const DONE = '/etc/kubernetes/kvci-join.done';
-
-export async function hasJoined(handle: NodeHandle, signal: AbortSignal): Promise<boolean> {
-  const { exitCode } = await handle.run(['test', '-e', DONE], { accept: [1], signal });
-  return exitCode === 0;
-}
 
 /** Joins a node to its cluster. It may begin before the API serves: kubeadm waits for the cluster's information. */
 export async function joinNode(
@@ -26,5 +20,5 @@ export async function joinNode(
   await handle.write([{ path: CONFIG, content, mode: 0o600 }], signal);
   await kubeadm(handle, ['join', '--config', CONFIG], signal, output);
   await handle.run(['rm', '-f', CONFIG], { timeoutMs: COMMAND_DEADLINE_MS, signal });
-  await handle.write([{ path: DONE, content: '' }], signal);
+  await markMember(handle, signal);
 }

@@ -1,0 +1,68 @@
+import { describe, expect, it } from 'vitest';
+
+import { checkTogether, clusterOptionsSchema, parseClusterName, parseCni } from './options.ts';
+
+const options = (given: object) => clusterOptionsSchema.parse(given);
+
+describe('options of a cluster', () => {
+  it('have defaults', () => {
+    expect(options({})).toEqual({
+      name: 'kvci',
+      nodes: 1,
+      controlPlanes: 1,
+      provider: 'auto',
+      ipFamily: 'dual',
+      cni: 'bridge',
+      overrides: {},
+    });
+  });
+
+  it.each([
+    [{ nodes: 0 }, 'nodes'],
+    [{ nodes: 1.5 }, 'nodes'],
+    [{ nodes: 201 }, 'nodes'],
+    [{ controlPlanes: 8 }, 'controlPlanes'],
+    [{ provider: 'docker' }, 'provider'],
+    [{ ipFamily: 'both' }, 'ipFamily'],
+    [{ cni: 'calico' }, 'cni'],
+    [{ cniSha256: 'abc' }, 'cniSha256'],
+    [{ memory: 'much' }, 'memory'],
+    [{ cpus: 0 }, 'cpus'],
+    [{ name: 'Lab' }, 'name'],
+    [{ name: 'a'.repeat(41) }, 'name'],
+    [{ overrides: { worker: {} } }, 'overrides'],
+    [{ overrides: { node02: { labels: { 'bad key': 'x' } } } }, 'overrides'],
+  ])('%j is refused', (given, key) => {
+    expect(clusterOptionsSchema.safeParse(given).error?.issues[0]?.path[0]).toBe(key);
+  });
+
+  it.each([
+    [{ controlPlanes: 2 }, '--control-planes: 2 control planes do not fit into 1 node'],
+    [{ cni: 'https://example.org/cni.yaml' }, '--cni: a manifest by its address needs --sha256, so that it is the one you mean'],
+    [{ cniSha256: '0'.repeat(64) }, '--sha256: is for a --cni that is the address of a manifest'],
+    [{ overrides: { node02: {} } }, 'cluster.overrides: there is no node02 among 1 nodes'],
+  ])('%j contradicts itself', (given, message) => {
+    expect(() => {
+      checkTogether(options(given));
+    }).toThrow(message);
+  });
+
+  it('that fit together pass', () => {
+    expect(() => {
+      checkTogether(
+        options({ nodes: 4, controlPlanes: 3, cni: 'https://example.org/x', cniSha256: '0'.repeat(64), overrides: { node04: {} } }),
+      );
+    }).not.toThrow();
+  });
+});
+
+it('a pod network', () => {
+  expect(parseCni('none')).toEqual({ kind: 'none' });
+  expect(parseCni('https://example.org/cni.yaml')).toEqual({ kind: 'manifest', url: 'https://example.org/cni.yaml' });
+  expect(() => parseCni('flannel')).toThrow('"flannel" is no pod network');
+});
+
+it('a name of a cluster is short', () => {
+  expect(parseClusterName('a'.repeat(40))).toHaveLength(40);
+  expect(() => parseClusterName('a'.repeat(41))).toThrow('more than 40 letters');
+});
