@@ -14,6 +14,8 @@ export interface HostServiceParts {
   readonly store: PrunableStore;
   readonly ledger: Ledger;
   readonly reapers: readonly Reaper[];
+  /** Ends what runs for nobody any more, and answers what it was. */
+  unused(): Promise<readonly string[]>;
   /** Effective user id. */
   readonly uid: number;
   /** What the cache holds beside artifacts, and goes as a whole. */
@@ -40,8 +42,9 @@ export function createHostService(parts: HostServiceParts): HostService {
     },
     prune: async () => {
       const { removed, failed } = await reapOrphans(parts.ledger, parts.reapers);
+      const unused = await parts.unused();
       const leftovers = await parts.store.removeLeftovers();
-      return { removed: [...removed, ...leftovers], failed: failed.map((error) => error.message) };
+      return { removed: [...removed, ...unused, ...leftovers], failed: failed.map((error) => error.message) };
     },
     cacheList: async () => {
       const items = [...(await storedItems(parts.store)), ...(await parts.otherItems())];

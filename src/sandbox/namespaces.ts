@@ -69,6 +69,7 @@ export function namespaceSandboxes(parts: NamespacesParts): Sandboxes {
         namespace: await pidNamespace(),
         ...identity,
         ...(cgroup === undefined ? {} : { cgroup }),
+        ...(tree === undefined ? {} : { tools: tree }),
       },
     };
   };

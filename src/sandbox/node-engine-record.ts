@@ -13,11 +13,14 @@ export interface NodeEngineRecord {
   readonly cgroup?: string | undefined;
   /** Missing while it is being started. */
   readonly sandbox?: SandboxRecord | undefined;
+  /** Everything in the sandbox stands: whoever was killed on the way there left one that nobody can use. */
+  readonly ready: boolean;
 }
 
 const schema: z.ZodType<NodeEngineRecord> = z.object({
   version: z.literal(1),
   cgroup: z.string().optional(),
+  ready: z.boolean(),
   sandbox: z
     .object({
       name: z.string(),
@@ -26,20 +29,28 @@ const schema: z.ZodType<NodeEngineRecord> = z.object({
       namespace: z.string(),
       network: z.enum(['host', 'private']),
       cgroup: z.string().optional(),
+      tools: z.string().optional(),
     })
-    .transform(({ cgroup, ...rest }) => ({ ...rest, ...(cgroup === undefined ? {} : { cgroup }) }))
+    .transform(({ cgroup, tools, ...rest }) => ({
+      ...rest,
+      ...(cgroup === undefined ? {} : { cgroup }),
+      ...(tools === undefined ? {} : { tools }),
+    }))
     .optional(),
 });
 
-type StateFolder = Pick<Directories, 'state'>;
-
-export function recordPath({ state }: StateFolder): string {
+/** Where the record is: the state directory of whoever started the engine. */
+export function recordPath({ state }: Pick<Directories, 'state'>): string {
   return `${state}/node-engine.json`;
 }
 
+/** Its copy beside the storage: another state directory over the same cache would put a second engine there. */
+export function holderPath({ cache }: Pick<Directories, 'cache'>): string {
+  return `${cache}/nodes.json`;
+}
+
 /** @throws KvciError `bad-state-file` */
-export async function readRecord(directories: StateFolder): Promise<NodeEngineRecord | undefined> {
-  const path = recordPath(directories);
+export async function readRecord(path: string): Promise<NodeEngineRecord | undefined> {
   try {
     return schema.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch (error) {
@@ -51,10 +62,13 @@ export async function readRecord(directories: StateFolder): Promise<NodeEngineRe
   }
 }
 
-export async function writeRecord(directories: StateFolder, record: NodeEngineRecord): Promise<void> {
-  await writeFileAtomic(recordPath(directories), `${JSON.stringify(record)}\n`, 0o600);
+export async function writeRecord(directories: Pick<Directories, 'state' | 'cache'>, record: NodeEngineRecord): Promise<void> {
+  for (const path of [recordPath(directories), holderPath(directories)]) await writeFileAtomic(path, `${JSON.stringify(record)}\n`, 0o600);
 }
 
-export async function removeRecord(directories: StateFolder): Promise<void> {
+/** Forgets an engine; the copy beside the storage may be of another one by now. */
+export async function removeRecord(directories: Pick<Directories, 'state' | 'cache'>, record: NodeEngineRecord): Promise<void> {
+  const holder = await readRecord(holderPath(directories));
+  if (holder?.sandbox?.startTime === record.sandbox?.startTime) await rm(holderPath(directories), { force: true });
   await rm(recordPath(directories), { force: true });
 }

@@ -1,32 +1,25 @@
-import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-
 import type { Clock } from '../core/clock.ts';
-import { KvciError, messageOf } from '../core/errors.ts';
-import type { EventSink } from '../core/events.ts';
-import type { TemplateSources } from '../core/template.ts';
+import { KvciError } from '../core/errors.ts';
 import type { Containers, Labels } from '../host/engine/containers.ts';
 import type { EngineEndpoint } from '../host/engine/endpoint.ts';
 import { lastLines } from '../host/command-error.ts';
 import type { CommandRunner, Directories, Locks } from '../host/types.ts';
-import { delegatedCgroup, furnishCgroup, removeCgroup } from './cgroup.ts';
-import { type NodeEngineRecord, readRecord, removeRecord, writeRecord } from './node-engine-record.ts';
-import { ENGINE_FOLDER } from './podman-config.ts';
-import { configurePodman, SERVICE, SHOWN_LINES, SOCKET, untilAnswers } from './podman-service.ts';
-import type { DetachedSandbox, Sandboxes } from './types.ts';
+import { removeCgroup } from './cgroup.ts';
+import { holderPath, type NodeEngineRecord, readRecord, recordPath, removeRecord, writeRecord } from './node-engine-record.ts';
+import { NETWORK, type NodeSandboxParts, startNodeSandbox } from './node-sandbox.ts';
+import { SERVICE, SHOWN_LINES, SOCKET, untilAnswers } from './podman-service.ts';
+import { engineFolder, engineLock, removeEngineStorage, type StorageParts } from './podman-storage.ts';
+import type { DetachedSandbox } from './types.ts';
 
-export interface NodeEngineParts {
-  readonly sandboxes: Sandboxes;
+export interface NodeEngineParts extends NodeSandboxParts {
   readonly directories: Pick<Directories, 'cache' | 'state'>;
   readonly locks: Locks;
   readonly clock: Clock;
   readonly connect: (endpoint: EngineEndpoint) => Promise<Containers>;
-  /** Of `templates/`. */
-  readonly templates: TemplateSources;
-  readonly events: EventSink;
 }
+
+/** What ending an engine takes. */
+export type EndParts = Pick<NodeEngineParts, 'sandboxes' | 'directories' | 'locks' | 'connect'>;
 
 /** Podman in a sandbox of this user that lives as long as there are nodes. */
 export interface NodeEngine extends AsyncDisposable {
@@ -37,34 +30,11 @@ export interface NodeEngine extends AsyncDisposable {
   readonly network: CommandRunner;
 }
 
-/** Where the sandbox sees kvci's image store. */
-export const IMAGES_INSIDE = '/images';
-
-/** The host's kernel modules, for nodes to see. */
-const MODULES = '/lib/modules';
-
 /** Everything that keeps the engine alive has this label. */
 const KEEPS: Labels = { 'io.kvci.run': '' };
 
-const NETWORK = '/run/netns/kvci';
 const IN_NETWORK = ['nsenter', `--net=${NETWORK}`, '--'] as const;
 const LOG = '/run/podman.log';
-
-/**
- * A network namespace that belongs to the sandbox: in the host's own a sandbox may change nothing. The load balancers listen at
- * addresses of bridges that come and go with the containers.
- */
-const MAKE_NETWORK = `set -e
-mkdir -p /run/netns
-mount --bind /run/netns /run/netns
-mount --make-private /run/netns
-: >${NETWORK}
-unshare --net=${NETWORK} sh -ec '
-  ip link set lo up
-  echo 1 >/proc/sys/net/ipv4/ip_nonlocal_bind
-  if [ -d /proc/sys/net/ipv6 ]; then echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind; fi
-'
-`;
 
 /** Runs a command that outlives whoever starts it: its parent becomes the sandbox's pid 1. */
 const DETACH = `log=$1; shift; setsid "$@" >>"$log" 2>&1 </dev/null &`;
@@ -79,7 +49,7 @@ export async function openNodeEngine(parts: NodeEngineParts, signal: AbortSignal
   const { directories, locks } = parts;
   await using stack = new AsyncDisposableStack();
   const use = stack.use(await locks.shared(useLock(directories), { signal }));
-  const starting = await locks.exclusive(`${directories.state}/node-engine.start.lock`, { signal });
+  const starting = await locks.exclusive(`${engineFolder(directories, 'nodes')}.start.lock`, { signal });
   let engine: Omit<NodeEngine, keyof AsyncDisposable>;
   try {
     engine = await findOrStart(parts, signal);
@@ -97,11 +67,11 @@ export async function openNodeEngine(parts: NodeEngineParts, signal: AbortSignal
 }
 
 /** Ends the engine when nobody holds it and nothing of kvci is in it. Answers whether there was one to end. */
-export async function endUnusedNodeEngine(parts: NodeEngineParts): Promise<boolean> {
+export async function endUnusedNodeEngine(parts: EndParts): Promise<boolean> {
   const alone = await parts.locks.tryExclusive(useLock(parts.directories));
   if (alone === undefined) return false;
   try {
-    const record = await readRecord(parts.directories);
+    const record = await readRecord(recordPath(parts.directories));
     if (record === undefined) return false;
     const sandbox = await sandboxOf(parts, record);
     if (sandbox !== undefined && (await isUsed(sandbox, parts))) return false;
@@ -112,20 +82,22 @@ export async function endUnusedNodeEngine(parts: NodeEngineParts): Promise<boole
   }
 }
 
-function useLock({ state }: Pick<Directories, 'state'>): string {
-  return `${state}/node-engine.use.lock`;
+/** The folder of the tools image that the engine stands on while it runs: what may not be removed. */
+export async function nodeEngineTools(parts: Pick<NodeEngineParts, 'directories' | 'sandboxes'>): Promise<string | undefined> {
+  return (await runningOver(parts))?.record.tools;
 }
 
-/** The lock of whoever starts an engine over the storage, or removes it. */
-export function nodeStorageLock({ cache }: Pick<Directories, 'cache'>): string {
-  return `${cache}/nodes.lock`;
+/** Removes what the engine keeps; answers false while it runs or somebody starts it. */
+export async function removeNodeStorage(parts: StorageParts & Pick<NodeEngineParts, 'directories' | 'sandboxes'>): Promise<boolean> {
+  return (await runningOver(parts)) === undefined && removeEngineStorage(parts, 'nodes');
 }
 
-export function nodeStorageFolder({ cache }: Pick<Directories, 'cache'>): string {
-  return `${cache}/nodes`;
+/** Whoever uses the engine holds it, shared. */
+function useLock(directories: Pick<Directories, 'cache'>): string {
+  return engineLock(directories, 'nodes');
 }
 
-async function isUsed(sandbox: DetachedSandbox, parts: NodeEngineParts): Promise<boolean> {
+async function isUsed(sandbox: DetachedSandbox, parts: EndParts): Promise<boolean> {
   try {
     const containers = await parts.connect(endpointOf(sandbox));
     const lists = await Promise.all([containers.list(KEEPS), containers.networks(KEEPS), containers.volumes(KEEPS)]);
@@ -137,76 +109,53 @@ async function isUsed(sandbox: DetachedSandbox, parts: NodeEngineParts): Promise
   }
 }
 
+/** The engine that runs over the storage, whichever state directory it is of. */
+async function runningOver({
+  directories,
+  sandboxes,
+}: Pick<NodeEngineParts, 'directories' | 'sandboxes'>): Promise<DetachedSandbox | undefined> {
+  const record = await readRecord(holderPath(directories));
+  return record === undefined ? undefined : sandboxOf({ sandboxes }, record);
+}
+
 async function findOrStart(parts: NodeEngineParts, signal: AbortSignal): Promise<Omit<NodeEngine, keyof AsyncDisposable>> {
-  const record = await readRecord(parts.directories);
+  const record = await readRecord(recordPath(parts.directories));
   const found = record === undefined ? undefined : await sandboxOf(parts, record);
-  if (record !== undefined && found === undefined) await end(parts, record, undefined);
-  const sandbox = found ?? (await startSandbox(parts, signal));
+  // Whoever starts one holds the lock that we hold: half-made it stays.
+  const usable = record?.ready === true ? found : undefined;
+  if (record !== undefined && usable === undefined) await end(parts, record, found);
+  const sandbox = usable ?? (await start(parts, signal));
   const network = inNetwork(sandbox);
   const containers = await connectOrServe(sandbox, network, parts, signal);
   return { containers, sandbox, network };
 }
 
-async function sandboxOf(parts: NodeEngineParts, { sandbox }: NodeEngineRecord): Promise<DetachedSandbox | undefined> {
+async function sandboxOf(parts: Pick<NodeEngineParts, 'sandboxes'>, { sandbox }: NodeEngineRecord): Promise<DetachedSandbox | undefined> {
   return sandbox === undefined ? undefined : parts.sandboxes.find(sandbox);
 }
 
-async function startSandbox(parts: NodeEngineParts, signal: AbortSignal): Promise<DetachedSandbox> {
+async function start(parts: NodeEngineParts, signal: AbortSignal): Promise<DetachedSandbox> {
   const { directories } = parts;
-  const folder = nodeStorageFolder(directories);
-  const images = join(directories.cache, 'images');
-  for (const path of [`${folder}/storage`, `${folder}/scratch`, images]) await mkdir(path, { recursive: true });
-  const base = await delegatedCgroup();
-  const cgroup = base === undefined ? undefined : join(base, `kvci-nodes-${randomBytes(4).toString('hex')}`);
-  const record: NodeEngineRecord = { version: 1, cgroup };
-  await writeRecord(directories, record);
-  if (cgroup !== undefined) await mkdir(cgroup);
-  const sandbox = await parts.sandboxes.startDetached(
-    {
-      name: 'nodes',
-      binds: [
-        { host: `${folder}/storage`, inside: ENGINE_FOLDER, writable: true },
-        { host: images, inside: IMAGES_INSIDE, writable: false },
-        ...(existsSync(MODULES) ? [{ host: MODULES, inside: MODULES, writable: false }] : []),
-      ],
-      scratch: `${folder}/scratch`,
-      network: 'host',
-      cgroups: true,
-      ...(cgroup === undefined ? {} : { cgroup }),
-      signal,
-    },
-    (started) => writeRecord(directories, { ...record, sandbox: started }),
-  );
+  if ((await runningOver(parts)) !== undefined) {
+    throw new KvciError('hostNotReady', 'node-storage-in-use', `another kvci runs nodes over ${engineFolder(directories, 'nodes')}`, {
+      hint: 'It has another state directory: use the same KVCI_STATE_DIR, or give this one a KVCI_CACHE_DIR of its own.',
+    });
+  }
   try {
-    if (cgroup !== undefined) await furnishCgroup(cgroup);
-    await sandbox.run(['find', '/var/tmp', '-mindepth', '1', '-delete'], { signal });
-    await sandbox.run(['sh', '-c', MAKE_NETWORK], { signal });
-    await reachOutside(sandbox, parts.events, signal);
-    await configurePodman(sandbox, parts.templates, signal);
+    return await startNodeSandbox(parts, (record) => writeRecord(directories, record), signal);
   } catch (error) {
     // Half-made it would be found by the next one, and fail there.
-    await end(parts, record, sandbox);
+    const record = await readRecord(recordPath(directories));
+    if (record !== undefined) await end(parts, record, await sandboxOf(parts, record));
     throw error;
-  }
-  return sandbox;
-}
-
-/** Nodes need no network but their own; where the host has one they get it. */
-async function reachOutside(sandbox: DetachedSandbox, events: EventSink, signal: AbortSignal): Promise<void> {
-  const ports = ['--tcp-ports', '--udp-ports', '--tcp-ns', '--udp-ns'].flatMap((option) => [option, 'none']);
-  try {
-    await sandbox.run(['pasta', '--config-net', '--quiet', '--runas', '0:0', ...ports, '--netns', NETWORK], { signal });
-  } catch (error) {
-    if (signal.aborted || !(error instanceof KvciError)) throw error;
-    events({ type: 'problem', level: 'note', message: `nodes have no network but their own: ${messageOf(error)}` });
   }
 }
 
 /** Ends what there is of an engine, and forgets it. */
-async function end(parts: NodeEngineParts, record: NodeEngineRecord, sandbox: DetachedSandbox | undefined): Promise<void> {
+async function end(parts: EndParts, record: NodeEngineRecord, sandbox: DetachedSandbox | undefined): Promise<void> {
   await sandbox?.end();
   if (record.cgroup !== undefined) await removeCgroup(record.cgroup);
-  await removeRecord(parts.directories);
+  await removeRecord(parts.directories, record);
 }
 
 function inNetwork(sandbox: DetachedSandbox): CommandRunner {

@@ -12,7 +12,10 @@ export interface StorageParts {
   readonly signal: AbortSignal;
 }
 
-/** What the engine that kvci starts keeps: images and layers of builds. */
+/** Engines that kvci starts, each with a storage of its own: for builds, and for nodes. */
+export type EngineName = 'engine' | 'nodes';
+
+/** What an engine that kvci starts keeps: images and layers. */
 export interface EngineStorage {
   readonly path: string;
   /** Bytes on disk. */
@@ -22,18 +25,21 @@ export interface EngineStorage {
 }
 
 /** The folder in kvci's cache that holds the engine's storage. */
-export function engineFolder(directories: Pick<Directories, 'cache'>): string {
-  return `${directories.cache}/engine`;
+export function engineFolder(directories: Pick<Directories, 'cache'>, name: EngineName = 'engine'): string {
+  return `${directories.cache}/${name}`;
 }
 
 /** The lock of whoever uses the storage. Beside the folder: it stays when the folder goes. */
-export function engineLock(directories: Pick<Directories, 'cache'>): string {
-  return `${directories.cache}/engine.lock`;
+export function engineLock(directories: Pick<Directories, 'cache'>, name: EngineName = 'engine'): string {
+  return `${directories.cache}/${name}.lock`;
 }
 
 /** Undefined where no engine was ever started. */
-export async function engineStorage({ directories, sandboxes, signal }: StorageParts): Promise<EngineStorage | undefined> {
-  const path = engineFolder(directories);
+export async function engineStorage(
+  { directories, sandboxes, signal }: StorageParts,
+  name: EngineName = 'engine',
+): Promise<EngineStorage | undefined> {
+  const path = engineFolder(directories, name);
   const lastUsed = await mtimeOf(`${path}/scratch`);
   if (lastUsed === undefined) return undefined;
   // Folders of mapped ids are closed to an ordinary user.
@@ -44,11 +50,11 @@ export async function engineStorage({ directories, sandboxes, signal }: StorageP
 }
 
 /** Removes the storage; answers false when an engine uses it. */
-export async function removeEngineStorage(parts: StorageParts): Promise<boolean> {
-  const lock = await parts.locks.tryExclusive(engineLock(parts.directories));
+export async function removeEngineStorage(parts: StorageParts, name: EngineName = 'engine'): Promise<boolean> {
+  const lock = await parts.locks.tryExclusive(engineLock(parts.directories, name));
   if (lock === undefined) return false;
   try {
-    await removeMappedTree(engineFolder(parts.directories), parts.sandboxes, parts.signal);
+    await removeMappedTree(engineFolder(parts.directories, name), parts.sandboxes, parts.signal);
   } finally {
     await lock[Symbol.asyncDispose]();
   }

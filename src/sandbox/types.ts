@@ -35,6 +35,8 @@ export interface SandboxRecord {
   readonly network: 'host' | 'private';
   /** As the request has it. */
   readonly cgroup?: string;
+  /** The folder of the tools image that it stands on. */
+  readonly tools?: string;
 }
 
 /**

@@ -10,10 +10,36 @@ import type { HostParts } from './host.ts';
 /** What the cache holds beside artifacts. */
 export async function cacheItems(host: HostParts, sandboxes: Sandboxes): Promise<readonly CacheItem[]> {
   const { engineStorage, removeEngineStorage } = await import('../sandbox/podman-storage.ts');
+  const { removeNodeStorage } = await import('../sandbox/node-engine.ts');
   const parts = { ...host, sandboxes };
-  const storage = await engineStorage(parts);
-  if (storage === undefined) return [];
-  return [{ ...storage, kind: 'engine', title: "layers of builds in kvci's own Podman", remove: () => removeEngineStorage(parts) }];
+  const storages = [
+    { name: 'engine', title: "layers of builds in kvci's own Podman", remove: () => removeEngineStorage(parts) },
+    { name: 'nodes', title: 'images of nodes that are containers', remove: () => removeNodeStorage(parts) },
+  ] as const;
+  const items: CacheItem[] = [];
+  for (const { name, title, remove } of storages) {
+    const storage = await engineStorage(parts, name);
+    if (storage !== undefined) items.push({ ...storage, kind: name, title, remove });
+  }
+  return items;
+}
+
+/** The store, whose tools image stays while nodes run over it. */
+export function storeBesideNodes(host: HostParts, sandboxes: Sandboxes): HostParts['store'] {
+  const { store } = host;
+  return {
+    find: (kind, key) => store.find(kind, key),
+    make: (request) => store.make(request),
+    list: () => store.list(),
+    remove: (artifact) => store.remove(artifact),
+    lastUsed: (artifact) => store.lastUsed(artifact),
+    removeLeftovers: () => store.removeLeftovers(),
+    removeUnused: async (artifact) => {
+      const { nodeEngineTools } = await import('../sandbox/node-engine.ts');
+      const tools = await nodeEngineTools({ ...host, sandboxes });
+      return tools?.startsWith(`${artifact.path}/`) === true ? false : store.removeUnused(artifact);
+    },
+  };
 }
 
 /** Nothing is made where no image ever was. */

@@ -89,9 +89,12 @@ export async function hostService(environment: Environment, host: HostParts, too
     engineCheck({ kind: 'auto' }, engineSurroundings(environment, host), (endpoint) => connectEngine(endpoint, NO_CREDENTIALS)),
   ];
   const sandboxes = await sandboxesWithoutTools(environment, host);
-  const { cacheItems, imageStore } = await import('./cache.ts');
+  const { cacheItems, imageStore, storeBesideNodes } = await import('./cache.ts');
+  const { unusedNodeEngine } = await import('./machines.ts');
   return createHostService({
     ...host,
+    store: storeBesideNodes(host, sandboxes),
+    unused: () => unusedNodeEngine(host, sandboxes),
     reapers: sandboxReapers(sandboxes, host.signal),
     otherItems: () => cacheItems(host, sandboxes),
     images: imageStore(host),

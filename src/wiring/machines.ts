@@ -32,3 +32,12 @@ export async function containerMachineProvider({ host, sandboxes, layout }: Mach
     tar: tarStreamTar,
   });
 }
+
+/** What `prune` ends: an engine whose last node is gone, and what is left of one that was killed. */
+export async function unusedNodeEngine(host: HostParts, sandboxes: Sandboxes): Promise<readonly string[]> {
+  const { endUnusedNodeEngine } = await import('../sandbox/node-engine.ts');
+  const { connectContainers } = await import('../host/adapters/dockerode-containers.ts');
+  return (await endUnusedNodeEngine({ ...host, sandboxes, connect: connectContainers }))
+    ? ["kvci's engine for nodes that are containers"]
+    : [];
+}

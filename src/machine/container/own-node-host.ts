@@ -3,7 +3,8 @@ import type { EventSink } from '../../core/events.ts';
 import type { ImageLayout } from '../../oci/layout.ts';
 import { REF_NAME, requireManifest } from '../../oci/manifests.ts';
 import { MEDIA_TYPES } from '../../oci/types.ts';
-import { IMAGES_INSIDE, type NodeEngine } from '../../sandbox/node-engine.ts';
+import type { NodeEngine } from '../../sandbox/node-engine.ts';
+import { IMAGES_INSIDE } from '../../sandbox/node-sandbox.ts';
 import type { NodeHost } from './node-host.ts';
 import { ownForwards } from './own-forwards.ts';
 
