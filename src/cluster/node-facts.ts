@@ -8,7 +8,7 @@ export interface NodeFacts {
   readonly missingControllers: readonly string[];
 }
 
-/** Written by the image's entrypoint: the controllers that are missing, one a line. */
+/** Written by the image's entrypoint: `missing-controllers: cpu memory`. */
 const MARKER = '/run/kvci/container';
 
 export async function readNodeFacts(node: CommandRunner, signal: AbortSignal): Promise<NodeFacts> {
@@ -18,5 +18,6 @@ export async function readNodeFacts(node: CommandRunner, signal: AbortSignal): P
 }
 
 export function parseMarker(text: string): readonly string[] {
-  return text.split('\n').filter((line) => line !== '');
+  const words = /^missing-controllers:(.*)$/m.exec(text)?.[1] ?? '';
+  return words.split(' ').filter((word) => word !== '');
 }

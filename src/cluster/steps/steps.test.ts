@@ -13,8 +13,8 @@ it('a join token is random and of the form that Kubernetes wants', () => {
 });
 
 it('the controllers that a node lacks', () => {
-  expect(parseMarker('memory\npids\n')).toEqual(['memory', 'pids']);
-  expect(parseMarker('')).toEqual([]);
+  expect(parseMarker('missing-controllers: memory pids\n')).toEqual(['memory', 'pids']);
+  expect(parseMarker('missing-controllers:\n')).toEqual([]);
 });
 
 it('the pause image of a node', () => {
