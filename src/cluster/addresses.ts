@@ -1,5 +1,6 @@
 import { KvciError } from '../core/errors.ts';
 import type { IpFamily, MachineNetwork, NodeAddresses } from '../machine/types.ts';
+import type { ClusterState } from './state.ts';
 
 /** What the cluster gives out, by family; the design's ranges. */
 export const POD_RANGES: Readonly<Record<IpFamily, string>> = { ipv4: '10.244.0.0/16', ipv6: 'fd10:244::/56' };
@@ -20,6 +21,11 @@ export function nodeAddresses(network: MachineNetwork, index: number): NodeAddre
 /** The ranges of pods of one node: a /24 and a /64 of the cluster's. */
 export function podRangesOf(index: number, families: readonly IpFamily[]): readonly string[] {
   return families.map((family) => (family === 'ipv4' ? `10.244.${index}.0/24` : `fd10:244:0:${index.toString(16)}::/64`));
+}
+
+/** The network of a cluster as its state has it; without ranges before it is made. */
+export function networkOf({ network: { ipv4, ipv6 } = {} }: Pick<ClusterState, 'network'>): MachineNetwork {
+  return { ...(ipv4 === undefined ? {} : { ipv4 }), ...(ipv6 === undefined ? {} : { ipv6 }) };
 }
 
 /** Addresses in the order of families; the first is the node's main one. */

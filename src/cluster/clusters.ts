@@ -5,6 +5,7 @@ import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { ClusterView } from '../host/kubernetes.ts';
 import type { Machines, NodeHandle } from '../machine/types.ts';
+import { requireNode } from './find-cluster.ts';
 import type { ClusterPorts } from './ports.ts';
 import type { ClusterState } from './state.ts';
 import { notReady } from './steps/ready.ts';
@@ -74,10 +75,5 @@ export async function machinesOf(state: ClusterState, ports: ClusterPorts, run: 
 
 /** A node of a cluster, ready to run commands. @throws KvciError `node-not-found`, `node-stopped` */
 export async function nodeOf(state: ClusterState, name: string, machines: Machines): Promise<NodeHandle> {
-  if (!state.nodes.some((node) => node.name === name)) {
-    throw new KvciError('notFoundOrExists', 'node-not-found', `the cluster "${state.name}" has no node "${name}"`, {
-      hint: `It has ${state.nodes.map((node) => node.name).join(', ')}.`,
-    });
-  }
-  return machines.node(name);
+  return machines.node(requireNode(state, name).name);
 }

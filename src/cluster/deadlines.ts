@@ -26,5 +26,8 @@ export const BOOT_DEADLINE_MS = 5 * 60_000;
 /** `kubeadm init` and `join` with all their own deadlines. */
 export const KUBEADM_DEADLINE_MS = 15 * 60_000;
 
+/** A node that shuts down has half a minute; the API of a cluster that lost a control plane is back within one. */
+export const REMOVE_NODE_DEADLINE_MS = 5 * 60_000;
+
 /** A command on a node that does little: a file, a service. */
 export const COMMAND_DEADLINE_MS = 2 * 60_000;

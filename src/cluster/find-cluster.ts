@@ -1,6 +1,6 @@
 import { KvciError } from '../core/errors.ts';
 import { nearest } from '../core/names.ts';
-import type { ClusterState, ClusterStates } from './state.ts';
+import type { ClusterState, ClusterStates, NodeState } from './state.ts';
 
 /** @throws KvciError `cluster-not-found` */
 export async function requireCluster(name: string, states: ClusterStates): Promise<ClusterState> {
@@ -30,4 +30,37 @@ export async function chooseCluster(name: string | undefined, states: ClusterSta
   throw new KvciError('usage', 'cluster-ambiguous', `there are several clusters: ${[only, another, ...more].join(', ')}`, {
     hint: 'Say which one with --cluster NAME.',
   });
+}
+
+/** A node of a cluster by its name. @throws KvciError `node-not-found` */
+export function requireNode({ name: cluster, nodes }: Pick<ClusterState, 'name' | 'nodes'>, name: string): NodeState {
+  const node = nodes.find((candidate) => candidate.name === name);
+  if (node !== undefined) return node;
+  throw new KvciError('notFoundOrExists', 'node-not-found', `the cluster "${cluster}" has no node "${name}"`, {
+    hint: `It has ${nodes.map((each) => each.name).join(', ')}.`,
+  });
+}
+
+/** @throws KvciError `cluster-removing` when its removal was begun */
+export function refuseRemoving({ name, phase }: Pick<ClusterState, 'name' | 'phase'>): void {
+  if (phase !== 'removing') return;
+  throw new KvciError('notFoundOrExists', 'cluster-removing', `the cluster "${name}" was being removed`, {
+    hint: `Finish that with "kvci down ${name}".`,
+  });
+}
+
+/** For what needs a control plane that stands. @throws KvciError `cluster-removing`, `cluster-half-made`, `cluster-stopped` */
+export function requireMade(state: Pick<ClusterState, 'name' | 'phase'>): void {
+  refuseRemoving(state);
+  const { name, phase } = state;
+  if (phase === 'creating') {
+    throw new KvciError('notFoundOrExists', 'cluster-half-made', `the cluster "${name}" is not up yet`, {
+      hint: `"kvci up ${name}" goes on with it, "kvci down ${name}" removes it.`,
+    });
+  }
+  if (phase === 'stopped') {
+    throw new KvciError('notFoundOrExists', 'cluster-stopped', `the cluster "${name}" is stopped`, {
+      hint: `Start it with "kvci start ${name}".`,
+    });
+  }
 }

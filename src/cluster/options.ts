@@ -12,7 +12,7 @@ export const IP_FAMILIES = ['dual', 'ipv4', 'ipv6'] as const;
 export const MOST_NODES = 200;
 
 /** etcd's own advice: more members make it slower and hardly safer. */
-const MOST_CONTROL_PLANES = 7;
+export const MOST_CONTROL_PLANES = 7;
 
 /** The name of a cluster whose name nobody gives. */
 export const DEFAULT_CLUSTER = 'kvci';
