@@ -1,12 +1,15 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
+import { addNodes } from '../cluster/add-nodes.ts';
 import { bringDown } from '../cluster/down.ts';
 import { clusterStatus, kubeconfigOf, machinesOf, nodeOf } from '../cluster/clusters.ts';
 import { chooseCluster } from '../cluster/find-cluster.ts';
 import { mergeKubeconfig } from '../cluster/kubeconfig.ts';
 import type { ClusterPorts, NodeImage } from '../cluster/ports.ts';
-import { planUp, up, type UpRequest } from '../cluster/up.ts';
+import { removeNode } from '../cluster/remove-node.ts';
+import { stopCluster } from '../cluster/stop.ts';
+import { planUp, startCluster, up, type UpRequest } from '../cluster/up.ts';
 import { hasErrno, KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import { writeFileAtomic } from '../host/files.ts';
@@ -37,6 +40,10 @@ export function createClusterService({ ports, image, streams, userKubeconfig }: 
       ),
     up: (wanted, settings, run) => up(request(wanted, settings, image), ports, run),
     down: async (name, run) => bringDown((await chosen(name)).name, ports, run),
+    stop: async (name, run) => stopCluster((await chosen(name)).name, ports, run),
+    start: async (name, settings, run) => startCluster((await chosen(name)).name, settings, ports, run),
+    addNodes: async (cluster, wanted, run) => addNodes((await chosen(cluster)).name, wanted, ports, run),
+    removeNode: async (cluster, node, run) => removeNode((await chosen(cluster)).name, node, ports, run),
     names: () => states.names(),
     status: async (name, run) => clusterStatus(await chosen(name), ports, run),
     list: async (run) => Promise.all((await states.names()).map(async (name) => clusterStatus(await chosen(name), ports, run))),

@@ -10,6 +10,7 @@ export interface CommandEntry {
 /** Words that stand for several commands. */
 export const GROUPS: Readonly<Record<string, string>> = {
   image: 'Build, check and move node images',
+  node: 'Add nodes to a cluster and remove them',
   cache: 'Show and bound what is kept',
   config: 'What kvci.yaml may hold',
 };
@@ -18,6 +19,8 @@ export const GROUPS: Readonly<Record<string, string>> = {
 export const COMMANDS: readonly CommandEntry[] = [
   entry('up', 'Bring a cluster up, or find it Ready', async () => (await import('./commands/up.ts')).up),
   entry('down', 'Remove a cluster with all that belongs to it', async () => (await import('./commands/down.ts')).down),
+  entry('stop', 'Shut down the nodes of a cluster', async () => (await import('./commands/stop.ts')).stop),
+  entry('start', 'Start a stopped cluster again', async () => (await import('./commands/start.ts')).start),
   entry('list', 'List the clusters', async () => (await import('./commands/list.ts')).list),
   entry('status', 'Show nodes, times and what is not Ready', async () => (await import('./commands/status.ts')).status),
   entry(
@@ -27,6 +30,8 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('ssh', 'Enter a node, or run a command on it', async () => (await import('./commands/ssh.ts')).ssh),
   entry('exec', 'Run a command on all nodes', async () => (await import('./commands/exec.ts')).exec),
+  entry('node add', 'Add nodes to a cluster', async () => (await import('./commands/node-add.ts')).nodeAdd),
+  entry('node remove', 'Remove a node, dead or alive', async () => (await import('./commands/node-remove.ts')).nodeRemove),
   entry(
     'image build',
     'Build a bootc node image of a Kubernetes version',

@@ -1,6 +1,9 @@
+import type { AddRequest, AddResult } from '../cluster/add-nodes.ts';
 import type { ClusterStatus } from '../cluster/clusters.ts';
 import type { DownResult } from '../cluster/down.ts';
 import type { ClusterOptions } from '../cluster/options.ts';
+import type { StopResult } from '../cluster/stop.ts';
+import type { ClusterState } from '../cluster/state.ts';
 import type { UpResult } from '../cluster/up.ts';
 import type { Digest } from '../core/digest.ts';
 import type { PlannedStep } from '../core/events.ts';
@@ -111,6 +114,10 @@ export interface ClusterService {
   plan(wanted: WantedCluster, settings: UpSettings, run: RunContext): Promise<readonly PlannedStep[]>;
   up(wanted: WantedCluster, settings: UpSettings, run: RunContext): Promise<UpResult>;
   down(name: string | undefined, run: RunContext): Promise<DownResult>;
+  stop(name: string | undefined, run: RunContext): Promise<StopResult>;
+  start(name: string | undefined, settings: Pick<UpSettings, 'timeoutMs'>, run: RunContext): Promise<UpResult>;
+  addNodes(cluster: string | undefined, request: AddRequest, run: RunContext): Promise<AddResult>;
+  removeNode(cluster: string | undefined, node: string, run: RunContext): Promise<ClusterState>;
   names(): Promise<readonly string[]>;
   status(name: string | undefined, run: RunContext): Promise<ClusterStatus>;
   list(run: RunContext): Promise<readonly ClusterStatus[]>;
