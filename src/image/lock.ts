@@ -4,24 +4,8 @@ import { type Digest, type Json } from '../core/digest.ts';
 import { digestSchema } from '../core/digest-schema.ts';
 import { KvciError } from '../core/errors.ts';
 import { PAYLOAD_SOURCES, type Architecture, type PayloadLock, type PayloadSourceName } from '../payload/types.ts';
+import { packageSetSchema } from '../sandbox/debian-schema.ts';
 import type { DebianPackageSet } from '../sandbox/debian-types.ts';
-
-const debianPackage = z.strictObject({
-  name: z.string(),
-  version: z.string(),
-  architecture: z.string(),
-  sha256: digestSchema,
-  size: z.int().nonnegative(),
-  archive: z.string(),
-  filename: z.string(),
-});
-
-const debianPackageSet = z.strictObject({
-  suite: z.string(),
-  architecture: z.string(),
-  wanted: z.array(z.string()),
-  packages: z.array(debianPackage),
-});
 
 const payloadLock = z.strictObject({
   source: z.enum(PAYLOAD_SOURCES),
@@ -40,7 +24,7 @@ const payloadLock = z.strictObject({
 const lockSchema = z.strictObject({
   version: z.literal(1),
   /** Package sets by use: `tools/amd64`, `debian-13/amd64`. */
-  packages: z.record(z.string(), debianPackageSet),
+  packages: z.record(z.string(), packageSetSchema),
   /** Payloads by request, source and architecture: `1.31/modules/amd64`. */
   payloads: z.record(z.string(), payloadLock),
   /** Published images by reference. */
