@@ -102,7 +102,6 @@ class DockerodeContainers implements Containers {
           AttachStdout: true,
           AttachStderr: true,
           Tty: terminal !== undefined,
-          ...(terminal === undefined ? {} : { ConsoleSize: [terminal.rows, terminal.columns] }),
           ...(request.cwd === undefined ? {} : { WorkingDir: request.cwd }),
           abortSignal,
         } as Docker.ExecCreateOptions),
@@ -119,6 +118,8 @@ class DockerodeContainers implements Containers {
             stdin: true,
             Tty: terminal !== undefined,
             Detach: false,
+            // Two words for one thing: Docker's and Podman's.
+            ...(terminal === undefined ? {} : { ConsoleSize: [terminal.rows, terminal.columns], h: terminal.rows, w: terminal.columns }),
           } as Docker.ExecStartOptions) as Promise<Duplex>,
       ),
     );
@@ -128,7 +129,6 @@ class DockerodeContainers implements Containers {
     signal.addEventListener('abort', leave);
     if (signal.aborted) leave();
     try {
-      if (terminal !== undefined) await resize(exec, terminal);
       request.onStart?.((size) => resize(exec, size));
       // What the command did not read when it ends is nobody's loss.
       stream.on('error', () => undefined);

@@ -10,6 +10,12 @@ import { freeRanges } from './ranges.ts';
 /** What systemd gets to stop its services before it is killed: more than the kubelet's own 10 s for its pods. */
 const STOP_SECONDS = 30;
 
+/** Until the entrypoint has made way for systemd a node has no settings of its own, and nobody to ask for services. */
+const AWAIT_SYSTEMD = ['sh', '-c', 'until [ -S /run/systemd/private ]; do sleep 0.05; done'] as const;
+
+/** A deadline for a hang: it takes a second, and several when many nodes start on a slow disk. */
+const START_DEADLINE_MS = 120_000;
+
 /** How often other ranges are tried when somebody takes those that were free a moment ago. */
 const NETWORK_ATTEMPTS = 8;
 
@@ -27,8 +33,13 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
 
   const find = async (name: string): Promise<ContainerInfo | undefined> => (await containers.list({ ...labels, [NODE_LABEL]: name }))[0];
 
+  const removeContainers = async (ids: readonly string[]): Promise<void> => {
+    await Promise.all(ids.map((id) => containers.remove(id)));
+    if (ids.length > 0) await host.sweep(ids);
+  };
+
   const removeAll = async (condition: (of: { readonly labels: Readonly<Record<string, string>> }) => boolean): Promise<void> => {
-    await Promise.all((await containers.list(reach)).filter(condition).map(({ id }) => containers.remove(id)));
+    await removeContainers((await containers.list(reach)).filter(condition).map(({ id }) => id));
     await Promise.all((await containers.volumes(reach)).filter(condition).map(({ name }) => containers.removeVolume(name)));
     await Promise.all((await containers.networks(reach)).filter(condition).map(({ name }) => containers.removeNetwork(name)));
   };
@@ -86,9 +97,15 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
       const { name } = machine;
       const info = (await find(name)) ?? (await create(machine, signal));
       if (!info.running) await containers.start(info.id, signal);
-      const started = required(await find(name), name);
-      if (!started.running) throw await ended(name, started, () => containers.logs(started.id));
-      return handleOf({ ...started, addresses: machine.addresses }, name);
+      const node = handleOf({ ...info, addresses: machine.addresses }, name);
+      try {
+        await node.run(AWAIT_SYSTEMD, { signal, timeoutMs: START_DEADLINE_MS });
+      } catch (error) {
+        const found = required(await find(name), name);
+        if (!found.running && !signal.aborted) throw await ended(name, found, () => containers.logs(found.id));
+        throw error;
+      }
+      return node;
     },
     node: async (name) => {
       const info = required(await find(name), name);
@@ -113,7 +130,7 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
     },
     remove: async (name) => {
       const own = { ...labels, [NODE_LABEL]: name };
-      for (const { id } of await containers.list(own)) await containers.remove(id);
+      await removeContainers((await containers.list(own)).map(({ id }) => id));
       for (const volume of await containers.volumes(own)) await containers.removeVolume(volume.name);
     },
     console: async (name) => containers.logs(required(await find(name), name).id),

@@ -18,6 +18,8 @@ export interface NodeHost extends AsyncDisposable {
   /** Whether containers can be kept to a number of processors and bytes of memory. */
   readonly limits: boolean;
   forwards(cluster: string): Forwards;
+  /** Ends what the engine still runs for containers that have been removed. */
+  sweep(ids: readonly string[]): Promise<void>;
 }
 
 /** The ways into the network of a cluster that are no node's own. */

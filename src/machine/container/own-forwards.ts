@@ -12,17 +12,15 @@ const LOOPBACK = '127.0.0.1';
 /** How often another port is tried when somebody takes the one that was free a moment ago. */
 const PORT_ATTEMPTS = 5;
 
-/**
- * Starts haproxy with the configuration that it reads, and lets the one before it end when its last connection has. Its pid file may name
- * another process by now.
- */
+/** Processes of a configuration: those that wait for their last connection to end, too. */
+const RUNNING = 'pgrep --full "^haproxy -D -f $1[.]cfg"';
+
+/** Starts haproxy with the configuration that it reads, and lets the one before it end when its last connection has. */
 const RELOAD = `mkdir -p "$(dirname "$1")" && cat >"$1.cfg"
-old=$(cat "$1.pid" 2>/dev/null) && [ "$(cat "/proc/$old/comm" 2>/dev/null)" = haproxy ] || old=
-exec haproxy -D -f "$1.cfg" -p "$1.pid" \${old:+-sf "$old"}`;
+old=$(${RUNNING})
+exec haproxy -D -f "$1.cfg" \${old:+-sf $old}`;
 
-const ALIVE = '[ "$(cat "/proc/$(cat "$1.pid")/comm")" = haproxy ] 2>/dev/null';
-
-const END = 'for pid in $(cat "$1"/*.pid 2>/dev/null); do [ "$(cat "/proc/$pid/comm")" != haproxy ] || kill "$pid"; done; rm -rf -- "$1"';
+const END = 'pkill -KILL --full "^haproxy -D -f $1/"; rm -rf -- "$1"';
 
 /**
  * Ways into the network of nodes in kvci's own engine. That network and the host's meet in no place where a sandbox has rights,
@@ -44,7 +42,8 @@ export function ownForwards(engine: NodeEngine, cluster: string): Forwards {
   const apply = async (before: Routes, routes: Routes, signal: AbortSignal): Promise<void> => {
     for (const { name, runner, config } of sides) {
       const text = config(routes, folder);
-      const alive = text === config(before, folder) && (await sandbox.run(['sh', '-c', ALIVE, 'sh', name], { accept: [1] })).exitCode === 0;
+      const alive =
+        text === config(before, folder) && (await sandbox.run(['sh', '-c', RUNNING, 'sh', name], { accept: [1] })).exitCode === 0;
       if (text === undefined || alive) continue;
       await runner.run(['sh', '-c', RELOAD, 'sh', name], { stdin: text, signal });
     }

@@ -46,6 +46,10 @@ export async function ownNodeHost({ engine, layout }: OwnNodeHostParts): Promise
     },
     binds: modules.trim() === '' ? [] : [{ host: '/lib/modules', inside: '/lib/modules' }],
     limits: ['cpu', 'memory'].every((name) => controllers.trim().split(' ').includes(name)),
+    // Podman's monitors of commands stay for minutes after the commands, to tell how they ended.
+    sweep: async (ids) => {
+      await sandbox.run(['pkill', '-KILL', '--full', `^[^ ]*conmon .* -c (${ids.join('|')}) `], { accept: [1] });
+    },
     forwards: (cluster) => ownForwards(engine, cluster),
     [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
   };
