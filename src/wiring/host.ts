@@ -77,6 +77,7 @@ export async function hostService(environment: Environment, host: HostParts, too
   const { engineCheck } = await import('../host/engine/checks.ts');
   const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
   const { NO_CREDENTIALS } = await import('../host/engine/registry-credentials.ts');
+  const { containerNodeChecks } = await import('../machine/container/checks.ts');
   const { modulesChecks } = await import('../payload/checks.ts');
   const { sandboxChecks } = await import('../sandbox/checks.ts');
   const { sandboxReapers } = await import('../sandbox/reaper.ts');
@@ -86,6 +87,7 @@ export async function hostService(environment: Environment, host: HostParts, too
     ...hostChecks({ directories: host.directories, locks: host.locks, packageManager }),
     ...sandboxChecks(host.commands, hostUser(host), toolsWay),
     ...modulesChecks(host.commands, host.directories.cache),
+    ...containerNodeChecks(host.commands, host),
     engineCheck({ kind: 'auto' }, engineSurroundings(environment, host), (endpoint) => connectEngine(endpoint, NO_CREDENTIALS)),
   ];
   const sandboxes = await sandboxesWithoutTools(environment, host);
