@@ -6,6 +6,7 @@ import type { IpFamily, NodeAddresses } from '../machine/types.ts';
 import { addressList, hostPort, mainAddress, POD_RANGES, SERVICE_RANGES } from './addresses.ts';
 import { JOIN_TOKEN_LIFE, KUBEADM_TIMEOUTS } from './deadlines.ts';
 import type { NodeFacts } from './node-facts.ts';
+import { ignoredChecks } from './rules.ts';
 
 /*
  * Configuration of kubeadm, v1beta4: all versions from 1.31 on read it.
@@ -58,7 +59,7 @@ export function initConfig(cluster: KubeadmCluster, node: KubeadmNode, secrets: 
       bootstrapTokens: [{ token: secrets.token.reveal(), ttl: JOIN_TOKEN_LIFE }],
       ...(secrets.certificateKey === undefined ? {} : { certificateKey: secrets.certificateKey.reveal() }),
       localAPIEndpoint: { advertiseAddress: mainAddress(node.addresses, families), bindPort: API_PORT },
-      nodeRegistration: registration(node, families),
+      nodeRegistration: registration(node, cluster),
       timeouts: KUBEADM_TIMEOUTS,
     },
     {
@@ -74,7 +75,6 @@ export function initConfig(cluster: KubeadmCluster, node: KubeadmNode, secrets: 
       apiServer: { certSANs: cluster.names },
       ...(cluster.allocateRanges ? {} : { controllerManager: { extraArgs: [{ name: 'allocate-node-cidrs', value: 'false' }] } }),
     },
-    kubeletConfig(),
     kubeProxyConfig(node.facts),
   );
 }
@@ -97,7 +97,7 @@ export function joinConfig(cluster: KubeadmCluster, node: KubeadmNode, role: 'co
     discovery: {
       bootstrapToken: { token: secrets.token.reveal(), apiServerEndpoint: cluster.endpoint, caCertHashes: [secrets.caHash] },
     },
-    nodeRegistration: registration(node, cluster.families),
+    nodeRegistration: registration(node, cluster),
     ...(role === 'worker'
       ? {}
       : {
@@ -115,7 +115,8 @@ export function controlPlaneEndpoint(addresses: NodeAddresses, families: readonl
   return hostPort(mainAddress(addresses, families), API_PORT);
 }
 
-function registration({ name, addresses, facts }: KubeadmNode, families: readonly IpFamily[]): object {
+function registration({ name, addresses, facts }: KubeadmNode, { kubernetes, families }: KubeadmCluster): object {
+  const ignored = [...(facts.container ? UNCHECKED_IN_CONTAINER : []), ...ignoredChecks(kubernetes)];
   return {
     name,
     // All images are on the node.
@@ -123,16 +124,7 @@ function registration({ name, addresses, facts }: KubeadmNode, families: readonl
     // Control planes take work, too.
     taints: [],
     kubeletExtraArgs: [{ name: 'node-ip', value: addressList(addresses, families).join() }],
-    ...(facts.container ? { ignorePreflightErrors: UNCHECKED_IN_CONTAINER } : {}),
-  };
-}
-
-function kubeletConfig(): object {
-  return {
-    apiVersion: 'kubelet.config.k8s.io/v1beta1',
-    kind: 'KubeletConfiguration',
-    // A laptop's swap is no reason for a node not to start.
-    failSwapOn: false,
+    ...(ignored.length === 0 ? {} : { ignorePreflightErrors: ignored }),
   };
 }
 

@@ -56,6 +56,11 @@ describe('what kubeadm reads', () => {
     await golden('init-container.yaml', initConfig(cluster(families, { allocateRanges: true }), node(1, families, true), SECRETS));
   });
 
+  it('an older version has checks that are wrong', async () => {
+    const families: readonly IpFamily[] = ['ipv6'];
+    await golden('init-1.31.yaml', initConfig(cluster(families, { kubernetes: '1.31.0' }), node(1, families, true), SECRETS));
+  });
+
   it('several control planes share their certificates by a key', async () => {
     const families: readonly IpFamily[] = ['ipv4', 'ipv6'];
     const three = cluster(families, { endpoint: '10.89.1.1:6443' });
