@@ -7,11 +7,8 @@ import { containerBody, networkBody } from '../engine/container-body.ts';
 import type { ContainerInfo, ContainerRequest, Containers, ExecRequest, Labels } from '../engine/containers.ts';
 import type { EngineEndpoint } from '../engine/endpoint.ts';
 import { engineLost, requestFailed } from '../engine/errors.ts';
-import { forwardOutput } from '../engine/exec-stream.ts';
+import { forwardOutput, FrameReader } from '../engine/exec-stream.ts';
 import { ANSWER_MS, type Docker, type EngineClient, openClient } from './dockerode-client.ts';
-
-/** Podman would ask a container to stop first, and wait; Docker kills at once and does not know `timeout`. */
-const AT_ONCE = { force: true, timeout: 0 };
 
 /** How long an engine may take to notice that a command has ended after its streams have. */
 const EXIT_CODE_MS = 10_000;
@@ -22,7 +19,8 @@ const MARK = 'KVCI_EXEC';
 
 /** Ends every process with a mark: politely, and by force after three seconds. What is gone in between is gone. */
 const END_MARKED = `
-for attempt in $(seq 31); do
+attempt=1
+while [ "$attempt" -le 31 ]; do
   signal=0 found=
   [ "$attempt" -ne 1 ] || signal=TERM
   [ "$attempt" -ne 31 ] || signal=KILL
@@ -33,6 +31,7 @@ for attempt in $(seq 31); do
   done
   [ -n "$found" ] || exit 0
   sleep 0.1
+  attempt=$((attempt + 1))
 done
 `;
 
@@ -78,7 +77,10 @@ class DockerodeContainers implements Containers {
   }
 
   async remove(id: string): Promise<void> {
-    await this.#gone(`remove container ${id}`, (abortSignal) => this.#docker.getContainer(id).remove({ ...AT_ONCE, v: true, abortSignal }));
+    const container = this.#docker.getContainer(id);
+    // Podman would ask a running one to stop first, and wait; one that does not run is not killed (409).
+    await this.#gone(`kill container ${id}`, (abortSignal) => container.kill({ signal: 'KILL', abortSignal }), 409);
+    await this.#gone(`remove container ${id}`, (abortSignal) => container.remove({ force: true, v: true, abortSignal }));
   }
 
   async list(labels: Labels): Promise<readonly ContainerInfo[]> {
@@ -129,6 +131,8 @@ class DockerodeContainers implements Containers {
     signal.addEventListener('abort', leave);
     if (signal.aborted) leave();
     try {
+      // Engines that take no size at the start. Nobody waits for it: a command may have ended by now.
+      if (terminal !== undefined) void resize(exec, terminal);
       request.onStart?.((size) => resize(exec, size));
       // What the command did not read when it ends is nobody's loss.
       stream.on('error', () => undefined);
@@ -149,10 +153,14 @@ class DockerodeContainers implements Containers {
   }
 
   async logs(id: string): Promise<string> {
-    const answer: unknown = await this.#soon(`read the console of ${id}`, (abortSignal) =>
-      this.#docker.getContainer(id).logs({ follow: false, stdout: true, stderr: true, abortSignal }),
+    const container = this.#docker.getContainer(id);
+    const doing = `read the console of ${id}`;
+    const { Config } = await this.#soon(doing, (abortSignal) => container.inspect({ abortSignal } as object));
+    const answer: unknown = await this.#soon(doing, (abortSignal) =>
+      container.logs({ follow: false, stdout: true, stderr: true, abortSignal }),
     );
-    return Buffer.isBuffer(answer) ? answer.toString('utf8') : String(answer);
+    const bytes = Buffer.isBuffer(answer) ? answer : Buffer.from(String(answer));
+    return (Config.Tty ? bytes : Buffer.concat([...new FrameReader().read(bytes)].map(([, chunk]) => chunk))).toString();
   }
 
   async createNetwork(request: Parameters<Containers['createNetwork']>[0]): Promise<void> {
@@ -209,9 +217,9 @@ class DockerodeContainers implements Containers {
   }
 
   /** A request after which something is gone, done or no longer needed. */
-  async #gone(doing: string, request: (abortSignal: AbortSignal) => Promise<unknown>): Promise<void> {
+  async #gone(doing: string, request: (abortSignal: AbortSignal) => Promise<unknown>, ...settled: readonly number[]): Promise<void> {
     await this.#soon(doing, request).catch((error: unknown) => {
-      if (statusOf(error) !== 404) throw error;
+      if (![404, ...settled].some((status) => status === statusOf(error))) throw error;
     });
   }
 
