@@ -72,11 +72,19 @@ async function asked<T>(doing: string, signal: AbortSignal, request: () => Promi
       return await abortable(request(), signal);
     } catch (error) {
       if (error instanceof KvciError) throw error;
-      if (error instanceof ApiException && !PASSING_STATUS.has(error.code)) throw refused(doing, error);
+      if (error instanceof ApiException && !isPassing(error)) throw refused(doing, error);
       if (!(error instanceof ApiException) && !isConnection(error)) throw error;
       await abortable(new Promise((resolve) => setTimeout(resolve, RETRY_MS)), signal);
     }
   }
+}
+
+/**
+ * An API server that starts over data that is there refuses everybody until it has read who may do what; a refusal for another
+ * reason, such as a quota, is worded differently.
+ */
+function isPassing({ code, body }: ApiException<unknown>): boolean {
+  return PASSING_STATUS.has(code) || (code === 403 && /forbidden: User .* cannot /.test(JSON.stringify(body)));
 }
 
 function refused(doing: string, error: ApiException<unknown>): KvciError {
