@@ -1,18 +1,25 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
 
 import { addNodes } from '../cluster/add-nodes.ts';
 import { bringDown } from '../cluster/down.ts';
 import { clusterStatus, kubeconfigOf, machinesOf, nodeOf } from '../cluster/clusters.ts';
-import { chooseCluster } from '../cluster/find-cluster.ts';
+import { copy } from '../cluster/copy.ts';
+import { exposedPorts } from '../cluster/exposed.ts';
+import { chooseCluster, requireNode } from '../cluster/find-cluster.ts';
 import { mergeKubeconfig } from '../cluster/kubeconfig.ts';
+import { bundleFiles, nodeLog } from '../cluster/logs.ts';
 import type { ClusterPorts, NodeImage } from '../cluster/ports.ts';
 import { removeNode } from '../cluster/remove-node.ts';
 import { stopCluster } from '../cluster/stop.ts';
 import { planUp, startCluster, up, type UpRequest } from '../cluster/up.ts';
+import { writeBundle } from '../cluster/write-bundle.ts';
 import { hasErrno, KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
+import { parseRuns } from '../core/recorded-run.ts';
 import { writeFileAtomic } from '../host/files.ts';
+import type { Tar } from '../host/tar.ts';
 import { KVCI_LABELS } from '../image/labels.ts';
 import type { AttachedStreams } from '../machine/types.ts';
 import type { ClusterService, ImageService, UpSettings, WantedCluster } from './services.ts';
@@ -22,6 +29,9 @@ export interface ClusterServiceParts {
   image(): Promise<ImageService>;
   /** The terminal or pipes of this process. */
   streams(): AttachedStreams & AsyncDisposable;
+  /** Standard input and output as they are. */
+  pipes(): { readonly stdin: Readable; readonly stdout: Writable };
+  readonly tar: Tar;
   /** The user's own kubeconfig, by KUBECONFIG or its usual place. */
   readonly userKubeconfig: string;
 }
@@ -30,7 +40,7 @@ export interface ClusterServiceParts {
 const SHELL = ['/bin/bash', '--login'] as const;
 
 /** The cluster commands over the rooms that do the work. */
-export function createClusterService({ ports, image, streams, userKubeconfig }: ClusterServiceParts): ClusterService {
+export function createClusterService({ ports, image, streams, pipes, tar, userKubeconfig }: ClusterServiceParts): ClusterService {
   const { states } = ports;
   const chosen = (name: string | undefined) => chooseCluster(name, states);
   return {
@@ -65,6 +75,33 @@ export function createClusterService({ ports, image, streams, userKubeconfig }: 
       await using attached = streams();
       const [file, ...args] = argv;
       return node.attach(file === undefined ? SHELL : [file, ...args], { ...attached, signal: run.signal });
+    },
+    ports: async (name) => exposedPorts(await chosen(name)),
+    logs: async (cluster, node, run) => {
+      const state = await chosen(cluster);
+      const names = node === undefined ? state.nodes.map(({ name }) => name) : [requireNode(state, node).name];
+      await using machines = await machinesOf(state, ports, run);
+      return Promise.all(names.map((name) => nodeLog(name, machines, run.signal)));
+    },
+    bundle: async (cluster, file, run) => {
+      const state = await chosen(cluster);
+      const { signal } = run;
+      await using machines = await machinesOf(state, ports, run);
+      const path = states.files(state.name).events;
+      const [events, kubeconfig] = await Promise.all([
+        readFile(path, 'utf8').catch(() => ''),
+        kubeconfigOf(state.name, ports).catch(() => undefined),
+      ]);
+      const api = kubeconfig === undefined ? undefined : await ports.api(kubeconfig);
+      const files = bundleFiles({ state, machines, api, events, runs: parseRuns(events), tar, signal });
+      return writeBundle(file, `kvci-${state.name}`, files, tar, run.clock.now());
+    },
+    copy: async (cluster, request, cwd, run) => {
+      const state = await chosen(cluster);
+      await using machines = await machinesOf(state, ports, run);
+      const node = await nodeOf(state, (request.way === 'up' ? request.to : request.from).node, machines);
+      const { stdin, stdout } = pipes();
+      await copy(request, node, { tar, events: run.events, signal: run.signal, cwd, stdin, stdout });
     },
     exec: async (cluster, argv, run) => {
       const state = await chosen(cluster);

@@ -30,6 +30,9 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('ssh', 'Enter a node, or run a command on it', async () => (await import('./commands/ssh.ts')).ssh),
   entry('exec', 'Run a command on all nodes', async () => (await import('./commands/exec.ts')).exec),
+  entry('cp', 'Copy files and folders to a node or from it', async () => (await import('./commands/cp.ts')).cp),
+  entry('logs', 'Show the journal of a node, or collect everything', async () => (await import('./commands/logs.ts')).logs),
+  entry('ports', 'Show what on this host leads where', async () => (await import('./commands/ports.ts')).ports),
   entry('node add', 'Add nodes to a cluster', async () => (await import('./commands/node-add.ts')).nodeAdd),
   entry('node remove', 'Remove a node, dead or alive', async () => (await import('./commands/node-remove.ts')).nodeRemove),
   entry(

@@ -47,13 +47,16 @@ export async function runCli(argv: readonly string[], host: CliHost): Promise<nu
     async function (this: Command): Promise<void> {
       const flags = this.optsWithGlobals<GlobalFlags>();
       const progress = createProgress(flags, host.stderr, systemClock);
-      const events = masking(host.secrets, progress.sink);
+      const sinks = new Set([progress.sink]);
+      const events = masking(host.secrets, (event) => {
+        for (const sink of sinks) sink(event);
+      });
       const onAbort = (): void => {
         events({ type: 'problem', level: 'note', message: 'cancelling and cleaning up; a second signal ends kvci at once' });
       };
       host.signal.addEventListener('abort', onAbort, { once: true });
       try {
-        const context = createContext(flags, host, events);
+        const context = createContext(flags, host, events, sinks);
         answers.push({
           result: await handler(context, this.opts(), this.processedArgs as unknown as Parameters<typeof handler>[2]),
           flags,
@@ -89,10 +92,10 @@ async function writeAnswer({ result, flags }: Answer, host: CliHost): Promise<vo
   if (text !== '') await host.stdout.write(maskSecrets(text.endsWith('\n') ? text : `${text}\n`, host.secrets));
 }
 
-function createContext(flags: GlobalFlags, host: CliHost, events: EventSink): CommandContext {
+function createContext(flags: GlobalFlags, host: CliHost, events: EventSink, sinks: Set<EventSink>): CommandContext {
   const run: RunContext = { events, clock: systemClock, signal: host.signal };
   let loading: ReturnType<typeof loadConfig> | undefined;
   const config = (): ReturnType<typeof loadConfig> => (loading ??= loadConfig(host.cwd, flags.config));
-  const settings = { offline: flags.offline ?? false, setup: flags.setup ?? false, secrets: host.secrets, config };
+  const settings = { offline: flags.offline ?? false, setup: flags.setup ?? false, secrets: host.secrets, sinks, config };
   return { run, services: host.createServices(settings, run), config, cwd: host.cwd, version: host.version };
 }

@@ -2,11 +2,15 @@ import type { AddRequest, AddResult } from '../cluster/add-nodes.ts';
 import type { ClusterStatus } from '../cluster/clusters.ts';
 import type { DownResult } from '../cluster/down.ts';
 import type { ClusterOptions } from '../cluster/options.ts';
+import type { Copy } from '../cluster/copy-paths.ts';
+import type { ExposedPort } from '../cluster/exposed.ts';
+import type { NodeLog } from '../cluster/logs.ts';
 import type { StopResult } from '../cluster/stop.ts';
 import type { ClusterState } from '../cluster/state.ts';
 import type { UpResult } from '../cluster/up.ts';
+import type { WrittenBundle } from '../cluster/write-bundle.ts';
 import type { Digest } from '../core/digest.ts';
-import type { PlannedStep } from '../core/events.ts';
+import type { EventSink, PlannedStep } from '../core/events.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { Secret } from '../core/secrets.ts';
 import type { LoadedConfig } from '../config/load.ts';
@@ -35,6 +39,8 @@ export interface ServiceSettings {
   readonly setup: boolean;
   /** Secrets found on the way are added; every text that is shown is masked with them. */
   readonly secrets: Set<Secret>;
+  /** Where the events of this process go; whoever keeps them adds a place. */
+  readonly sinks: Set<EventSink>;
   /** kvci.yaml, read and checked on first use. */
   config(): Promise<LoadedConfig>;
 }
@@ -126,6 +132,12 @@ export interface ClusterService {
   mergeKubeconfig(name: string | undefined): Promise<string>;
   /** Runs a command, or a shell, with the caller's own terminal or pipes. Answers its exit code. */
   enter(cluster: string | undefined, node: string, argv: readonly string[], run: RunContext): Promise<number>;
+  ports(name: string | undefined): Promise<readonly ExposedPort[]>;
+  /** Of one node, or of all. */
+  logs(cluster: string | undefined, node: string | undefined, run: RunContext): Promise<readonly NodeLog[]>;
+  /** Writes all that tells how a cluster is and came to be into a .tar.gz. */
+  bundle(cluster: string | undefined, file: string, run: RunContext): Promise<WrittenBundle>;
+  copy(cluster: string | undefined, request: Copy, cwd: string, run: RunContext): Promise<void>;
   /** Runs a command on all nodes at once. */
   exec(cluster: string | undefined, argv: readonly [string, ...string[]], run: RunContext): Promise<readonly NodeOutput[]>;
 }

@@ -35,7 +35,7 @@ export async function addNodes(name: string, request: AddRequest, ports: Cluster
   const added = nodes.filter((node) => !before.nodes.includes(node));
   await checkMemory(added, ports);
   await using provider = await ports.provider(before.provider, run);
-  const state = await workOn(before, provider, ports, run, async (work) => {
+  const state = await workOn(before, provider, ports, run, 'node add', async (work) => {
     await work.cluster.update(withNodes(before, nodes));
     await bringAllUp(work, ports, request.timeoutMs);
   });

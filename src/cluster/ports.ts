@@ -1,6 +1,7 @@
 import type { Digest } from '../core/digest.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { KubernetesApi } from '../host/kubernetes.ts';
+import type { RunRecords } from '../host/run-records.ts';
 import type { Directories, Downloads, Locks } from '../host/types.ts';
 import type { MachineProvider } from '../machine/types.ts';
 import type { ClusterStates } from './state.ts';
@@ -19,6 +20,7 @@ export interface ClusterPorts {
   readonly states: ClusterStates;
   readonly locks: Locks;
   readonly directories: Directories;
+  readonly records: RunRecords;
   downloads(): Promise<Downloads>;
   provider(name: MachineProvider['name'], run: RunContext): Promise<MachineProvider>;
   /** @param kubeconfig its text */

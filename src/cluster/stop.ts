@@ -24,7 +24,7 @@ export async function stopCluster(name: string, ports: ClusterPorts, run: RunCon
   if (state.phase !== 'stopped') requireMade(state);
   await using provider = await ports.provider(state.provider, run);
   const stopped: string[] = [];
-  await workOn(state, provider, ports, run, async ({ cluster, machines }) => {
+  await workOn(state, provider, ports, run, 'stop', async ({ cluster, machines }) => {
     await cluster.update({ phase: 'stopped' });
     const running = new Set((await machines.list()).filter((machine) => machine.state === 'running').map((machine) => machine.name));
     for (const role of ORDER) {

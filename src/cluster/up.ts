@@ -48,10 +48,10 @@ export async function up(request: UpRequest, ports: ClusterPorts, run: RunContex
   const before = await ports.states.find(name);
   if (before !== undefined) {
     refuseOther(before, request);
-    return goOn(before, request, ports, run);
+    return goOn(before, { ...request, command: 'up' }, ports, run);
   }
   await using provider = await ports.provider(chooseProvider(request.options), run);
-  return make(await firstState(request, provider, ports, run), provider, request, ports, run);
+  return make(await firstState(request, provider, ports, run), provider, { ...request, command: 'up' }, ports, run);
 }
 
 /** Starts a cluster that was stopped; goes on with a half-made one. @throws KvciError `cluster-not-found`, as `up` */
@@ -64,10 +64,10 @@ export async function startCluster(
   await using _lock = await lockCluster(name, ports, run);
   const state = await requireCluster(name, ports.states);
   refuseRemoving(state);
-  return goOn(state, { ...settings, keepOnFailure: true }, ports, run);
+  return goOn(state, { ...settings, keepOnFailure: true, command: 'start' }, ports, run);
 }
 
-type Settings = Pick<UpRequest, 'keepOnFailure' | 'timeoutMs'>;
+type Settings = Pick<UpRequest, 'keepOnFailure' | 'timeoutMs'> & { readonly command: 'up' | 'start' };
 
 async function goOn(before: ClusterState, settings: Settings, ports: ClusterPorts, run: RunContext): Promise<UpResult> {
   if (before.phase === 'ready' && (await clusterStatus(before, ports, run)).condition === 'ready') {
@@ -80,7 +80,7 @@ async function goOn(before: ClusterState, settings: Settings, ports: ClusterPort
 async function make(
   before: ClusterState,
   provider: MachineProvider,
-  { keepOnFailure, timeoutMs }: Settings,
+  { keepOnFailure, timeoutMs, command }: Settings,
   ports: ClusterPorts,
   run: RunContext,
 ): Promise<UpResult> {
@@ -88,7 +88,7 @@ async function make(
   // A cluster that was there before this run is not ours to take away.
   const undo = before.phase === 'creating' && !keepOnFailure;
   try {
-    const state = await workOn(before, provider, ports, run, async (work) => {
+    const state = await workOn(before, provider, ports, run, command, async (work) => {
       try {
         await bringAllUp(work, ports, timeoutMs);
       } catch (error) {
@@ -98,7 +98,10 @@ async function make(
     });
     return { state, reused: false, kubeconfig: ports.states.files(name).kubeconfig };
   } catch (error) {
-    if (undo) await ports.states.remove(name);
+    if (undo) {
+      await ports.records.keep(ports.states.files(name).events, { command, subject: name });
+      await ports.states.remove(name);
+    }
     throw error;
   }
 }

@@ -20,13 +20,16 @@ export interface Work {
 
 /**
  * Works on a cluster whose lock is held, as its owner: `kvci down` knows whom to end. Its state is on disk before anything is
- * made of it. Answers the state as the work left it.
+ * made of it, and its events are kept. Answers the state as the work left it.
+ *
+ * @param command the words after `kvci`
  */
 export async function workOn(
   state: ClusterState,
   provider: MachineProvider,
   ports: ClusterPorts,
   run: RunContext,
+  command: string,
   work: (parts: Work) => Promise<void>,
 ): Promise<ClusterState> {
   const owner = await identify(process.pid);
@@ -35,8 +38,10 @@ export async function workOn(
   const cluster = new ClusterRun({ ...state, steps, ...(owner === undefined ? {} : { owner }) }, ports.states, run);
   await cluster.update({});
   try {
-    await using machines = await provider.machines({ cluster: state.name, run: state.run, image: state.image.digest });
-    await work({ cluster, machines, provider });
+    await ports.records.during(ports.states.files(state.name).events, { command, subject: state.name }, run.signal, async () => {
+      await using machines = await provider.machines({ cluster: state.name, run: state.run, image: state.image.digest });
+      await work({ cluster, machines, provider });
+    });
   } finally {
     if (await ports.states.find(state.name)) await cluster.update({ owner: undefined });
   }

@@ -28,6 +28,8 @@ export type Event =
       readonly ms: number;
       readonly exitCode: number | null;
     }
+  /** What happened on a node or in a cluster beside kvci's own steps; times are milliseconds since the epoch. For records, not for people who wait. */
+  | { readonly type: 'span'; readonly title: string; readonly node?: string; readonly from: number; readonly to: number }
   | { readonly type: 'problem'; readonly level: 'note' | 'warning' | 'error'; readonly message: string; readonly hint?: string };
 
 /** Where events go: a terminal, plain lines, NDJSON, a run directory. Never throws, never waits. */

@@ -15,22 +15,32 @@ export async function clusterService(
   run: RunContext,
 ): Promise<ClusterService> {
   const { createClusterService } = await import('../cli/cluster-service.ts');
+  const { tarStreamTar } = await import('../host/adapters/tar-stream-tar.ts');
   const images = once(() => imageParts(environment, settings, host, run));
   return createClusterService({
-    ports: await clusterPorts(host, images, run),
+    ports: await clusterPorts(settings, host, images, run),
     image: once(async () => imageService(environment, settings, host, run, await images())),
     streams: attachedStreams,
+    pipes: () => ({ stdin: process.stdin, stdout: process.stdout }),
+    tar: tarStreamTar,
     userKubeconfig: userKubeconfig(environment, host.home),
   });
 }
 
-async function clusterPorts(host: HostParts, images: () => Promise<ImageParts>, run: RunContext): Promise<ClusterPorts> {
+async function clusterPorts(
+  settings: ServiceSettings,
+  host: HostParts,
+  images: () => Promise<ImageParts>,
+  run: RunContext,
+): Promise<ClusterPorts> {
   const { ClusterStates } = await import('../cluster/state.ts');
+  const { RunRecords } = await import('../host/run-records.ts');
   const { memoryAvailable } = await import('../host/memory.ts');
   return {
     states: new ClusterStates(host.directories),
     locks: host.locks,
     directories: host.directories,
+    records: new RunRecords(host.directories, run.clock, settings.sinks),
     downloads: async () => (await images()).downloads,
     memoryAvailable,
     api: async (kubeconfig) => {

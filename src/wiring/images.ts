@@ -26,11 +26,20 @@ export async function imageService(
 ): Promise<ImageService> {
   const { createImageService } = await import('../cli/image-service.ts');
   const service = createImageService(parts ?? (await imageParts(environment, settings, host, run)));
-  if (!settings.setup) return service;
+  const { RunRecords } = await import('../host/run-records.ts');
+  const records = new RunRecords(host.directories, run.clock, settings.sinks);
+  const build: ImageService['build'] = (options, flags, context) =>
+    records.newRun(
+      { command: 'image build', subject: `${options.k8s} ${options.base}` },
+      context.signal,
+      () => service.build(options, flags, context),
+      ({ reused }) => reused,
+    );
+  if (!settings.setup) return { ...service, build };
   const prepare = (options: ImageOptions): Promise<void> => prepareForImage(options, environment, settings, host, run);
   return {
     ...service,
-    build: async (options, flags, context) => prepare(options).then(() => service.build(options, flags, context)),
+    build: async (options, flags, context) => prepare(options).then(() => build(options, flags, context)),
     render: async (options, flags, context) => prepare(options).then(() => service.render(options, flags, context)),
     lock: async (options, flags, context) => prepare(options).then(() => service.lock(options, flags, context)),
   };

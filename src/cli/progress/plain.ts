@@ -18,6 +18,7 @@ export function plainSink(write: (text: string) => void, options: { readonly ver
         line(`${paint('bold', '==>')} ${event.title}`);
         break;
       case 'step.progress':
+      case 'span':
         break;
       case 'step.output':
         if (options.verbose) line(`    ${event.line}`);

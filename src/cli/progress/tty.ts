@@ -89,6 +89,8 @@ function applyEvent(event: Event, running: Map<string, RunningStep>, options: Tt
     }
     case 'command':
       return options.verbose ? [paint('dim', commandLine(event))] : [];
+    case 'span':
+      return [];
     case 'problem':
       return problemLines(event, paint);
   }

@@ -1,5 +1,8 @@
 import { countNodes } from '../../cluster/bring-up.ts';
 import type { ClusterStatus } from '../../cluster/clusters.ts';
+import { hostPort } from '../../cluster/addresses.ts';
+import type { ExposedPort } from '../../cluster/exposed.ts';
+import type { NodeLog } from '../../cluster/logs.ts';
 import type { ClusterState } from '../../cluster/state.ts';
 import { formatDuration } from '../progress/format.ts';
 import type { NodeOutput } from '../services.ts';
@@ -75,6 +78,31 @@ export function formatStatus({ state, condition, problems, view }: ClusterStatus
     table(['STEP', 'NODE', 'STATE', 'TIME'], steps),
     ...(problems.length === 0 ? [] : ['', 'Not Ready:', ...problems.map((problem) => `  ${problem}`)]),
   ].join('\n');
+}
+
+/** Of one node as it is; of several each line with its node. */
+export function formatLogs(logs: readonly NodeLog[]): string {
+  if (logs.length === 1) return logs[0]?.text ?? '';
+  return logs
+    .flatMap(({ node, text }) =>
+      text
+        .trimEnd()
+        .split('\n')
+        .map((line) => `${node}: ${line}`),
+    )
+    .join('\n');
+}
+
+export function formatPorts(ports: readonly ExposedPort[]): string {
+  if (ports.length === 0) return 'Nothing on this host leads into the cluster yet.';
+  return table(
+    ['NAME', 'THIS HOST', 'LEADS TO'],
+    ports.map(({ name, host, port, targets }) => [
+      name,
+      hostPort(host, port),
+      targets.map((target) => `${target.node} (${hostPort(target.address, target.port)})`).join(', '),
+    ]),
+  );
 }
 
 export function formatOutputs(outputs: readonly NodeOutput[]): string {
