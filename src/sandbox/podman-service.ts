@@ -53,9 +53,9 @@ export interface WaitParts {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Why the service has ended; undefined while it runs. */
-  ended(): Promise<string | undefined>;
+  readonly ended: () => Promise<string | undefined>;
   /** The last lines it wrote. */
-  lines(): Promise<readonly string[]>;
+  readonly lines: () => Promise<readonly string[]>;
 }
 
 /**

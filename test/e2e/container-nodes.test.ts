@@ -1,14 +1,12 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { readdir, readFile, readlink } from 'node:fs/promises';
-import { createConnection } from 'node:net';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { systemClock } from '../../src/host/clock.ts';
 import type { MachineNetwork, MachineProvider, Machines, NodeAddresses, NodeHandle } from '../../src/machine/types.ts';
 import { holderPath, readRecord, recordPath } from '../../src/sandbox/node-engine-record.ts';
 import { removeNodeStorage } from '../../src/sandbox/node-engine.ts';
@@ -16,6 +14,7 @@ import { copyFromStore, machinesFolder, type TestMachines, testMachines } from '
 import { nodeImage, type TestNodeImage } from '../fixtures/node-image.ts';
 import { noProcess, sleepSeconds } from '../fixtures/processes.ts';
 import { toolsTree } from '../fixtures/tools-tree.ts';
+import { greeting, namespacesOf, processesIn, until } from '../fixtures/traces.ts';
 
 const CHILD = new URL('../fixtures/machines-child.ts', import.meta.url).pathname;
 const NEVER = new AbortController().signal;
@@ -52,28 +51,6 @@ function addresses({ ipv4, ipv6 }: MachineNetwork, index: number): NodeAddresses
     ...(ipv4 === undefined ? {} : { ipv4: ipv4.replace('.0/24', `.1${index}`) }),
     ...(ipv6 === undefined ? {} : { ipv6: ipv6.replace('::/64', `::1${index}`) }),
   };
-}
-
-/** What a server says first to whoever connects to it on loopback; the empty text when it closes at once. */
-async function greeting(port: number): Promise<string> {
-  const socket = createConnection(port, '127.0.0.1');
-  try {
-    for await (const chunk of socket) return String(chunk);
-  } catch {
-    return '';
-  } finally {
-    socket.destroy();
-  }
-  return '';
-}
-
-/** Waits for a condition that others bring about. */
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = systemClock.monotonic() + 60_000;
-  while (!(await condition())) {
-    if (systemClock.monotonic() > deadline) throw new Error('what was waited for did not come about');
-    await systemClock.wait(50);
-  }
 }
 
 async function output(node: NodeHandle, ...argv: [string, ...string[]]): Promise<string> {
@@ -377,20 +354,3 @@ describe('the engine for nodes', () => {
     expect(existsSync(join(directories.cache, 'nodes'))).toBe(false);
   });
 });
-
-/** The namespaces that a sandbox does not share with its host. */
-async function namespacesOf(pid: number): Promise<ReadonlySet<string>> {
-  return new Set(await Promise.all(['user', 'mnt', 'pid', 'ipc', 'uts', 'cgroup'].map((name) => readlink(`/proc/${pid}/ns/${name}`))));
-}
-
-async function processesIn(namespaces: ReadonlySet<string>): Promise<readonly string[]> {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
-  const inside = await Promise.all(
-    pids.map(async (pid) => {
-      const names = await readdir(`/proc/${pid}/ns`).catch(() => []);
-      const links = await Promise.all(names.map((name) => readlink(`/proc/${pid}/ns/${name}`).catch(() => '')));
-      return links.some((link) => namespaces.has(link)) ? [pid] : [];
-    }),
-  );
-  return inside.flat();
-}

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { cancelled, KvciError } from '../../core/errors.ts';
@@ -106,7 +105,7 @@ class DockerodeContainers implements Containers {
           Tty: terminal !== undefined,
           ...(request.cwd === undefined ? {} : { WorkingDir: request.cwd }),
           abortSignal,
-        } as Docker.ExecCreateOptions),
+        }),
       ),
     );
     const stream = await this.#inside(id, () =>
@@ -122,7 +121,7 @@ class DockerodeContainers implements Containers {
             Detach: false,
             // Two words for one thing: Docker's and Podman's.
             ...(terminal === undefined ? {} : { ConsoleSize: [terminal.rows, terminal.columns], h: terminal.rows, w: terminal.columns }),
-          } as Docker.ExecStartOptions) as Promise<Duplex>,
+          }),
       ),
     );
     const leave = (): void => {
@@ -167,9 +166,7 @@ class DockerodeContainers implements Containers {
     const doing = `create network ${request.name}`;
     try {
       await this.#named(doing, request.name, () =>
-        this.#soon(doing, (abortSignal) =>
-          this.#docker.createNetwork({ ...networkBody(request), CheckDuplicate: true, abortSignal } as Docker.NetworkCreateOptions),
-        ),
+        this.#soon(doing, (abortSignal) => this.#docker.createNetwork({ ...networkBody(request), CheckDuplicate: true, abortSignal })),
       );
     } catch (error) {
       if (!(error instanceof KvciError) || !/overlap|already (being )?used|in use|conflicts? with/i.test(reasonOf(error))) throw error;
@@ -332,5 +329,7 @@ function statusOf(error: unknown): unknown {
 }
 
 function reasonOf(error: unknown): string {
-  return error instanceof KvciError ? String(error.facts['reason'] ?? error.message) : '';
+  if (!(error instanceof KvciError)) return '';
+  const reason = error.facts['reason'];
+  return typeof reason === 'string' ? reason : error.message;
 }

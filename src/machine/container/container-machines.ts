@@ -89,7 +89,7 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
           return ranges;
         } catch (error) {
           if (!(error instanceof KvciError) || error.code !== 'network-taken' || attempt === NETWORK_ATTEMPTS) throw error;
-          tried.push(...Object.values(ranges));
+          tried.push(...[ranges.ipv4, ranges.ipv6].filter((range) => range !== undefined));
         }
       }
     },
