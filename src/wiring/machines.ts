@@ -1,6 +1,9 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { RunContext } from '../core/plan.ts';
+import type { EngineEndpoint } from '../host/engine/endpoint.ts';
+import type { NodeHost } from '../machine/container/node-host.ts';
 import type { MachineProvider } from '../machine/types.ts';
 import type { ImageLayout } from '../oci/layout.ts';
 import type { Sandboxes } from '../sandbox/types.ts';
@@ -12,10 +15,15 @@ export interface MachineParts {
   readonly sandboxes: Sandboxes;
   /** kvci's image store. */
   readonly layout: () => Promise<ImageLayout>;
+  /** The engine of the host that somebody named for nodes; kvci's own where nobody did. */
+  readonly named?: () => Promise<EngineEndpoint | undefined>;
 }
 
 /** Container nodes, in the engine that kvci starts for them. */
-export async function containerMachineProvider({ host, sandboxes, layout }: MachineParts, run: RunContext): Promise<MachineProvider> {
+export async function containerMachineProvider(
+  { host, sandboxes, layout, named }: MachineParts,
+  run: RunContext,
+): Promise<MachineProvider> {
   const { containerProvider } = await import('../machine/container/container-provider.ts');
   const { ownNodeHost } = await import('../machine/container/own-node-host.ts');
   const { openNodeEngine } = await import('../sandbox/node-engine.ts');
@@ -26,10 +34,27 @@ export async function containerMachineProvider({ host, sandboxes, layout }: Mach
   const { clock, events } = run;
   const engine = { ...host, sandboxes, clock, events, templates, connect: connectContainers };
   return containerProvider({
-    openHost: async () => ownNodeHost({ engine: await openNodeEngine(engine, run.signal), layout, events }),
+    openHost: async () => {
+      const endpoint = await named?.();
+      if (endpoint === undefined) return ownNodeHost({ engine: await openNodeEngine(engine, run.signal), layout });
+      return namedNodeHost(endpoint, layout);
+    },
     clock,
     events,
     tar: tarStreamTar,
+  });
+}
+
+async function namedNodeHost(endpoint: EngineEndpoint, layout: MachineParts['layout']): Promise<NodeHost> {
+  const { hostNodeHost } = await import('../machine/container/host-node-host.ts');
+  const { connectContainers } = await import('../host/adapters/dockerode-containers.ts');
+  const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
+  const { NO_CREDENTIALS } = await import('../host/engine/registry-credentials.ts');
+  return hostNodeHost({
+    engine: await connectEngine(endpoint, NO_CREDENTIALS),
+    containers: await connectContainers(endpoint),
+    layout,
+    modules: endpoint.address.transport === 'unix' && existsSync('/lib/modules'),
   });
 }
 

@@ -1,6 +1,7 @@
 import { KvciError } from '../../core/errors.ts';
 import { lastLines } from '../../host/command-error.ts';
 import type { ContainerInfo } from '../../host/engine/containers.ts';
+import type { EngineInfo } from '../../host/types.ts';
 import type { MachineNetwork, Machines, MachineSpec, MachinesSpec, NodeHandle } from '../types.ts';
 import { containerNode, type ContainerNodeParts } from './container-node.ts';
 import { CLUSTER_LABEL, clusterLabels, NODE_LABEL, resourceName, RUN_LABEL } from './labels.ts';
@@ -65,13 +66,21 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
         tmpfs: ['/run', '/tmp'],
         binds: host.binds,
         volumes: [{ name: volume, inside: '/var' }],
-        publish: [],
+        publish: host.publish,
         ...(cpus === undefined || !host.limits ? {} : { cpus }),
         ...(memory === undefined || !host.limits ? {} : { memory }),
       },
       signal,
     );
     return required(await find(name), name);
+  };
+
+  const startPrivileged = async (id: string, signal: AbortSignal): Promise<void> => {
+    try {
+      await containers.start(id, signal);
+    } catch (error) {
+      throw host.own ? error : unlessPermitted(error, containers.info);
+    }
   };
 
   return {
@@ -96,7 +105,7 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
     start: async (machine, signal) => {
       const { name } = machine;
       const info = (await find(name)) ?? (await create(machine, signal));
-      if (!info.running) await containers.start(info.id, signal);
+      if (!info.running) await startPrivileged(info.id, signal);
       const node = handleOf({ ...info, addresses: machine.addresses }, name);
       try {
         await node.run(AWAIT_SYSTEMD, { signal, timeoutMs: START_DEADLINE_MS });
@@ -164,5 +173,19 @@ async function ended(name: string, info: ContainerInfo, console: () => Promise<s
     'node-ended',
     `the node ${name} ended as soon as it was started, with exit code ${info.exitCode ?? 0}:\n${lastLines(await console())}`,
     { facts: { node: name, exitCode: info.exitCode ?? null } },
+  );
+}
+
+/** An engine without all rights of a host (in a container itself, or rootless without a group of its own) refuses what a node is. */
+function unlessPermitted(error: unknown, { name, origin }: EngineInfo): unknown {
+  if (!(error instanceof KvciError) || !/operation not permitted|permission denied/i.test(error.message)) return error;
+  return new KvciError(
+    'hostNotReady',
+    'engine-unprivileged',
+    `${name} (${origin}) may not start privileged containers, which nodes are: ${error.message}`,
+    {
+      hint: 'Leave out the setting that names the engine: kvci then starts Podman itself, in a user namespace of its own.',
+      cause: error,
+    },
   );
 }

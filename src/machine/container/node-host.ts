@@ -13,6 +13,8 @@ export interface NodeHost extends AsyncDisposable {
   bringImage(image: Digest, onLine: (line: string) => void, signal: AbortSignal): Promise<void>;
   /** Ranges that no network of nodes may overlap with, beside those of the engine's networks. */
   takenRanges(): Promise<readonly string[]>;
+  /** Ports that each node publishes on the engine host's loopback. */
+  readonly publish: readonly number[];
   /** Folders that nodes see, read-only. */
   readonly binds: readonly { readonly host: string; readonly inside: string }[];
   /** Whether containers can be kept to a number of processors and bytes of memory. */

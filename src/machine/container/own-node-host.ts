@@ -1,5 +1,4 @@
 import { hexOf } from '../../core/digest.ts';
-import type { EventSink } from '../../core/events.ts';
 import type { ImageLayout } from '../../oci/layout.ts';
 import { REF_NAME, requireManifest } from '../../oci/manifests.ts';
 import { MEDIA_TYPES } from '../../oci/types.ts';
@@ -11,7 +10,6 @@ import { ownForwards } from './own-forwards.ts';
 export interface OwnNodeHostParts {
   readonly engine: NodeEngine;
   readonly layout: () => Promise<ImageLayout>;
-  readonly events: EventSink;
 }
 
 /** Makes a layout that holds one image of another layout, without a copy of its blobs. */
@@ -44,6 +42,7 @@ export async function ownNodeHost({ engine, layout }: OwnNodeHostParts): Promise
         (JSON.parse(text === '' ? '[]' : text) as { readonly dst: string }[]).flatMap(({ dst }) => (dst.includes('/') ? [dst] : [])),
       );
     },
+    publish: [],
     binds: modules.trim() === '' ? [] : [{ host: '/lib/modules', inside: '/lib/modules' }],
     limits: ['cpu', 'memory'].every((name) => controllers.trim().split(' ').includes(name)),
     // Podman's monitors of commands stay for minutes after the commands, to tell how they ended.
