@@ -17,12 +17,14 @@ import { parseCni } from './options.ts';
 import type { ClusterPorts } from './ports.ts';
 import type { NodeState } from './state.ts';
 import { type BootedNode, bootNode, untilUp } from './steps/boot.ts';
+import { tellBootPhases } from './steps/boot-phases.ts';
 import { ADMIN_CONF, caHash, initControlPlane, makeCertificates, prepareJoin } from './steps/init.ts';
 import { joinNode } from './steps/join.ts';
 import { labelNode } from './steps/label-nodes.ts';
 import { isMember } from './steps/member.ts';
 import { setPodNetwork } from './steps/pod-network.ts';
 import { isProbe, removeProbe, startProbe } from './steps/probe.ts';
+import { readinessWatch } from './steps/readiness.ts';
 import { nodesNotReady, notReady, notReadyInTime } from './steps/ready.ts';
 import { setStorage } from './steps/storage.ts';
 import { bootstrapToken, certificateKey } from './tokens.ts';
@@ -39,6 +41,7 @@ interface Booting {
 export async function bringUp(run: ClusterRun, machines: Machines, ports: ClusterPorts): Promise<void> {
   const { signal, clock } = run.context;
   const started = clock.monotonic();
+  const startedAt = clock.now();
   const network = await run.step('network', 'network', undefined, () => machines.network(run.state.families, signal));
   await run.update({ network });
 
@@ -60,7 +63,7 @@ export async function bringUp(run: ClusterRun, machines: Machines, ports: Cluste
   const leader = await leaderOf(booting, signal);
   const first = await leader.booted;
   const others = booting.filter((other) => other !== leader);
-  const { joined } = await initAndJoin(run, first, others, network);
+  const { joined } = await initAndJoin(run, first, others, network, ports);
   const kubeconfig = await writeKubeconfig(run, first, api, ports);
   const kubernetes = await ports.api(kubeconfig);
 
@@ -69,6 +72,7 @@ export async function bringUp(run: ClusterRun, machines: Machines, ports: Cluste
   await joined;
   await configured;
   await untilReady(run, kubernetes, started);
+  await Promise.all(booting.map(async ({ booted }) => tellBootPhases((await booted).handle, startedAt, signal, run.context.events)));
 }
 
 /** The control plane that lets others in: the first of a new cluster, later any that is a member, as the first may be gone. */
@@ -87,12 +91,15 @@ async function initAndJoin(
   first: BootedNode,
   others: readonly Booting[],
   network: MachineNetwork,
+  { secrets: masked }: Pick<ClusterPorts, 'secrets'>,
 ): Promise<{ readonly joined: Promise<void> }> {
   const { state, context } = run;
   const { signal } = context;
   const cluster = kubeadmCluster(run, network);
   const controlPlanes = state.nodes.filter(({ role }) => role === 'control-plane').length;
   const secrets: InitSecrets = { token: bootstrapToken(), ...(controlPlanes > 1 ? { certificateKey: certificateKey() } : {}) };
+  // kubeadm prints commands with them.
+  for (const secret of [secrets.token, secrets.certificateKey]) if (secret !== undefined) masked.add(secret);
 
   let hash: Digest;
   let initialised: Promise<void>;
@@ -210,8 +217,10 @@ async function untilReady(run: ClusterRun, api: KubernetesApi, started: number):
   await run.step('ready', 'Ready', undefined, async () => {
     let last: ClusterView | undefined;
     let nodesReadyMs: number | undefined;
+    const watch = readinessWatch(clock, events);
     const see = (view: ClusterView): void => {
       last = view;
+      watch(view);
       if (nodesReadyMs === undefined && nodesNotReady(view, names).length === 0) nodesReadyMs = since();
       const left = notReady(view, names).length;
       events({ type: 'step.progress', step: 'ready', done: 0, unit: 'items', message: `${left} not Ready yet` });

@@ -1,5 +1,6 @@
 import type { Digest } from '../core/digest.ts';
 import type { RunContext } from '../core/plan.ts';
+import type { Secret } from '../core/secrets.ts';
 import type { KubernetesApi } from '../host/kubernetes.ts';
 import type { RunRecords } from '../host/run-records.ts';
 import type { Directories, Downloads, Locks } from '../host/types.ts';
@@ -19,6 +20,8 @@ export interface NodeImage {
 export interface ClusterPorts {
   readonly states: ClusterStates;
   readonly locks: Locks;
+  /** What is shown is masked with them. */
+  readonly secrets: Set<Secret>;
   readonly directories: Directories;
   readonly records: RunRecords;
   downloads(): Promise<Downloads>;

@@ -32,7 +32,7 @@ export async function removeNode(cluster: string, name: string, ports: ClusterPo
   const node = requireNode(state, name);
   const nodes = remaining(state, node);
   await using provider = await ports.provider(state.provider, run);
-  return workOn(state, provider, ports, run, 'node remove', async (work) => {
+  return await workOn(state, provider, ports, run, 'node remove', async (work) => {
     using limit = deadline(
       run.clock,
       REMOVE_NODE_DEADLINE_MS,

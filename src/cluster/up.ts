@@ -48,10 +48,10 @@ export async function up(request: UpRequest, ports: ClusterPorts, run: RunContex
   const before = await ports.states.find(name);
   if (before !== undefined) {
     refuseOther(before, request);
-    return goOn(before, { ...request, command: 'up' }, ports, run);
+    return await goOn(before, { ...request, command: 'up' }, ports, run);
   }
   await using provider = await ports.provider(chooseProvider(request.options), run);
-  return make(await firstState(request, provider, ports, run), provider, { ...request, command: 'up' }, ports, run);
+  return await make(await firstState(request, provider, ports, run), provider, { ...request, command: 'up' }, ports, run);
 }
 
 /** Starts a cluster that was stopped; goes on with a half-made one. @throws KvciError `cluster-not-found`, as `up` */
@@ -64,7 +64,7 @@ export async function startCluster(
   await using _lock = await lockCluster(name, ports, run);
   const state = await requireCluster(name, ports.states);
   refuseRemoving(state);
-  return goOn(state, { ...settings, keepOnFailure: true, command: 'start' }, ports, run);
+  return await goOn(state, { ...settings, keepOnFailure: true, command: 'start' }, ports, run);
 }
 
 type Settings = Pick<UpRequest, 'keepOnFailure' | 'timeoutMs'> & { readonly command: 'up' | 'start' };
@@ -74,7 +74,7 @@ async function goOn(before: ClusterState, settings: Settings, ports: ClusterPort
     return { state: before, reused: true, kubeconfig: ports.states.files(before.name).kubeconfig };
   }
   await using provider = await ports.provider(before.provider, run);
-  return make(before, provider, settings, ports, run);
+  return await make(before, provider, settings, ports, run);
 }
 
 async function make(

@@ -39,6 +39,7 @@ async function clusterPorts(
   return {
     states: new ClusterStates(host.directories),
     locks: host.locks,
+    secrets: settings.secrets,
     directories: host.directories,
     records: new RunRecords(host.directories, run.clock, settings.sinks),
     downloads: async () => (await images()).downloads,
@@ -55,8 +56,8 @@ async function clusterPorts(
         });
       }
       const { containerMachineProvider } = await import('./machines.ts');
-      const { sandboxes, layout } = await images();
-      return containerMachineProvider({ host, sandboxes, layout }, run);
+      const parts = await images();
+      return containerMachineProvider({ host, sandboxes: parts.sandboxes, layout: () => parts.layout() }, run);
     },
   };
 }
