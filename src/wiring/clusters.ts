@@ -18,7 +18,7 @@ export async function clusterService(
   const { tarStreamTar } = await import('../host/adapters/tar-stream-tar.ts');
   const images = once(() => imageParts(environment, settings, host, run));
   return createClusterService({
-    ports: await clusterPorts(settings, host, images, run),
+    ports: await clusterPorts(environment, settings, host, images, run),
     image: once(async () => imageService(environment, settings, host, run, await images())),
     streams: attachedStreams,
     pipes: () => ({ stdin: process.stdin, stdout: process.stdout }),
@@ -28,6 +28,7 @@ export async function clusterService(
 }
 
 async function clusterPorts(
+  environment: Environment,
   settings: ServiceSettings,
   host: HostParts,
   images: () => Promise<ImageParts>,
@@ -55,9 +56,10 @@ async function clusterPorts(
           facts: { flag: '--provider' },
         });
       }
-      const { containerMachineProvider } = await import('./machines.ts');
+      const { containerMachineProvider, namedEngine } = await import('./machines.ts');
       const parts = await images();
-      return containerMachineProvider({ host, sandboxes: parts.sandboxes, layout: () => parts.layout() }, run);
+      const named = (): ReturnType<typeof namedEngine> => namedEngine(environment, settings, host);
+      return containerMachineProvider({ host, sandboxes: parts.sandboxes, layout: () => parts.layout(), named }, run);
     },
   };
 }

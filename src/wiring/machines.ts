@@ -1,13 +1,14 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
+import type { ServiceSettings } from '../cli/services.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { EngineEndpoint } from '../host/engine/endpoint.ts';
 import type { NodeHost } from '../machine/container/node-host.ts';
 import type { MachineProvider } from '../machine/types.ts';
 import type { ImageLayout } from '../oci/layout.ts';
 import type { Sandboxes } from '../sandbox/types.ts';
-import { type HostParts, OWN_FOLDER } from './host.ts';
+import { engineSurroundings, type Environment, type HostParts, OWN_FOLDER } from './host.ts';
 
 export interface MachineParts {
   readonly host: HostParts;
@@ -43,6 +44,27 @@ export async function containerMachineProvider(
     events,
     tar: tarStreamTar,
   });
+}
+
+/** The engine that kvci.yaml names; undefined where it names none: kvci's own then, which takes several nodes to balance over. */
+export async function namedEngine(
+  environment: Environment,
+  settings: Pick<ServiceSettings, 'config'>,
+  host: HostParts,
+): Promise<EngineEndpoint | undefined> {
+  const { parseEngineChoice } = await import('../host/engine/discovery.ts');
+  const { findEngine } = await import('../host/engine/find-engine.ts');
+  const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
+  const { NO_CREDENTIALS } = await import('../host/engine/registry-credentials.ts');
+  const choice = parseEngineChoice((await settings.config()).config.engine ?? 'auto');
+  if (choice.kind === 'auto' || choice.kind === 'embedded') return undefined;
+  let found: EngineEndpoint | undefined;
+  await using _engine = await findEngine(choice, engineSurroundings(environment, host), async (endpoint) => {
+    const engine = await connectEngine(endpoint, NO_CREDENTIALS);
+    found = endpoint;
+    return engine;
+  });
+  return found;
 }
 
 async function namedNodeHost(endpoint: EngineEndpoint, layout: MachineParts['layout']): Promise<NodeHost> {
