@@ -4,10 +4,11 @@ import type { Readable, Writable } from 'node:stream';
 
 import { addNodes } from '../cluster/add-nodes.ts';
 import { bringDown } from '../cluster/down.ts';
-import { clusterStatus, kubeconfigOf, machinesOf, nodeOf } from '../cluster/clusters.ts';
+import { clusterStatus, kubeconfigOf, machinesOf } from '../cluster/clusters.ts';
 import { copy } from '../cluster/copy.ts';
 import { exposedPorts } from '../cluster/exposed.ts';
 import { chooseCluster, requireNode } from '../cluster/find-cluster.ts';
+import { findRuns } from '../cluster/find-runs.ts';
 import { mergeKubeconfig } from '../cluster/kubeconfig.ts';
 import { bundleFiles, nodeLog } from '../cluster/logs.ts';
 import type { ClusterPorts, NodeImage } from '../cluster/ports.ts';
@@ -70,8 +71,9 @@ export function createClusterService({ ports, image, streams, pipes, tar, userKu
     },
     enter: async (cluster, name, argv, run) => {
       const state = await chosen(cluster);
+      const { name: known } = requireNode(state, name);
       await using machines = await machinesOf(state, ports, run);
-      const node = await nodeOf(state, name, machines);
+      const node = await machines.node(known);
       await using attached = streams();
       const [file, ...args] = argv;
       return node.attach(file === undefined ? SHELL : [file, ...args], { ...attached, signal: run.signal });
@@ -96,10 +98,12 @@ export function createClusterService({ ports, image, streams, pipes, tar, userKu
       const files = bundleFiles({ state, machines, api, events, runs: parseRuns(events), tar, signal });
       return writeBundle(file, `kvci-${state.name}`, files, tar, run.clock.now());
     },
+    runs: (name) => findRuns(name, states, ports.records),
     copy: async (cluster, request, cwd, run) => {
       const state = await chosen(cluster);
+      const { name } = requireNode(state, (request.way === 'up' ? request.to : request.from).node);
       await using machines = await machinesOf(state, ports, run);
-      const node = await nodeOf(state, (request.way === 'up' ? request.to : request.from).node, machines);
+      const node = await machines.node(name);
       const { stdin, stdout } = pipes();
       await copy(request, node, { tar, events: run.events, signal: run.signal, cwd, stdin, stdout });
     },
@@ -108,7 +112,7 @@ export function createClusterService({ ports, image, streams, pipes, tar, userKu
       await using machines = await machinesOf(state, ports, run);
       return Promise.all(
         state.nodes.map(async ({ name }) => {
-          const node = await nodeOf(state, name, machines);
+          const node = await machines.node(name);
           const { exitCode, stdout, stderr } = await node.run(argv, { accept: ANY_EXIT_CODE, signal: run.signal });
           return { node: name, exitCode, stdout, stderr };
         }),

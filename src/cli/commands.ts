@@ -33,6 +33,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   entry('cp', 'Copy files and folders to a node or from it', async () => (await import('./commands/cp.ts')).cp),
   entry('logs', 'Show the journal of a node, or collect everything', async () => (await import('./commands/logs.ts')).logs),
   entry('ports', 'Show what on this host leads where', async () => (await import('./commands/ports.ts')).ports),
+  entry('timeline', 'Draw where the time of a run went', async () => (await import('./commands/timeline.ts')).timeline),
   entry('node add', 'Add nodes to a cluster', async () => (await import('./commands/node-add.ts')).nodeAdd),
   entry('node remove', 'Remove a node, dead or alive', async () => (await import('./commands/node-remove.ts')).nodeRemove),
   entry(

@@ -4,6 +4,7 @@ import type { DownResult } from '../cluster/down.ts';
 import type { ClusterOptions } from '../cluster/options.ts';
 import type { Copy } from '../cluster/copy-paths.ts';
 import type { ExposedPort } from '../cluster/exposed.ts';
+import type { FoundRuns } from '../cluster/find-runs.ts';
 import type { NodeLog } from '../cluster/logs.ts';
 import type { StopResult } from '../cluster/stop.ts';
 import type { ClusterState } from '../cluster/state.ts';
@@ -137,6 +138,8 @@ export interface ClusterService {
   logs(cluster: string | undefined, node: string | undefined, run: RunContext): Promise<readonly NodeLog[]>;
   /** Writes all that tells how a cluster is and came to be into a .tar.gz. */
   bundle(cluster: string | undefined, file: string, run: RunContext): Promise<WrittenBundle>;
+  /** What was recorded of a cluster, or of another run. */
+  runs(name: string | undefined): Promise<FoundRuns>;
   copy(cluster: string | undefined, request: Copy, cwd: string, run: RunContext): Promise<void>;
   /** Runs a command on all nodes at once. */
   exec(cluster: string | undefined, argv: readonly [string, ...string[]], run: RunContext): Promise<readonly NodeOutput[]>;

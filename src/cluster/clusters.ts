@@ -4,8 +4,7 @@ import { deadline } from '../core/deadline.ts';
 import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { ClusterView } from '../host/kubernetes.ts';
-import type { Machines, NodeHandle } from '../machine/types.ts';
-import { requireNode } from './find-cluster.ts';
+import type { Machines } from '../machine/types.ts';
 import type { ClusterPorts } from './ports.ts';
 import type { ClusterState } from './state.ts';
 import { notReady } from './steps/ready.ts';
@@ -71,9 +70,4 @@ export async function kubeconfigOf(name: string, { states }: Pick<ClusterPorts, 
 export async function machinesOf(state: ClusterState, ports: ClusterPorts, run: RunContext): Promise<Machines> {
   const provider = await ports.provider(state.provider, run);
   return provider.machines({ cluster: state.name, run: state.run, image: state.image.digest });
-}
-
-/** A node of a cluster, ready to run commands. @throws KvciError `node-not-found`, `node-stopped` */
-export async function nodeOf(state: ClusterState, name: string, machines: Machines): Promise<NodeHandle> {
-  return machines.node(requireNode(state, name).name);
 }

@@ -58,10 +58,15 @@ export function kubernetesClient(kubeconfig: string): KubernetesApi {
       const { items } = await asked('list events', signal, () => core.listEventForAllNamespaces());
       return items.map(
         ({ lastTimestamp, eventTime, type, reason, involvedObject, message }) =>
-          `${(lastTimestamp ?? eventTime)?.toISOString() ?? ''} ${type ?? ''} ${reason ?? ''} ${involvedObject.kind ?? ''} ${involvedObject.namespace ?? ''}/${involvedObject.name ?? ''}: ${message ?? ''}`,
+          `${timeText(lastTimestamp ?? eventTime)} ${type ?? ''} ${reason ?? ''} ${involvedObject.kind ?? ''} ${involvedObject.namespace ?? ''}/${involvedObject.name ?? ''}: ${message ?? ''}`,
       );
     },
   };
+}
+
+/** The library gives times with microseconds as text, whatever its types say. */
+function timeText(time: Date | undefined): string {
+  return time === undefined ? '' : new Date(time).toISOString();
 }
 
 /** Repeats a request that failed for a passing reason until the signal ends it. */
