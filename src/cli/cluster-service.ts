@@ -76,14 +76,14 @@ export function createClusterService({ ports, image, streams, pipes, tar, userKu
       const node = await machines.node(known);
       await using attached = streams();
       const [file, ...args] = argv;
-      return node.attach(file === undefined ? SHELL : [file, ...args], { ...attached, signal: run.signal });
+      return await node.attach(file === undefined ? SHELL : [file, ...args], { ...attached, signal: run.signal });
     },
     ports: async (name) => exposedPorts(await chosen(name)),
     logs: async (cluster, node, run) => {
       const state = await chosen(cluster);
       const names = node === undefined ? state.nodes.map(({ name }) => name) : [requireNode(state, node).name];
       await using machines = await machinesOf(state, ports, run);
-      return Promise.all(names.map((name) => nodeLog(name, machines, run.signal)));
+      return await Promise.all(names.map((name) => nodeLog(name, machines, run.signal)));
     },
     bundle: async (cluster, file, run) => {
       const state = await chosen(cluster);
@@ -96,7 +96,7 @@ export function createClusterService({ ports, image, streams, pipes, tar, userKu
       ]);
       const api = kubeconfig === undefined ? undefined : await ports.api(kubeconfig);
       const files = bundleFiles({ state, machines, api, events, runs: parseRuns(events), tar, signal });
-      return writeBundle(file, `kvci-${state.name}`, files, tar, run.clock.now());
+      return await writeBundle(file, `kvci-${state.name}`, files, tar, run.clock.now());
     },
     runs: (name) => findRuns(name, states, ports.records),
     copy: async (cluster, request, cwd, run) => {
@@ -110,7 +110,7 @@ export function createClusterService({ ports, image, streams, pipes, tar, userKu
     exec: async (cluster, argv, run) => {
       const state = await chosen(cluster);
       await using machines = await machinesOf(state, ports, run);
-      return Promise.all(
+      return await Promise.all(
         state.nodes.map(async ({ name }) => {
           const node = await machines.node(name);
           const { exitCode, stdout, stderr } = await node.run(argv, { accept: ANY_EXIT_CODE, signal: run.signal });

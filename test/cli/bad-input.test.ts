@@ -1,56 +1,14 @@
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
-import { kvci, type Run, temporaryFolder } from './run-kvci.ts';
+import { place } from './place.ts';
 
 /*
  * Input that is refused before anything is made: no network, no engine, no compiler. What each of these needs is in the test's
  * own folder, so that a mistake that is overlooked fails for want of a tools image and does not start to build one.
  */
-
-interface ErrorJson {
-  readonly code: string;
-  readonly message: string;
-  readonly hint: string | null;
-  readonly exitCode: number;
-}
-
-interface Place {
-  readonly path: string;
-  run(...args: readonly string[]): Promise<Run>;
-  /** Runs it with `--output json`: the error of standard output; nothing stands on standard error. */
-  refused(...args: readonly string[]): Promise<ErrorJson>;
-}
-
-async function place(files: Readonly<Record<string, string>> = {}): Promise<Place> {
-  const folder = await temporaryFolder();
-  onTestFinished(() => folder[Symbol.asyncDispose]());
-  const work = join(folder.path, 'work');
-  await mkdir(work);
-  for (const [name, text] of Object.entries(files)) await writeFile(join(work, name), text);
-  const env = {
-    KVCI_CACHE_DIR: join(folder.path, 'cache'),
-    KVCI_STATE_DIR: join(folder.path, 'state'),
-    KVCI_RUNTIME_DIR: join(folder.path, 'run'),
-    PATH: '/usr/bin:/bin',
-    // What Node compiled stays where it is: a cold start takes seconds.
-    NODE_COMPILE_CACHE: join(homedir(), '.cache/kvci/node'),
-  };
-  const run = (...args: readonly string[]): Promise<Run> => kvci(args, { cwd: work, env });
-  return {
-    path: work,
-    run,
-    refused: async (...args) => {
-      const { code, stdout, stderr } = await run(...args, '--output', 'json');
-      const { error } = JSON.parse(stdout) as { readonly error: ErrorJson };
-      expect({ code, stderr }).toEqual({ code: error.exitCode, stderr: '' });
-      return error;
-    },
-  };
-}
 
 const BUILD = ['image', 'build', '--offline', '--k8s', '1.31'] as const;
 

@@ -1,0 +1,262 @@
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { describe, expect, test } from 'vitest';
+
+import { layoutTools, writeImage } from '../fixtures/image-layout.ts';
+import { MemoryTree } from '../fixtures/image-tree.ts';
+import { createLayout } from '../../src/oci/layout.ts';
+import { type Place, place } from './place.ts';
+
+/*
+ * Clusters that are asked for wrongly: refused before an image is built or an engine started. No cluster is made here.
+ */
+
+const DIGEST = `sha256:${'0'.repeat(64)}`;
+const SHA256 = '0'.repeat(64);
+
+/** What `kvci up lab --nodes 2` of an image leaves, as far as it is read without an engine. */
+function state(change: Readonly<Record<string, unknown>> = {}): string {
+  const nodes = [
+    { name: 'node01', index: 1, role: 'control-plane', labels: {}, joined: true },
+    { name: 'node02', index: 2, role: 'worker', labels: {}, joined: true },
+  ];
+  return JSON.stringify({
+    version: 1,
+    name: 'lab',
+    run: 'abcdef',
+    createdAt: '2026-11-23T00:00:00.000Z',
+    phase: 'ready',
+    options: { name: 'lab', nodes: 2 },
+    wanted: 'node:1.36',
+    provider: 'kind',
+    image: { digest: DIGEST, name: 'node:1.36' },
+    kubernetes: '1.36.3',
+    families: ['ipv4', 'ipv6'],
+    nodes,
+    network: { ipv4: '10.89.1.0/24', ipv6: 'fd00:6b76:6369:1::/64' },
+    endpoint: '10.89.1.11:6443',
+    api: { host: '127.0.0.1', port: 1 },
+    steps: [],
+    ...change,
+  });
+}
+
+const withCluster = (change?: Readonly<Record<string, unknown>>): Promise<Place> =>
+  place({ '../state/clusters/lab/state.json': state(change) });
+
+describe('flags of up', () => {
+  test.each([
+    { args: ['--nodes', '0'], code: 'bad-flag', message: '--nodes: ' },
+    { args: ['--nodes', 'two'], code: 'bad-flag', message: '--nodes: ' },
+    { args: ['--nodes', '201'], code: 'bad-flag', message: '--nodes: ' },
+    { args: ['--nodes', '1.5'], code: 'bad-flag', message: '--nodes: ' },
+    {
+      args: ['--control-planes', '4', '--nodes', '2'],
+      code: 'bad-flag',
+      message: '--control-planes: 4 control planes do not fit into 2 nodes',
+    },
+    { args: ['--control-planes', '0'], code: 'bad-flag', message: '--control-planes: ' },
+    { args: ['--control-planes', '8', '--nodes', '8'], code: 'bad-flag', message: '--control-planes: ' },
+    { args: ['--memory', '100M'], code: 'bad-flag', message: '--memory: node01 (control-plane) needs at least 1.70 GB' },
+    { args: ['--memory', 'much'], code: 'bad-flag', message: '--memory: "much" is not a size' },
+    { args: ['--cpus', '0'], code: 'bad-flag', message: '--cpus: ' },
+    { args: ['--cni', 'x'], code: 'bad-flag', message: '--cni: "x" is no pod network' },
+    { args: ['--cni', 'https://example.org/cni.yaml'], code: 'bad-flag', message: '--cni: a manifest by its address needs --sha256' },
+    { args: ['--cni', 'https://example.org/cni.yaml', '--sha256', 'abc'], code: 'bad-flag', message: '--sha256: not a SHA-256' },
+    { args: ['--sha256', SHA256], code: 'bad-flag', message: '--sha256: is for a --cni that is the address of a manifest' },
+    { args: ['--provider', 'docker'], code: 'bad-flag', message: '--provider: ' },
+    { args: ['--provider', 'vm'], code: 'no-such-provider', message: '--provider: nodes as virtual machines are not there yet' },
+    { args: ['--ip-family', 'ipv5'], code: 'bad-flag', message: '--ip-family: ' },
+    { args: ['--k8s', '1.9'], code: 'bad-flag', message: '--k8s: Kubernetes 1.9 is older than 1.31' },
+    { args: ['--timeout', '5'], code: 'bad-duration', message: '--timeout: "5" is not a duration' },
+    { args: ['--engine', 'foo'], code: 'bad-engine-url', message: '"foo" is not an engine' },
+    { args: ['Lab'], code: 'bad-flag', message: 'NAME: "Lab" is not a valid cluster name' },
+    { args: ['a'.repeat(41)], code: 'bad-flag', message: 'has more than 40 letters' },
+    { args: ['--node', '2'], code: 'unknown-flag', message: "unknown option '--node'" },
+    { args: ['lab', 'more'], code: 'too-many-arguments', message: 'too many arguments' },
+  ])('$args', async ({ args, code, message }) => {
+    const here = await place();
+    const error = await here.refused('up', '--offline', ...args);
+    expect(error).toMatchObject({ code, exitCode: 2 });
+    expect(error.message).toContain(message);
+    expect(await readdir(here.path)).toEqual([]);
+    expect(existsSync(join(here.state, 'clusters', 'kvci', 'state.json'))).toBe(false);
+  });
+
+  test('an unknown flag suggests the nearest', async () => {
+    const { stderr } = await (await place()).run('up', '--contol-planes', '3');
+    expect(stderr).toContain('hint: Did you mean --control-planes?');
+  });
+
+  test('an image that is not there', async () => {
+    expect(await (await place()).refused('up', '--image', 'localhost/none:x')).toMatchObject({ code: 'image-not-found', exitCode: 5 });
+  });
+
+  test('an image that is no node image', async () => {
+    const here = await place();
+    const layout = await createLayout(join(here.cache, 'images'), layoutTools);
+    await writeImage(
+      layout,
+      new MemoryTree({ architecture: 'amd64', os: 'linux', config: {}, rootfs: { type: 'layers', diff_ids: [] } }),
+      'localhost/other:1',
+    );
+    const error = await here.refused('up', '--image', 'localhost/other:1');
+    expect(error).toMatchObject({ code: 'not-a-node-image', exitCode: 2 });
+    expect(await readdir(join(here.state, 'clusters'))).toEqual(['kvci.lock']);
+  });
+
+  test('overrides in kvci.yaml of a node that there is not', async () => {
+    const here = await place({ 'kvci.yaml': 'cluster:\n  nodes: 2\n  overrides:\n    node03: { memory: 4G }\n' });
+    expect((await here.refused('up', '--offline')).message).toBe('cluster.overrides: there is no node03 among 2 nodes');
+  });
+});
+
+describe('a cluster of that name', () => {
+  test('that differs: each difference is told', async () => {
+    const error = await (await withCluster()).refused('up', 'lab', '--nodes', '3', '--ip-family', 'ipv4', '--image', 'other:1');
+    expect(error).toMatchObject({ code: 'cluster-differs', exitCode: 5, hint: expect.stringContaining('kvci down lab') as string });
+    expect(error.message.split('\n  ').slice(1)).toEqual([
+      '--nodes: it has 2, you ask for 3',
+      '--ip-family: it has "dual", you ask for "ipv4"',
+      'image: it was made of node:1.36, you ask for other:1',
+    ]);
+  });
+
+  test.each([
+    { command: ['up', 'lab'] },
+    { command: ['start', 'lab'] },
+    { command: ['stop', 'lab'] },
+    { command: ['node', 'add', '--cluster', 'lab'] },
+    { command: ['node', 'remove', 'node02', '--cluster', 'lab'] },
+  ])('that is being removed: $command', async ({ command }) => {
+    const here = await withCluster({ phase: 'removing' });
+    expect(await here.refused(...command)).toMatchObject({
+      code: 'cluster-removing',
+      exitCode: 5,
+      hint: 'Finish that with "kvci down lab".',
+    });
+  });
+
+  test.each([
+    { phase: 'creating', code: 'cluster-half-made' },
+    { phase: 'stopped', code: 'cluster-stopped' },
+  ])('that is $phase has no nodes added or removed', async ({ phase, code }) => {
+    const here = await withCluster({ phase });
+    expect(await here.refused('node', 'add')).toMatchObject({ code, exitCode: 5 });
+    expect(await here.refused('node', 'remove', 'node02')).toMatchObject({ code, exitCode: 5 });
+  });
+
+  test.each([
+    { what: 'of another version', text: '{"version":2}', code: 'state-of-another-version' },
+    { what: 'that is no JSON', text: '{', code: 'state-unreadable' },
+    { what: 'with something else in it', text: state({ nodes: 3 }), code: 'state-unreadable' },
+  ])('whose state file is one $what', async ({ text, code }) => {
+    const here = await place({ '../state/clusters/lab/state.json': text });
+    for (const command of [['up', 'lab'], ['status', 'lab'], ['stop'], ['start'], ['ports'], ['logs'], ['node', 'add']]) {
+      const error = await here.refused(...command);
+      expect(error).toMatchObject({ code, exitCode: 1 });
+      expect(error.message).toContain(join(here.state, 'clusters', 'lab', 'state.json'));
+    }
+  });
+});
+
+describe('nodes of a cluster', () => {
+  test.each([
+    { args: ['add', '--count', '0'], code: 'bad-flag', exitCode: 2, message: '--count: "0" is not a number of nodes' },
+    { args: ['add', '--count', 'x'], code: 'bad-flag', exitCode: 2, message: '--count: "x" is not a number of nodes' },
+    { args: ['add', '--count', '199'], code: 'too-many-nodes', exitCode: 2, message: '2 and 199 nodes are more than 200' },
+    { args: ['add', '--control-plane'], code: 'single-control-plane', exitCode: 2, message: 'was made with a single control plane' },
+    { args: ['add', '--cluster', 'lba'], code: 'cluster-not-found', exitCode: 5, message: 'there is no cluster "lba"' },
+    { args: ['remove', 'node01'], code: 'last-control-plane', exitCode: 2, message: 'node01 is the last control plane' },
+    { args: ['remove', 'node03'], code: 'node-not-found', exitCode: 5, message: 'has no node "node03"' },
+    { args: ['remove'], code: 'missing-argument', exitCode: 2, message: "missing required argument 'node'" },
+  ])('$args', async ({ args, code, exitCode, message }) => {
+    const error = await (await withCluster()).refused('node', ...args);
+    expect(error).toMatchObject({ code, exitCode });
+    expect(error.message).toContain(message);
+  });
+});
+
+describe('commands on a cluster', () => {
+  test.each([
+    { args: ['stop'] },
+    { args: ['start'] },
+    { args: ['ports'] },
+    { args: ['logs'] },
+    { args: ['logs', '--bundle', 'logs.tar.gz'] },
+    { args: ['node', 'add'] },
+    { args: ['cp', 'a', 'node01:/a'] },
+  ])('$args where there is none', async ({ args }) => {
+    const here = await place();
+    expect(await here.refused(...args)).toMatchObject({ code: 'cluster-not-found', exitCode: 5 });
+    expect(await readdir(here.path)).toEqual([]);
+  });
+
+  test('of several one has to be named', async () => {
+    const here = await place({ '../state/clusters/lab/state.json': state(), '../state/clusters/two/state.json': state({ name: 'two' }) });
+    expect(await here.refused('stop')).toMatchObject({ code: 'cluster-ambiguous', exitCode: 2 });
+  });
+
+  test.each([
+    { args: ['cp', 'a', 'b'], code: 'bad-path', message: 'one of the two is on a node' },
+    { args: ['cp', 'node01:/a', 'node02:/b'], code: 'bad-path', message: 'one of the two is on a node' },
+    { args: ['cp', '-', 'node01:etc'], code: 'bad-path', message: 'a path on a node is absolute' },
+    { args: ['cp', 'node01:/a'], code: 'missing-argument', message: "missing required argument 'destination'" },
+    { args: ['logs', 'node01', '--bundle', 'x.tar.gz'], code: 'bad-flag', message: '--bundle: is of all nodes; name none' },
+    { args: ['start', '--timeout', 'long'], code: 'bad-duration', message: '--timeout: "long" is not a duration' },
+  ])('$args', async ({ args, code, message }) => {
+    const error = await (await withCluster()).refused(...args);
+    expect(error).toMatchObject({ code, exitCode: 2 });
+    expect(error.message).toContain(message);
+  });
+
+  test.each([{ args: ['logs', 'node09'] }, { args: ['cp', 'a', 'node09:/a'] }])('$args: a node that there is not', async ({ args }) => {
+    const error = await (await withCluster()).refused(...args);
+    expect(error).toMatchObject({ code: 'node-not-found', exitCode: 5, hint: 'It has node01, node02.' });
+  });
+
+  test('ports says what leads where', async () => {
+    const here = await withCluster();
+    expect(JSON.parse((await here.run('ports', '--output', 'json')).stdout)).toEqual({
+      ports: [{ name: 'api', host: '127.0.0.1', port: 1, targets: [{ node: 'node01', address: '10.89.1.11', port: 6443 }] }],
+    });
+    expect((await here.run('ports')).stdout.split('\n')[1]).toBe('api   127.0.0.1:1  node01 (10.89.1.11:6443)');
+  });
+});
+
+describe('timeline', () => {
+  const EVENTS = [
+    { at: 1000, type: 'run.start', command: 'up', subject: 'lab' },
+    { at: 1000, type: 'step.start', step: 'network', title: 'network' },
+    { at: 2000, type: 'step.end', step: 'network', status: 'done', ms: 1000 },
+    { at: 2000, type: 'run.end', status: 'done' },
+  ]
+    .map((event) => `${JSON.stringify(event)}\n`)
+    .join('');
+
+  test('of a cluster, and of another run by the beginning of its name', async () => {
+    const here = await place({
+      '../state/clusters/lab/state.json': state(),
+      '../state/clusters/lab/events.ndjson': EVENTS,
+      '../state/runs/20261123T070000-image-build-1.36/events.ndjson': EVENTS.replace('"up"', '"image build"'),
+    });
+    expect((await here.run('timeline')).stdout).toMatch(/^kvci up: lab, .*, 1\.0 s, done\nnetwork {2}1\.0 s {2}=+\n$/);
+    expect((await here.run('timeline', '20261123')).stdout).toMatch(/^kvci image build: /);
+    const { stdout } = await here.run('timeline', 'lab', '--html', 'lab.html');
+    expect(stdout).toBe(`${join(here.path, 'lab.html')}\n`);
+    expect(await readdir(here.path)).toEqual(['lab.html']);
+    expect(await here.refused('timeline', 'none')).toMatchObject({
+      code: 'run-not-found',
+      exitCode: 5,
+      hint: 'The newest runs are 20261123T070000-image-build-1.36.',
+    });
+    expect(await here.refused('timeline', '--html', 'nowhere/lab.html')).toMatchObject({ code: 'bad-flag', exitCode: 2 });
+  });
+
+  test('of nothing', async () => {
+    expect(await (await place()).refused('timeline')).toMatchObject({ code: 'run-not-found', message: 'nothing was recorded yet' });
+    expect(await (await withCluster()).refused('timeline')).toMatchObject({ message: 'nothing was recorded of "lab"' });
+  });
+});
