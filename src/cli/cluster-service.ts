@@ -27,11 +27,11 @@ import type { ClusterService, ImageService, UpSettings, WantedCluster } from './
 
 export interface ClusterServiceParts {
   readonly ports: ClusterPorts;
-  image(): Promise<ImageService>;
+  readonly image: () => Promise<ImageService>;
   /** The terminal or pipes of this process. */
-  streams(): AttachedStreams & AsyncDisposable;
+  readonly streams: () => AttachedStreams & AsyncDisposable;
   /** Standard input and output as they are. */
-  pipes(): { readonly stdin: Readable; readonly stdout: Writable };
+  readonly pipes: () => { readonly stdin: Readable; readonly stdout: Writable };
   readonly tar: Tar;
   /** The user's own kubeconfig, by KUBECONFIG or its usual place. */
   readonly userKubeconfig: string;
@@ -81,8 +81,10 @@ export function createClusterService({ ports, image, streams, pipes, tar, userKu
     ports: async (name) => exposedPorts(await chosen(name)),
     logs: async (cluster, node, run) => {
       const state = await chosen(cluster);
-      const names = node === undefined ? state.nodes.map(({ name }) => name) : [requireNode(state, node).name];
+      const one = node === undefined ? undefined : [requireNode(state, node)];
       await using machines = await machinesOf(state, ports, run);
+      // A node that was never made, or is gone, has nothing to tell.
+      const names = (one ?? (await machines.list())).map(({ name }) => name);
       return await Promise.all(names.map((name) => nodeLog(name, machines, run.signal)));
     },
     bundle: async (cluster, file, run) => {
