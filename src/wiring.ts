@@ -1,6 +1,6 @@
 import type { Services, ServiceSettings } from './cli/services.ts';
 import type { RunContext } from './core/plan.ts';
-import { type Environment, hostParts, hostService, once } from './wiring/host.ts';
+import { type Environment, hostParts, once } from './wiring/host.ts';
 
 /** Environment and settings -> services. What a service needs is imported when it is first asked for. */
 export function createServices(environment: Environment, settings: ServiceSettings, run: RunContext): Services {
@@ -10,7 +10,12 @@ export function createServices(environment: Environment, settings: ServiceSettin
       const { imageService } = await import('./wiring/images.ts');
       return imageService(environment, settings, await host(), run);
     }),
+    cluster: once(async () => {
+      const { clusterService } = await import('./wiring/clusters.ts');
+      return clusterService(environment, settings, await host(), run);
+    }),
     host: once(async () => {
+      const { hostService } = await import('./wiring/host-service.ts');
       const { toolsWay } = await import('./wiring/tools-choice.ts');
       const parts = await host();
       return hostService(environment, parts, () => toolsWay(environment, settings, parts));

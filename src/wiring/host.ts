@@ -3,16 +3,14 @@ import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import type { HostService } from '../cli/services.ts';
 import { hasErrno, KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { EngineSurroundings } from '../host/engine/discovery.ts';
 import type { PackageManager } from '../host/package-manager.ts';
 import type { PrunableStore } from '../host/store/artifact-store.ts';
-import type { CommandRunner, Directories, HostCheck, Ledger, Locks } from '../host/types.ts';
+import type { CommandRunner, Directories, Ledger, Locks } from '../host/types.ts';
 import type { Architecture } from '../payload/types.ts';
 import type { HostUser } from '../sandbox/map-ids.ts';
-import type { ToolsWay } from '../sandbox/tools-choice.ts';
 import type { Sandboxes } from '../sandbox/types.ts';
 
 /** kvci's own folder: templates lie beside `src/` in a checkout and beside `dist/` in the npm package. */
@@ -70,41 +68,6 @@ export async function hostParts(environment: Environment, run: RunContext): Prom
   };
 }
 
-/** @param toolsWay how the tools image would come */
-export async function hostService(environment: Environment, host: HostParts, toolsWay: () => Promise<ToolsWay>): Promise<HostService> {
-  const { createHostService } = await import('../cli/host-service.ts');
-  const { hostChecks } = await import('../host/checks.ts');
-  const { engineCheck } = await import('../host/engine/checks.ts');
-  const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
-  const { NO_CREDENTIALS } = await import('../host/engine/registry-credentials.ts');
-  const { containerNodeChecks } = await import('../machine/container/checks.ts');
-  const { modulesChecks } = await import('../payload/checks.ts');
-  const { sandboxChecks } = await import('../sandbox/checks.ts');
-  const { sandboxReapers } = await import('../sandbox/reaper.ts');
-
-  const packageManager = await packageManagerOf(host);
-  const checks = (): readonly HostCheck[] => [
-    ...hostChecks({ directories: host.directories, locks: host.locks, packageManager }),
-    ...sandboxChecks(host.commands, hostUser(host), toolsWay),
-    ...modulesChecks(host.commands, host.directories.cache),
-    ...containerNodeChecks(host.commands, host),
-    engineCheck({ kind: 'auto' }, engineSurroundings(environment, host), (endpoint) => connectEngine(endpoint, NO_CREDENTIALS)),
-  ];
-  const sandboxes = await sandboxesWithoutTools(environment, host);
-  const { cacheItems, imageStore, storeBesideNodes } = await import('./cache.ts');
-  const { unusedNodeEngine } = await import('./machines.ts');
-  return createHostService({
-    ...host,
-    store: storeBesideNodes(host, sandboxes),
-    unused: () => unusedNodeEngine(host, sandboxes),
-    reapers: sandboxReapers(sandboxes, host.signal),
-    otherItems: () => cacheItems(host, sandboxes),
-    images: imageStore(host),
-    packageManager,
-    checks,
-  });
-}
-
 /** Asked anew each time: what `--fix` installs may be what was looked for. */
 export async function packageManagerOf(host: HostParts): Promise<() => Promise<PackageManager | undefined>> {
   const { findPackageManager } = await import('../host/package-manager.ts');
@@ -120,7 +83,8 @@ function mappedTreeRemover(environment: Environment, host: SandboxHost): (path: 
   };
 }
 
-function sandboxesWithoutTools(environment: Environment, host: SandboxHost): Promise<Sandboxes> {
+/** For what needs no tools image: clean-up. */
+export function sandboxesWithoutTools(environment: Environment, host: SandboxHost): Promise<Sandboxes> {
   return hostSandboxes(environment, host, () =>
     Promise.reject(new KvciError('bug', 'no-tools', 'nothing that doctor and prune do needs the tools image')),
   );

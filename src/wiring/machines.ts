@@ -82,9 +82,10 @@ async function namedNodeHost(endpoint: EngineEndpoint, layout: MachineParts['lay
 
 /** What `prune` ends: an engine whose last node is gone, and what is left of one that was killed. */
 export async function unusedNodeEngine(host: HostParts, sandboxes: Sandboxes): Promise<readonly string[]> {
+  const { systemClock } = await import('../host/clock.ts');
   const { endUnusedNodeEngine } = await import('../sandbox/node-engine.ts');
   const { connectContainers } = await import('../host/adapters/dockerode-containers.ts');
-  return (await endUnusedNodeEngine({ ...host, sandboxes, connect: connectContainers }))
+  return (await endUnusedNodeEngine({ ...host, sandboxes, clock: systemClock, connect: connectContainers }))
     ? ["kvci's engine for nodes that are containers"]
     : [];
 }

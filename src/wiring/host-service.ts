@@ -1,0 +1,39 @@
+import type { HostService } from '../cli/services.ts';
+import type { HostCheck } from '../host/types.ts';
+import type { ToolsWay } from '../sandbox/tools-choice.ts';
+import { engineSurroundings, type Environment, type HostParts, hostUser, packageManagerOf, sandboxesWithoutTools } from './host.ts';
+
+/** @param toolsWay how the tools image would come */
+export async function hostService(environment: Environment, host: HostParts, toolsWay: () => Promise<ToolsWay>): Promise<HostService> {
+  const { createHostService } = await import('../cli/host-service.ts');
+  const { hostChecks } = await import('../host/checks.ts');
+  const { engineCheck } = await import('../host/engine/checks.ts');
+  const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
+  const { NO_CREDENTIALS } = await import('../host/engine/registry-credentials.ts');
+  const { containerNodeChecks } = await import('../machine/container/checks.ts');
+  const { modulesChecks } = await import('../payload/checks.ts');
+  const { sandboxChecks } = await import('../sandbox/checks.ts');
+  const { sandboxReapers } = await import('../sandbox/reaper.ts');
+
+  const packageManager = await packageManagerOf(host);
+  const checks = (): readonly HostCheck[] => [
+    ...hostChecks({ directories: host.directories, locks: host.locks, packageManager }),
+    ...sandboxChecks(host.commands, hostUser(host), toolsWay),
+    ...modulesChecks(host.commands, host.directories.cache),
+    ...containerNodeChecks(host.commands, host),
+    engineCheck({ kind: 'auto' }, engineSurroundings(environment, host), (endpoint) => connectEngine(endpoint, NO_CREDENTIALS)),
+  ];
+  const sandboxes = await sandboxesWithoutTools(environment, host);
+  const { cacheItems, imageStore, storeBesideNodes } = await import('./cache.ts');
+  const { unusedNodeEngine } = await import('./machines.ts');
+  return createHostService({
+    ...host,
+    store: storeBesideNodes(host, sandboxes),
+    unused: () => unusedNodeEngine(host, sandboxes),
+    reapers: sandboxReapers(sandboxes, host.signal),
+    otherItems: () => cacheItems(host, sandboxes),
+    images: imageStore(host),
+    packageManager,
+    checks,
+  });
+}
