@@ -1,9 +1,9 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
 
-import { cgroup2Mount, enterCgroupArgv, joinCgroupArgv, ownCgroup, removeCgroup } from './cgroup.ts';
+import { cgroup2Mount, enterCgroupArgv, joinCgroupArgv, ownCgroup, removeCgroup, sweepCgroups } from './cgroup.ts';
 
 describe('where version 2 is mounted', () => {
   test.each([
@@ -45,5 +45,31 @@ it('a group goes with those below it, and when it is gone already', async () => 
     await expect(rm(join(folder, 'group'))).rejects.toMatchObject({ code: 'ENOENT' });
   } finally {
     await rm(folder, { recursive: true, force: true });
+  }
+});
+
+it('groups whose record was lost go when they are old and nobody is in them', async () => {
+  const base = await mkdtemp(join(tmpdir(), 'kvci-cgroup-'));
+  const long = new Date('2026-01-01T00:00:00Z');
+  const group = async (name: string, populated: number, made: Date): Promise<string> => {
+    await mkdir(join(base, name));
+    const events = join(base, name, 'cgroup.events');
+    await writeFile(events, `populated ${populated}\nfrozen 0\n`);
+    await utimes(join(base, name), made, made);
+    return events;
+  };
+  try {
+    await group('kvci-nodes-used', 1, long);
+    await group('kvci-nodes-young', 0, new Date(long.getTime() + 3_600_000));
+    await group('other-old', 0, long);
+    // A real group needs no emptying.
+    const events = await group('kvci-nodes-old', 0, long);
+    await expect(sweepCgroups(base, 'kvci-nodes-', long.getTime() + 3_600_000)).rejects.toMatchObject({ code: 'ENOTEMPTY' });
+    expect(await readFile(events, 'utf8')).toContain('populated 0');
+    await rm(join(base, 'kvci-nodes-old'), { recursive: true });
+    await sweepCgroups(base, 'kvci-nodes-', long.getTime() + 3_600_000);
+    expect((await readdir(base)).toSorted()).toEqual(['kvci-nodes-used', 'kvci-nodes-young', 'other-old']);
+  } finally {
+    await rm(base, { recursive: true, force: true });
   }
 });

@@ -1,4 +1,4 @@
-import { access, constants, mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { access, constants, mkdir, readdir, readFile, rmdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -10,6 +10,9 @@ export const ENGINE_GROUP = 'engine';
 /** How long the kernel may take to let go of a group whose processes have been killed. */
 const LET_GO_MS = 10_000;
 const POLL_MS = 20;
+
+/** How long a group may be without a process before nobody can want it. */
+const UNUSED_MS = 120_000;
 
 type Argv = readonly [string, ...string[]];
 
@@ -71,6 +74,24 @@ export async function furnishCgroup(path: string): Promise<void> {
   }
   for (const controller of wordsOf(await readFile(join(path, 'cgroup.controllers'), 'utf8'))) {
     await writeFile(join(path, 'cgroup.subtree_control'), `+${controller}`);
+  }
+}
+
+/**
+ * Removes what is left of groups of a prefix whose record was lost. A new one is given time to come into use.
+ *
+ * @param now milliseconds since the epoch
+ */
+export async function sweepCgroups(base: string, prefix: string, now: number): Promise<void> {
+  for (const name of (await foldersIn(base)).filter((name) => name.startsWith(prefix))) {
+    const path = join(base, name);
+    try {
+      const unused = /^populated 0$/m.test(await readFile(join(path, 'cgroup.events'), 'utf8'));
+      if (unused && (await stat(path)).mtimeMs < now - UNUSED_MS) await removeCgroup(path);
+    } catch (error) {
+      // Of another user, in use by now, or gone.
+      if (!hasErrno(error, 'ENOENT', 'ENODEV', 'EACCES', 'EPERM', 'EBUSY')) throw error;
+    }
   }
 }
 

@@ -4,9 +4,9 @@ import type { Containers, Labels } from '../host/engine/containers.ts';
 import type { EngineEndpoint } from '../host/engine/endpoint.ts';
 import { lastLines } from '../host/command-error.ts';
 import type { CommandRunner, Directories, Locks } from '../host/types.ts';
-import { removeCgroup } from './cgroup.ts';
+import { delegatedCgroup, removeCgroup, sweepCgroups } from './cgroup.ts';
 import { holderPath, type NodeEngineRecord, readRecord, recordPath, removeRecord, writeRecord } from './node-engine-record.ts';
-import { NETWORK, type NodeSandboxParts, startNodeSandbox } from './node-sandbox.ts';
+import { GROUP_PREFIX, NETWORK, type NodeSandboxParts, startNodeSandbox } from './node-sandbox.ts';
 import { SERVICE, SHOWN_LINES, SOCKET, untilAnswers } from './podman-service.ts';
 import { engineFolder, engineLock, removeEngineStorage, type StorageParts } from './podman-storage.ts';
 import type { DetachedSandbox } from './types.ts';
@@ -19,7 +19,7 @@ export interface NodeEngineParts extends NodeSandboxParts {
 }
 
 /** What ending an engine takes. */
-export type EndParts = Pick<NodeEngineParts, 'sandboxes' | 'directories' | 'locks' | 'connect'>;
+export type EndParts = Pick<NodeEngineParts, 'sandboxes' | 'directories' | 'locks' | 'clock' | 'connect'>;
 
 /** Podman in a sandbox of this user that lives as long as there are nodes. */
 export interface NodeEngine extends AsyncDisposable {
@@ -71,6 +71,8 @@ export async function endUnusedNodeEngine(parts: EndParts): Promise<boolean> {
   const alone = await parts.locks.tryExclusive(useLock(parts.directories));
   if (alone === undefined) return false;
   try {
+    const base = await delegatedCgroup();
+    if (base !== undefined) await sweepCgroups(base, GROUP_PREFIX, parts.clock.now());
     const record = await readRecord(recordPath(parts.directories));
     if (record === undefined) return false;
     const sandbox = await sandboxOf(parts, record);
@@ -141,12 +143,12 @@ async function start(parts: NodeEngineParts, signal: AbortSignal): Promise<Detac
       hint: 'It has another state directory: use the same KVCI_STATE_DIR, or give this one a KVCI_CACHE_DIR of its own.',
     });
   }
+  let kept: NodeEngineRecord | undefined;
   try {
-    return await startNodeSandbox(parts, (record) => writeRecord(directories, record), signal);
+    return await startNodeSandbox(parts, (record) => writeRecord(directories, (kept = record)), signal);
   } catch (error) {
     // Half-made it would be found by the next one, and fail there.
-    const record = await readRecord(recordPath(directories));
-    if (record !== undefined) await end(parts, record, await sandboxOf(parts, record));
+    if (kept !== undefined) await end(parts, kept, await sandboxOf(parts, kept));
     throw error;
   }
 }

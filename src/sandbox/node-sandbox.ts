@@ -24,6 +24,9 @@ export interface NodeSandboxParts {
   readonly events: EventSink;
 }
 
+/** What the control groups of engines are called. */
+export const GROUP_PREFIX = 'kvci-nodes-';
+
 /** Where the sandbox sees kvci's image store. */
 export const IMAGES_INSIDE = '/images';
 
@@ -66,7 +69,7 @@ export async function startNodeSandbox(
   for (const path of [`${folder}/storage`, `${folder}/scratch`, images]) await mkdir(path, { recursive: true });
   const base = await delegatedCgroup();
   if (base === undefined && parts.uid !== 0) throw noCgroup();
-  const cgroup = base === undefined ? undefined : join(base, `kvci-nodes-${randomBytes(4).toString('hex')}`);
+  const cgroup = base === undefined ? undefined : join(base, `${GROUP_PREFIX}${randomBytes(4).toString('hex')}`);
   const record: NodeEngineRecord = { version: 1, cgroup, ready: false };
   await keep(record);
   if (cgroup !== undefined) await mkdir(cgroup);
