@@ -32,7 +32,7 @@ const KEYED = { ...SECRETS, certificateKey: new Secret('00'.repeat(32)) };
 const CA = { caHash: sha256('ca') };
 
 function networkOf(families: readonly IpFamily[]): MachineNetwork {
-  return Object.fromEntries(families.map((family) => [family, NETWORK[family]])) as MachineNetwork;
+  return Object.fromEntries(families.map((family) => [family, NETWORK[family]]));
 }
 
 function node(index: number, families: readonly IpFamily[], container = false): KubeadmNode {
