@@ -38,6 +38,7 @@ it.each<[LayerMode, readonly string[]]>([
     'cgroup_manager = "cgroupfs"',
     'events_logger = "file"',
     'runtime = "crun"',
+    'exit_command_delay = 20',
     'firewall_driver = "nftables"',
     'network_config_dir = "/var/lib/containers/networks"',
   ]);

@@ -9,6 +9,9 @@ import { isMissing } from '../../fixtures/needs.ts';
 import { type OrdinaryUser, ordinaryUser, userProblem } from '../../fixtures/ordinary-user.ts';
 
 const TAG = 'localhost/kvci-test/node:two-users';
+/** For a hang. Everything is compiled from nothing: minutes on two free cores, an hour where others have them. */
+const COLD_BUILD_MS = 90 * 60_000;
+
 const BUILD = ['image', 'build', '--k8s', '1.36', '--payload', 'modules', '--engine', 'embedded', '--tag', TAG, '--output', 'json'];
 
 function answer(run: Run): unknown {
