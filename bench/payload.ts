@@ -62,6 +62,7 @@ try {
         module,
         files,
         setting: { toolchain, architecture: 'amd64' as const, modules: name === 'coredns' ? ('mod' as const) : ('readonly' as const) },
+        tags: tagArguments(tags),
         arguments: [...tagArguments(tags), '-ldflags', linkerFlags(group.variables), '-o', join(folder, 'out', name)],
         path: name === 'coredns' ? 'github.com/coredns/coredns' : path,
         main: name === 'pause' ? sources.pause : undefined,
@@ -71,7 +72,7 @@ try {
   await mkdir(join(folder, 'out'));
   for (const one of byHand) {
     await writeModuleFolder(one.module, one.files, one.main);
-    await go.run(['list', '-deps', one.path], one.setting, { cwd: one.module });
+    await go.run(['list', ...one.tags, '-deps', one.path], one.setting, { cwd: one.module });
   }
 
   const load = loadavg()[0] ?? 0;

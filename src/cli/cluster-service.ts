@@ -9,7 +9,7 @@ import { copy } from '../cluster/copy.ts';
 import { exposedPorts } from '../cluster/exposed.ts';
 import { chooseCluster, requireNode } from '../cluster/find-cluster.ts';
 import { findRuns } from '../cluster/find-runs.ts';
-import { mergeKubeconfig } from '../cluster/kubeconfig.ts';
+import { contextName, mergeKubeconfig, withoutCluster } from '../cluster/kubeconfig.ts';
 import { bundleFiles, nodeLog } from '../cluster/logs.ts';
 import type { ClusterPorts, NodeImage } from '../cluster/ports.ts';
 import { removeNode } from '../cluster/remove-node.ts';
@@ -50,7 +50,11 @@ export function createClusterService({ ports, image, streams, pipes, tar, userKu
         wanted.image.kind === 'built' ? (await image()).plan(wanted.image.options, settings, run) : [],
       ),
     up: (wanted, settings, run) => up(request(wanted, settings, image), ports, run),
-    down: async (name, run) => bringDown((await chosen(name)).name, ports, run),
+    down: async (name, run) => {
+      const removed = await bringDown((await chosen(name)).name, ports, run);
+      await forget(removed.name, userKubeconfig);
+      return removed;
+    },
     stop: async (name, run) => stopCluster((await chosen(name)).name, ports, run),
     start: async (name, settings, run) => startCluster((await chosen(name)).name, settings, ports, run),
     addNodes: async (cluster, wanted, run) => addNodes((await chosen(cluster)).name, wanted, ports, run),
@@ -112,15 +116,24 @@ export function createClusterService({ ports, image, streams, pipes, tar, userKu
     exec: async (cluster, argv, run) => {
       const state = await chosen(cluster);
       await using machines = await machinesOf(state, ports, run);
+      // A node that does not run is told before anything runs on the others.
+      const nodes = await Promise.all(state.nodes.map(({ name }) => machines.node(name)));
       return await Promise.all(
-        state.nodes.map(async ({ name }) => {
-          const node = await machines.node(name);
+        nodes.map(async (node) => {
           const { exitCode, stdout, stderr } = await node.run(argv, { accept: ANY_EXIT_CODE, signal: run.signal });
-          return { node: name, exitCode, stdout, stderr };
+          return { node: node.name, exitCode, stdout, stderr };
         }),
       );
     },
   };
+}
+
+/** Takes what `kubeconfig --merge` put into a user's own kubeconfig out again; a file that is none is not ours to mend. */
+async function forget(cluster: string, userKubeconfig: string): Promise<void> {
+  const text = await readFile(userKubeconfig, 'utf8').catch(() => undefined);
+  if (text?.includes(contextName(cluster)) !== true) return;
+  const without = withoutCluster(text, cluster, userKubeconfig);
+  if (without !== undefined) await writeFileAtomic(userKubeconfig, without, 0o600);
 }
 
 /** The command's exit code is the answer, whatever it is. */

@@ -3,12 +3,13 @@ import { dirname } from 'node:path';
 
 import type { Digest } from '../core/digest.ts';
 import { KvciError } from '../core/errors.ts';
+import type { EventSink } from '../core/events.ts';
 import { writeFileAtomic } from '../host/files.ts';
 import type { ClusterView, KubernetesApi } from '../host/kubernetes.ts';
 import type { HostPort, MachineNetwork, Machines } from '../machine/types.ts';
 import { addressList, nodeAddresses } from './addresses.ts';
 import type { ClusterRun } from './cluster-run.ts';
-import { JOIN_TOKEN_LIFE } from './deadlines.ts';
+import { JOIN_TOKEN_LIFE, REMOVE_PROBE_MS } from './deadlines.ts';
 import { exposeApi } from './endpoint.ts';
 import type { InitSecrets, KubeadmCluster } from './kubeadm.ts';
 import { hostKubeconfig } from './kubeconfig.ts';
@@ -25,7 +26,7 @@ import { isMember } from './steps/member.ts';
 import { setPodNetwork } from './steps/pod-network.ts';
 import { isProbe, removeProbe, startProbe } from './steps/probe.ts';
 import { readinessWatch } from './steps/readiness.ts';
-import { nodesNotReady, notReady, notReadyInTime } from './steps/ready.ts';
+import { missing, nodesNotReady, notReady, notReadyInTime } from './steps/ready.ts';
 import { setStorage } from './steps/storage.ts';
 import { bootstrapToken, certificateKey } from './tokens.ts';
 
@@ -39,7 +40,42 @@ interface Booting {
  * where that stopped, and on a cluster that was stopped it starts its nodes.
  */
 export async function bringUp(run: ClusterRun, machines: Machines, ports: ClusterPorts): Promise<void> {
-  const { signal, clock } = run.context;
+  const begun = new Begun();
+  try {
+    await bringUpBy(run.within(AbortSignal.any([run.context.signal, begun.signal])), machines, ports, begun);
+  } catch (error) {
+    throw await begun.ended(error);
+  }
+}
+
+/** Pieces of work that go on side by side: the first that fails stops the others, and none is left running. */
+class Begun {
+  readonly #all: Promise<unknown>[] = [];
+  readonly #failed = new AbortController();
+
+  get signal(): AbortSignal {
+    return this.#failed.signal;
+  }
+
+  /** Each is awaited where it is needed; one that fails early must not count as unhandled before that. */
+  add<T>(work: Promise<T>): Promise<T> {
+    this.#all.push(work);
+    work.catch((error: unknown) => {
+      this.#failed.abort(error);
+    });
+    return work;
+  }
+
+  /** Stops what still runs and waits for it. Answers the first failure. */
+  async ended(error: unknown): Promise<unknown> {
+    this.#failed.abort(error);
+    await Promise.allSettled(this.#all);
+    return this.#failed.signal.reason;
+  }
+}
+
+async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPorts, begun: Begun): Promise<void> {
+  const { signal, clock, events } = run.context;
   const started = clock.monotonic();
   const startedAt = clock.now();
   const network = await run.step('network', 'network', undefined, () => machines.network(run.state.families, signal));
@@ -47,32 +83,46 @@ export async function bringUp(run: ClusterRun, machines: Machines, ports: Cluste
 
   const booting = run.state.nodes.map((node) => ({
     node,
-    booted: run.step('boot', 'boot', node.name, async () => {
-      const booted = await bootNode(node, network, machines, run.context);
-      await run.updateNode(node.name, { addresses: booted.handle.addresses });
-      if (hasBridge(run)) await setPodNetwork(booted.handle, node.index, run.state.nodes, network, run.state.families, signal);
-      return booted;
-    }),
+    booted: begun.add(
+      run.step('boot', 'boot', node.name, async () => {
+        const booted = await bootNode(node, network, machines, run.context);
+        await run.updateNode(node.name, { addresses: booted.handle.addresses });
+        if (hasBridge(run)) await setPodNetwork(booted.handle, node.index, run.state.nodes, network, run.state.families, signal);
+        noteLimits(booted, events);
+        return booted;
+      }),
+    ),
   }));
-  // Each is awaited where it is needed; one that fails early must not count as unhandled before that.
-  for (const { booted } of booting) booted.catch(() => undefined);
-
+  const leader = await leaderOf(booting, signal);
+  const first = await leader.booted;
+  // An engine publishes ports of nodes that run.
   const exposed = await run.step('api', 'API address', undefined, () => exposeApi(run.state, network, machines, signal));
   await run.update(exposed);
   const { api } = exposed;
-  const leader = await leaderOf(booting, signal);
-  const first = await leader.booted;
   const others = booting.filter((other) => other !== leader);
-  const { joined } = await initAndJoin(run, first, others, network, ports);
+  const { joined } = await initAndJoin(run, first, others, network, ports, begun);
   const kubeconfig = await writeKubeconfig(run, first, api, ports);
   const kubernetes = await ports.api(kubeconfig);
 
-  const configured = configure(run, kubernetes, ports, first);
-  configured.catch(() => undefined);
+  const configured = begun.add(configure(run, kubernetes, ports, first));
   await joined;
   await configured;
   await untilReady(run, kubernetes, started);
-  await Promise.all(booting.map(async ({ booted }) => tellBootPhases((await booted).handle, startedAt, signal, run.context.events)));
+  await Promise.all(booting.map(async ({ booted }) => tellBootPhases((await booted).handle, startedAt, signal, events)));
+}
+
+/** What was asked for and cannot be had is said, not left out in silence. */
+function noteLimits({ node, facts }: BootedNode, events: EventSink): void {
+  const lacking = [
+    ...(node.memory !== undefined && facts.missingControllers.includes('memory') ? ['memory'] : []),
+    ...(node.cpus !== undefined && facts.missingControllers.includes('cpu') ? ['cpus'] : []),
+  ];
+  if (lacking.length === 0) return;
+  events({
+    type: 'problem',
+    level: 'warning',
+    message: `${node.name} runs without the bounds that were asked for (${lacking.join(', ')}): this host gives containers no such control groups`,
+  });
 }
 
 /** The control plane that lets others in: the first of a new cluster, later any that is a member, as the first may be gone. */
@@ -92,6 +142,7 @@ async function initAndJoin(
   others: readonly Booting[],
   network: MachineNetwork,
   { secrets: masked }: Pick<ClusterPorts, 'secrets'>,
+  begun: Begun,
 ): Promise<{ readonly joined: Promise<void> }> {
   const { state, context } = run;
   const { signal } = context;
@@ -126,7 +177,7 @@ async function initAndJoin(
     });
     serves = Promise.race([served.promise, initialised]);
   }
-  initialised.catch(() => undefined);
+  void begun.add(initialised);
 
   const join = async (booting: Promise<BootedNode>, when: Promise<unknown>): Promise<void> => {
     const booted = await booting;
@@ -145,18 +196,10 @@ async function initAndJoin(
     const worker = node.role === 'worker';
     const joining = join(booted, worker ? serves : previous);
     if (!worker) previous = joining;
-    joining.catch(() => undefined);
-    return joining;
+    return begun.add(joining);
   });
   await initialised;
-  return { joined: settled(joins) };
-}
-
-/** Waits for all and throws the first failure: none goes on unseen behind the caller's back. */
-async function settled(promises: readonly Promise<void>[]): Promise<void> {
-  const results = await Promise.allSettled(promises);
-  const failed = results.find((result) => result.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
+  return { joined: begun.add(Promise.all(joins).then(() => undefined)) };
 }
 
 /** What `kubeadm` is told of a cluster. */
@@ -203,12 +246,12 @@ async function configure(run: ClusterRun, api: KubernetesApi, ports: ClusterPort
   });
 }
 
-/** Labels each node as it appears and waits for both instants: all nodes Ready, and everything Ready. */
+/** Labels the nodes and waits for both instants: all nodes Ready, and everything Ready. */
 async function untilReady(run: ClusterRun, api: KubernetesApi, started: number): Promise<void> {
   const { state, context } = run;
   const { clock, signal, events } = context;
   const names = state.nodes.map(({ name }) => name);
-  const withoutNetwork = parseCni(state.options.cni).kind === 'none';
+  const withProbe = parseCni(state.options.cni).kind !== 'none';
   const since = (): number => Math.round(clock.monotonic() - started);
   await run.step('label', 'labels', undefined, async () => {
     const ranges = hasBridge(run) ? state.families : undefined;
@@ -225,22 +268,19 @@ async function untilReady(run: ClusterRun, api: KubernetesApi, started: number):
       const left = notReady(view, names).length;
       events({ type: 'step.progress', step: 'ready', done: 0, unit: 'items', message: `${left} not Ready yet` });
     };
+    let readyMs: number;
     try {
-      await api.until(
-        (view) =>
-          withoutNetwork
-            ? names.every((name) => view.nodes.some((node) => node.name === name))
-            : notReady(view, names).length === 0 && probed(view, names.length),
-        signal,
-        see,
-      );
+      await api.until((view) => missing(state, view).length === 0 && (!withProbe || probed(view, names.length)), signal, see);
+      readyMs = since();
     } catch (error) {
       if (error instanceof KvciError && error.reason === 'timedOut') throw await notReadyInTime(last, names, api);
       throw error;
+    } finally {
+      // Also when it failed: nobody else would take it away.
+      if (withProbe) await removeProbe(api, AbortSignal.timeout(REMOVE_PROBE_MS)).catch(() => undefined);
     }
-    await run.update({ ...(nodesReadyMs === undefined ? {} : { nodesReadyMs }), readyMs: since(), phase: 'ready' });
+    await run.update({ ...(nodesReadyMs === undefined ? {} : { nodesReadyMs }), readyMs, phase: 'ready' });
   });
-  if (!withoutNetwork) await removeProbe(api, signal);
 }
 
 function probed({ pods }: ClusterView, nodes: number): boolean {

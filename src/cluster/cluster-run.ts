@@ -81,8 +81,11 @@ export class ClusterRun {
       await end('done');
       return result;
     } catch (error) {
-      await end(signal.aborted ? 'cancelled' : 'failed');
-      throw signal.aborted ? cancelled(signal) : this.#explained(error, title, node);
+      // What was late says more of itself than the deadline knows.
+      const late = error instanceof KvciError && error.reason === 'timedOut';
+      const stopped = signal.aborted && !late;
+      await end(stopped ? 'cancelled' : 'failed');
+      throw stopped ? cancelled(signal) : this.#explained(error, title, node);
     }
   }
 

@@ -7,7 +7,7 @@ import type { ClusterView } from '../host/kubernetes.ts';
 import type { Machines } from '../machine/types.ts';
 import type { ClusterPorts } from './ports.ts';
 import type { ClusterState } from './state.ts';
-import { notReady } from './steps/ready.ts';
+import { missing, notReady } from './steps/ready.ts';
 
 /** How a cluster is, as `kvci status` and `kvci list` show it. */
 export interface ClusterStatus {
@@ -34,7 +34,7 @@ export async function clusterStatus(state: ClusterState, ports: ClusterPorts, ru
     view,
     state.nodes.map(({ name }) => name),
   );
-  const condition = state.phase !== 'ready' ? 'half-made' : problems.length === 0 ? 'ready' : 'not-ready';
+  const condition = state.phase !== 'ready' ? 'half-made' : missing(state, view).length === 0 ? 'ready' : 'not-ready';
   return { state, condition, problems, view };
 }
 
@@ -68,6 +68,6 @@ export async function kubeconfigOf(name: string, { states }: Pick<ClusterPorts, 
 
 /** The machines of a cluster that is there. */
 export async function machinesOf(state: ClusterState, ports: ClusterPorts, run: RunContext): Promise<Machines> {
-  const provider = await ports.provider(state.provider, run);
+  const provider = await ports.provider(state.provider, state.engine, run);
   return provider.machines({ cluster: state.name, run: state.run, image: state.image.digest });
 }

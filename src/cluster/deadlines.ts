@@ -31,3 +31,6 @@ export const REMOVE_NODE_DEADLINE_MS = 5 * 60_000;
 
 /** A command on a node that does little: a file, a service. */
 export const COMMAND_DEADLINE_MS = 2 * 60_000;
+
+/** Taking the probe away: two requests, also where the API is in trouble. */
+export const REMOVE_PROBE_MS = 5_000;

@@ -23,7 +23,7 @@ export async function bringDown(name: string, ports: ClusterPorts, run: RunConte
   const state = await ports.states.find(name);
   if (state !== undefined) {
     await ports.states.save({ ...state, phase: 'removing' });
-    const provider = await ports.provider(state.provider, run);
+    await using provider = await ports.provider(state.provider, state.engine, run);
     await using machines = await provider.machines({ cluster: name, run: state.run, image: state.image.digest });
     await machines.destroy();
     await ports.states.remove(name);

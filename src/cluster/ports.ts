@@ -25,7 +25,10 @@ export interface ClusterPorts {
   readonly directories: Directories;
   readonly records: RunRecords;
   downloads(): Promise<Downloads>;
-  provider(name: MachineProvider['name'], run: RunContext): Promise<MachineProvider>;
+  /** Socket of the engine of this host that somebody named for nodes; undefined for kvci's own. */
+  engine(): Promise<string | undefined>;
+  /** @param engine socket of the engine of this host that the nodes are in, as the state has it */
+  provider(name: MachineProvider['name'], engine: string | undefined, run: RunContext): Promise<MachineProvider>;
   /** @param kubeconfig its text */
   api(kubeconfig: string): Promise<KubernetesApi>;
   /** Bytes of memory that new processes can have. */

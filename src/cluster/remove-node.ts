@@ -31,7 +31,7 @@ export async function removeNode(cluster: string, name: string, ports: ClusterPo
   requireMade(state);
   const node = requireNode(state, name);
   const nodes = remaining(state, node);
-  await using provider = await ports.provider(state.provider, run);
+  await using provider = await ports.provider(state.provider, state.engine, run);
   return await workOn(state, provider, ports, run, 'node remove', async (work) => {
     using limit = deadline(
       run.clock,

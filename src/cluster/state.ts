@@ -51,6 +51,8 @@ export const clusterStateSchema = z.object({
   /** The process that is at work on it. */
   owner: z.object({ pid: z.int(), startTime: z.string() }).optional(),
   provider: z.enum(['kind', 'vm']),
+  /** Socket of the engine of this host that its nodes are in; missing where that is kvci's own. */
+  engine: z.string().optional(),
   image: z.object({ digest: digestSchema, name: z.string() }),
   kubernetes: z.string(),
   families: z.array(family),

@@ -22,7 +22,7 @@ export async function stopCluster(name: string, ports: ClusterPorts, run: RunCon
   const state = await requireCluster(name, ports.states);
   // A stop that was ended in the middle has left some running.
   if (state.phase !== 'stopped') requireMade(state);
-  await using provider = await ports.provider(state.provider, run);
+  await using provider = await ports.provider(state.provider, state.engine, run);
   const stopped: string[] = [];
   await workOn(state, provider, ports, run, 'stop', async ({ cluster, machines }) => {
     await cluster.update({ phase: 'stopped' });

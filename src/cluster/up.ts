@@ -1,7 +1,7 @@
-import { KvciError } from '../core/errors.ts';
+import { KvciError, messageOf } from '../core/errors.ts';
 import type { PlannedStep } from '../core/events.ts';
 import type { RunContext } from '../core/plan.ts';
-import type { MachineProvider } from '../machine/types.ts';
+import type { MachineProvider, Machines } from '../machine/types.ts';
 import { countNodes } from './bring-up.ts';
 import { clusterStatus } from './clusters.ts';
 import { differences } from './differences.ts';
@@ -48,10 +48,17 @@ export async function up(request: UpRequest, ports: ClusterPorts, run: RunContex
   const before = await ports.states.find(name);
   if (before !== undefined) {
     refuseOther(before, request);
-    return await goOn(before, { ...request, command: 'up' }, ports, run);
+    return await goOn(before, { ...request, command: 'up', fresh: false }, ports, run);
   }
-  await using provider = await ports.provider(chooseProvider(request.options), run);
-  return await make(await firstState(request, provider, ports, run), provider, { ...request, command: 'up' }, ports, run);
+  const engine = await ports.engine();
+  await using provider = await ports.provider(chooseProvider(request.options), engine, run);
+  return await make(
+    await firstState(request, provider, engine, ports, run),
+    provider,
+    { ...request, command: 'up', fresh: true },
+    ports,
+    run,
+  );
 }
 
 /** Starts a cluster that was stopped; goes on with a half-made one. @throws KvciError `cluster-not-found`, as `up` */
@@ -64,45 +71,64 @@ export async function startCluster(
   await using _lock = await lockCluster(name, ports, run);
   const state = await requireCluster(name, ports.states);
   refuseRemoving(state);
-  return await goOn(state, { ...settings, keepOnFailure: true, command: 'start' }, ports, run);
+  return await goOn(state, { ...settings, keepOnFailure: true, command: 'start', fresh: false }, ports, run);
 }
 
-type Settings = Pick<UpRequest, 'keepOnFailure' | 'timeoutMs'> & { readonly command: 'up' | 'start' };
+interface Settings extends Pick<UpRequest, 'keepOnFailure' | 'timeoutMs'> {
+  readonly command: 'up' | 'start';
+  /** This run made its state: what was there before is not ours to take away. */
+  readonly fresh: boolean;
+}
 
 async function goOn(before: ClusterState, settings: Settings, ports: ClusterPorts, run: RunContext): Promise<UpResult> {
   if (before.phase === 'ready' && (await clusterStatus(before, ports, run)).condition === 'ready') {
     return { state: before, reused: true, kubeconfig: ports.states.files(before.name).kubeconfig };
   }
-  await using provider = await ports.provider(before.provider, run);
+  await using provider = await ports.provider(before.provider, before.engine, run);
   return await make(before, provider, settings, ports, run);
 }
 
 async function make(
   before: ClusterState,
   provider: MachineProvider,
-  { keepOnFailure, timeoutMs, command }: Settings,
+  { keepOnFailure, timeoutMs, command, fresh }: Settings,
   ports: ClusterPorts,
   run: RunContext,
 ): Promise<UpResult> {
   const { name } = before;
-  // A cluster that was there before this run is not ours to take away.
-  const undo = before.phase === 'creating' && !keepOnFailure;
+  const undo = fresh && !keepOnFailure;
+  // Nothing is made before the work begins.
+  const made = { gone: true };
   try {
     const state = await workOn(before, provider, ports, run, command, async (work) => {
+      made.gone = false;
       try {
         await bringAllUp(work, ports, timeoutMs);
       } catch (error) {
-        if (undo) await work.machines.destroy();
+        if (undo) made.gone = await destroyed(work.machines, name, run);
         throw error;
       }
     });
     return { state, reused: false, kubeconfig: ports.states.files(name).kubeconfig };
   } catch (error) {
-    if (undo) {
+    // The state goes last: what is not gone is found by it.
+    if (undo && made.gone) {
       await ports.records.keep(ports.states.files(name).events, { command, subject: name });
       await ports.states.remove(name);
     }
     throw error;
+  }
+}
+
+/** Takes away what was made. A failure is told, and hides nothing of what failed before. */
+async function destroyed(machines: Machines, name: string, { events }: RunContext): Promise<boolean> {
+  try {
+    await machines.destroy();
+    return true;
+  } catch (error) {
+    const message = `what was made of the cluster "${name}" could not be removed: ${messageOf(error)}`;
+    events({ type: 'problem', level: 'warning', message, hint: `Remove it with "kvci down ${name}".` });
+    return false;
   }
 }
 
@@ -138,7 +164,13 @@ export function chooseProvider({ provider }: ClusterOptions): MachineProvider['n
   return provider === 'auto' ? 'kind' : provider;
 }
 
-async function firstState(request: UpRequest, provider: MachineProvider, ports: ClusterPorts, run: RunContext): Promise<ClusterState> {
+async function firstState(
+  request: UpRequest,
+  provider: MachineProvider,
+  engine: string | undefined,
+  ports: ClusterPorts,
+  run: RunContext,
+): Promise<ClusterState> {
   const { options } = request;
   await checkMemory(nodeSpecs(options), ports);
   const image = await request.image(run);
@@ -152,6 +184,7 @@ async function firstState(request: UpRequest, provider: MachineProvider, ports: 
       options,
       wanted: request.wanted ?? image.name,
       provider: provider.name,
+      engine,
       image: { digest: image.digest, name: image.name },
       kubernetes: image.kubernetes,
       families: familiesOf(options.ipFamily),

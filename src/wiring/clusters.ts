@@ -49,17 +49,20 @@ async function clusterPorts(
       const { kubernetesClient } = await import('../host/adapters/kubernetes-client.ts');
       return kubernetesClient(kubeconfig);
     },
-    provider: async (name) => {
+    engine: async () => {
+      const { namedEngine } = await import('./machines.ts');
+      return namedEngine(environment, settings, host);
+    },
+    provider: async (name, engine) => {
       if (name === 'vm') {
         throw new KvciError('usage', 'no-such-provider', '--provider: nodes as virtual machines are not there yet', {
           hint: 'Use --provider kind: nodes as containers.',
           facts: { flag: '--provider' },
         });
       }
-      const { containerMachineProvider, namedEngine } = await import('./machines.ts');
+      const { containerMachineProvider } = await import('./machines.ts');
       const parts = await images();
-      const named = (): ReturnType<typeof namedEngine> => namedEngine(environment, settings, host);
-      return containerMachineProvider({ host, sandboxes: parts.sandboxes, layout: () => parts.layout(), named }, run);
+      return containerMachineProvider({ host, sandboxes: parts.sandboxes, layout: () => parts.layout(), engine }, run);
     },
   };
 }

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { ServiceSettings } from '../cli/services.ts';
+import { KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { EngineEndpoint } from '../host/engine/endpoint.ts';
 import type { NodeHost } from '../machine/container/node-host.ts';
@@ -16,13 +17,13 @@ export interface MachineParts {
   readonly sandboxes: Sandboxes;
   /** kvci's image store. */
   readonly layout: () => Promise<ImageLayout>;
-  /** The engine of the host that somebody named for nodes; kvci's own where nobody did. */
-  readonly named?: () => Promise<EngineEndpoint | undefined>;
+  /** Socket of the engine of the host that nodes are in; kvci's own where it is undefined. */
+  readonly engine: string | undefined;
 }
 
 /** Container nodes, in the engine that kvci starts for them. */
 export async function containerMachineProvider(
-  { host, sandboxes, layout, named }: MachineParts,
+  { host, sandboxes, layout, engine: socket }: MachineParts,
   run: RunContext,
 ): Promise<MachineProvider> {
   const { containerProvider } = await import('../machine/container/container-provider.ts');
@@ -36,9 +37,8 @@ export async function containerMachineProvider(
   const engine = { ...host, sandboxes, clock, events, templates, connect: connectContainers };
   return containerProvider({
     openHost: async () => {
-      const endpoint = await named?.();
-      if (endpoint === undefined) return ownNodeHost({ engine: await openNodeEngine(engine, run.signal), layout });
-      return namedNodeHost(endpoint, layout);
+      if (socket === undefined) return ownNodeHost({ engine: await openNodeEngine(engine, run.signal), layout });
+      return namedNodeHost({ address: { transport: 'unix', path: socket }, origin: 'kvci.yaml' }, layout);
     },
     clock,
     events,
@@ -46,12 +46,16 @@ export async function containerMachineProvider(
   });
 }
 
-/** The engine that kvci.yaml names; undefined where it names none: kvci's own then, which takes several nodes to balance over. */
+/**
+ * The socket of the engine that kvci.yaml names; undefined where it names none: kvci's own then.
+ *
+ * @throws KvciError `engine-elsewhere` for one of another host, whose loopback is not ours
+ */
 export async function namedEngine(
   environment: Environment,
   settings: Pick<ServiceSettings, 'config'>,
   host: HostParts,
-): Promise<EngineEndpoint | undefined> {
+): Promise<string | undefined> {
   const { parseEngineChoice } = await import('../host/engine/discovery.ts');
   const { findEngine } = await import('../host/engine/find-engine.ts');
   const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
@@ -64,7 +68,12 @@ export async function namedEngine(
     found = endpoint;
     return engine;
   });
-  return found;
+  if (found === undefined) return undefined;
+  if (found.address.transport === 'unix') return found.address.path;
+  throw new KvciError('usage', 'engine-elsewhere', 'engine: nodes cannot be in an engine that is reached over a network', {
+    hint: 'Name one by its socket, or none: kvci starts its own.',
+    facts: { key: 'engine' },
+  });
 }
 
 async function namedNodeHost(endpoint: EngineEndpoint, layout: MachineParts['layout']): Promise<NodeHost> {

@@ -1,4 +1,6 @@
 import { KvciError } from '../../core/errors.ts';
+import { parseCni } from '../options.ts';
+import type { ClusterState } from '../state.ts';
 import type { ClusterView, KubernetesApi, ObservedPod } from '../../host/kubernetes.ts';
 
 /** How many last lines of a pod's log an error shows, and of how many pods. */
@@ -14,6 +16,13 @@ export function notReady(view: ClusterView, nodes: readonly string[]): readonly 
       .filter(({ ready, done }) => !ready && !done)
       .map(({ namespace, name, node, message }) => `pod ${namespace}/${name}${node === '' ? '' : ` on ${node}`}: ${message}`),
   ];
+}
+
+/** What a cluster lacks to be what was asked for: without a pod network (`--cni none`) its nodes are members and cannot be Ready. */
+export function missing({ nodes, options }: Pick<ClusterState, 'nodes' | 'options'>, view: ClusterView): readonly string[] {
+  const names = nodes.map(({ name }) => name);
+  if (parseCni(options.cni).kind !== 'none') return notReady(view, names);
+  return names.filter((name) => !view.nodes.some((node) => node.name === name)).map((name) => `node ${name}: has not joined`);
 }
 
 export function nodesNotReady(view: ClusterView, nodes: readonly string[]): readonly string[] {
