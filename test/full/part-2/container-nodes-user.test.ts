@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 
-import { REPOSITORY, run } from '../cli/run-kvci.ts';
-import { copyFromStore, testMachines } from '../fixtures/container-machines.ts';
-import { delegatedGroup } from '../fixtures/delegated-group.ts';
-import { isMissing } from '../fixtures/needs.ts';
-import { nodeImage } from '../fixtures/node-image.ts';
-import { userProblem } from '../fixtures/ordinary-user.ts';
-import { toolsTree } from '../fixtures/tools-tree.ts';
+import { REPOSITORY, run } from '../../cli/run-kvci.ts';
+import { copyFromStore, testMachines } from '../../fixtures/container-machines.ts';
+import { delegatedGroup } from '../../fixtures/delegated-group.ts';
+import { isMissing } from '../../fixtures/needs.ts';
+import { nodeImage } from '../../fixtures/node-image.ts';
+import { userProblem } from '../../fixtures/ordinary-user.ts';
+import { toolsTree } from '../../fixtures/tools-tree.ts';
 
 const CHILD = 'test/fixtures/machines-user-child.ts';
 

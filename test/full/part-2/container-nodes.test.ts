@@ -7,16 +7,16 @@ import { PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import type { MachineNetwork, MachineProvider, Machines, NodeAddresses, NodeHandle } from '../../src/machine/types.ts';
-import { holderPath, readRecord, recordPath } from '../../src/sandbox/node-engine-record.ts';
-import { removeNodeStorage } from '../../src/sandbox/node-engine.ts';
-import { copyFromStore, machinesFolder, type TestMachines, testMachines } from '../fixtures/container-machines.ts';
-import { nodeImage, type TestNodeImage } from '../fixtures/node-image.ts';
-import { noProcess, sleepSeconds } from '../fixtures/processes.ts';
-import { toolsTree } from '../fixtures/tools-tree.ts';
-import { greeting, namespacesOf, processesIn, until } from '../fixtures/traces.ts';
+import type { MachineNetwork, MachineProvider, Machines, NodeAddresses, NodeHandle } from '../../../src/machine/types.ts';
+import { holderPath, readRecord, recordPath } from '../../../src/sandbox/node-engine-record.ts';
+import { removeNodeStorage } from '../../../src/sandbox/node-engine.ts';
+import { copyFromStore, machinesFolder, type TestMachines, testMachines } from '../../fixtures/container-machines.ts';
+import { nodeImage, type TestNodeImage } from '../../fixtures/node-image.ts';
+import { noProcess, sleepSeconds } from '../../fixtures/processes.ts';
+import { toolsTree } from '../../fixtures/tools-tree.ts';
+import { greeting, namespacesOf, processesIn, until } from '../../fixtures/traces.ts';
 
-const CHILD = new URL('../fixtures/machines-child.ts', import.meta.url).pathname;
+const CHILD = new URL('../../../fixtures/machines-child.ts', import.meta.url).pathname;
 const NEVER = new AbortController().signal;
 const KUBERNETES = '1.36';
 
