@@ -16,7 +16,7 @@ import { noProcess, sleepSeconds } from '../../fixtures/processes.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
 import { greeting, namespacesOf, processesIn, until } from '../../fixtures/traces.ts';
 
-const CHILD = new URL('../../../fixtures/machines-child.ts', import.meta.url).pathname;
+const CHILD = new URL('../../fixtures/machines-child.ts', import.meta.url).pathname;
 const NEVER = new AbortController().signal;
 const KUBERNETES = '1.36';
 
