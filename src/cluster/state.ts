@@ -162,7 +162,7 @@ export function parseState(text: string, path: string): ClusterState {
 
 function unreadable(path: string, problem: string, cause: unknown): KvciError {
   return new KvciError('failed', 'state-unreadable', `the state file ${path} ${problem}`, {
-    hint: 'Remove its folder; then "kvci prune" removes what belonged to it.',
+    hint: 'Remove its folder; "kvci up" with the same name then takes away what the old cluster left.',
     facts: { file: path },
     cause,
   });
