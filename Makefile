@@ -21,7 +21,6 @@ format: setup ## write the format that "make check" wants
 	prettier --write .
 
 test-setup: setup ## install what kvci and its tests need of the host
-	./kvci doctor --fix
 	test/set-up
 
 test: test-setup unit e2e ## everything with one real build of each kind, with all its set-up
