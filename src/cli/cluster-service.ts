@@ -58,7 +58,7 @@ export function createClusterService({ ports, image, streams, pipes, tar, userKu
     stop: async (name, run) => stopCluster((await chosen(name)).name, ports, run),
     start: async (name, settings, run) => startCluster((await chosen(name)).name, settings, ports, run),
     addNodes: async (cluster, wanted, run) => addNodes((await chosen(cluster)).name, wanted, ports, run),
-    removeNode: async (cluster, node, run) => removeNode((await chosen(cluster)).name, node, ports, run),
+    removeNode: async (cluster, node, settings, run) => removeNode((await chosen(cluster)).name, node, settings, ports, run),
     names: () => states.names(),
     status: async (name, run) => clusterStatus(await chosen(name), ports, run),
     list: async (run) => Promise.all((await states.names()).map(async (name) => clusterStatus(await chosen(name), ports, run))),
@@ -147,6 +147,7 @@ function request(wanted: WantedCluster, settings: UpSettings, image: () => Promi
     wanted: wanted.wanted,
     keepOnFailure: settings.keepOnFailure,
     timeoutMs: settings.timeoutMs,
+    engine: settings.engine,
     image: async (run) => nodeImage(await image(), wanted, settings, run),
   };
 }

@@ -6,6 +6,7 @@ import type { Copy } from '../cluster/copy-paths.ts';
 import type { ExposedPort } from '../cluster/exposed.ts';
 import type { FoundRuns } from '../cluster/find-runs.ts';
 import type { NodeLog } from '../cluster/logs.ts';
+import type { RemoveSettings } from '../cluster/remove-node.ts';
 import type { StopResult } from '../cluster/stop.ts';
 import type { ClusterState } from '../cluster/state.ts';
 import type { UpResult } from '../cluster/up.ts';
@@ -124,7 +125,7 @@ export interface ClusterService {
   stop(name: string | undefined, run: RunContext): Promise<StopResult>;
   start(name: string | undefined, settings: Pick<UpSettings, 'timeoutMs'>, run: RunContext): Promise<UpResult>;
   addNodes(cluster: string | undefined, request: AddRequest, run: RunContext): Promise<AddResult>;
-  removeNode(cluster: string | undefined, node: string, run: RunContext): Promise<ClusterState>;
+  removeNode(cluster: string | undefined, node: string, settings: RemoveSettings, run: RunContext): Promise<ClusterState>;
   names(): Promise<readonly string[]>;
   status(name: string | undefined, run: RunContext): Promise<ClusterStatus>;
   list(run: RunContext): Promise<readonly ClusterStatus[]>;

@@ -5,8 +5,9 @@ import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { ClusterView } from '../host/kubernetes.ts';
 import type { Machines } from '../machine/types.ts';
+import { kubeletAnswers } from './kubelet.ts';
 import type { ClusterPorts } from './ports.ts';
-import type { ClusterState } from './state.ts';
+import { type ClusterState, machinesSpec } from './state.ts';
 import { missing, notReady } from './steps/ready.ts';
 
 /** How a cluster is, as `kvci status` and `kvci list` show it. */
@@ -38,6 +39,7 @@ export async function clusterStatus(state: ClusterState, ports: ClusterPorts, ru
   return { state, condition, problems, view };
 }
 
+/** What the API tells, with nodes whose kubelet does not answer as what they are: not Ready. */
 async function look(kubeconfig: string, ports: ClusterPorts, run: RunContext): Promise<ClusterView | KvciError> {
   using limit = deadline(
     run.clock,
@@ -46,7 +48,15 @@ async function look(kubeconfig: string, ports: ClusterPorts, run: RunContext): P
     () => new KvciError('timedOut', 'api-unreachable', 'the API server does not answer'),
   );
   try {
-    return await (await ports.api(kubeconfig)).view(limit.signal);
+    const api = await ports.api(kubeconfig);
+    const { nodes, pods } = await api.view(limit.signal);
+    const living = await Promise.all(
+      nodes.map(async (node) => {
+        if (!node.ready || (await kubeletAnswers(node.name, api, limit.signal))) return node;
+        return { ...node, ready: false, message: 'its kubelet does not answer' };
+      }),
+    );
+    return { nodes: living, pods };
   } catch (error) {
     if (error instanceof KvciError && ['api-unreachable', 'api-refused'].includes(error.code)) return error;
     throw error;
@@ -69,5 +79,5 @@ export async function kubeconfigOf(name: string, { states }: Pick<ClusterPorts, 
 /** The machines of a cluster that is there. */
 export async function machinesOf(state: ClusterState, ports: ClusterPorts, run: RunContext): Promise<Machines> {
   const provider = await ports.provider(state.provider, state.engine, run);
-  return provider.machines({ cluster: state.name, run: state.run, image: state.image.digest });
+  return provider.machines(machinesSpec(state));
 }

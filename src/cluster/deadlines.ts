@@ -29,6 +29,9 @@ export const KUBEADM_DEADLINE_MS = 15 * 60_000;
 /** A node that shuts down has half a minute; the API of a cluster that lost a control plane is back within one. */
 export const REMOVE_NODE_DEADLINE_MS = 5 * 60_000;
 
+/** Pods that are asked to end have half a minute by default; one that takes longer may wait for its budget. */
+export const DRAIN_DEADLINE_MS = 2 * 60_000;
+
 /** A command on a node that does little: a file, a service. */
 export const COMMAND_DEADLINE_MS = 2 * 60_000;
 

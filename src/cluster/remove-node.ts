@@ -11,21 +11,34 @@ import { REMOVE_NODE_DEADLINE_MS } from './deadlines.ts';
 import { exposeApi } from './endpoint.ts';
 import { removeEtcdMember } from './etcd.ts';
 import { requireCluster, requireMade, requireNode } from './find-cluster.ts';
+import { kubeletAnswers } from './kubelet.ts';
 import { lockCluster } from './lock-cluster.ts';
 import { parseCni } from './options.ts';
 import type { ClusterPorts } from './ports.ts';
 import type { ClusterState, NodeState } from './state.ts';
+import { drainNode } from './steps/drain.ts';
 import { setPodNetwork } from './steps/pod-network.ts';
 import { nodeVolumes } from './steps/storage.ts';
 import { workOn } from './work.ts';
+
+export interface RemoveSettings {
+  /** Pods of a living node are asked to end first, and have time for it. */
+  readonly drain: boolean;
+}
 
 /**
  * Takes a node out of a cluster, dead or alive, with all it holds. Each step finds what an earlier one did: a removal that was
  * killed is done again; the state forgets the node last.
  *
- * @throws KvciError `node-not-found`, `last-control-plane`, `no-control-plane`, `etcd-refused`
+ * @throws KvciError `node-not-found`, `last-control-plane`, `drain-timed-out`, `no-control-plane`, `etcd-refused`
  */
-export async function removeNode(cluster: string, name: string, ports: ClusterPorts, run: RunContext): Promise<ClusterState> {
+export async function removeNode(
+  cluster: string,
+  name: string,
+  { drain }: RemoveSettings,
+  ports: ClusterPorts,
+  run: RunContext,
+): Promise<ClusterState> {
   await using _lock = await lockCluster(cluster, ports, run);
   const state = await requireCluster(cluster, ports.states);
   requireMade(state);
@@ -43,7 +56,7 @@ export async function removeNode(cluster: string, name: string, ports: ClusterPo
         }),
     );
     const api = await ports.api(await kubeconfigOf(cluster, ports));
-    await takeOut(node, nodes, work.cluster.within(limit.signal), work.machines, api);
+    await takeOut(node, nodes, drain, work.cluster.within(limit.signal), work.machines, api);
   });
 }
 
@@ -59,6 +72,7 @@ export function remaining({ name, nodes }: Pick<ClusterState, 'name' | 'nodes'>,
 async function takeOut(
   node: NodeState,
   nodes: readonly NodeState[],
+  drain: boolean,
   cluster: ClusterRun,
   machines: Machines,
   api: KubernetesApi,
@@ -72,6 +86,9 @@ async function takeOut(
   const living: readonly NodeHandle[] = await Promise.all(nodes.filter(({ name }) => runs(name)).map(({ name }) => machines.node(name)));
   const addressOf = ({ index }: NodeState): string => mainAddress(nodeAddresses(network, index), families);
 
+  if (drain && node.joined && runs(node.name) && (await kubeletAnswers(node.name, api, signal))) {
+    await cluster.step('drain', 'drain', node.name, () => drainNode(node.name, state.name, api, cluster.context.clock, signal));
+  }
   if (node.role === 'control-plane') {
     const helper = nodes.find(({ role, name, joined }) => role === 'control-plane' && joined && runs(name));
     const through = living.find(({ name }) => name === helper?.name);

@@ -12,7 +12,12 @@ export interface NodeLike {
 
 /** What is read of a Pod object. */
 export interface PodLike {
-  readonly metadata?: { readonly name?: string; readonly namespace?: string; readonly labels?: Readonly<Record<string, string>> };
+  readonly metadata?: {
+    readonly name?: string;
+    readonly namespace?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly ownerReferences?: readonly { readonly kind: string; readonly controller?: boolean }[];
+  };
   readonly spec?: { readonly nodeName?: string };
   readonly status?: {
     readonly phase?: string;
@@ -56,6 +61,7 @@ export function observePod({ metadata, spec, status }: PodLike): ObservedPod {
     done: status?.phase === 'Succeeded',
     message: [stuck?.reason, stuck?.message ?? unmet?.message ?? status?.message ?? status?.phase].filter(Boolean).join(': '),
     restarts: containers.reduce((sum, { restartCount }) => sum + restartCount, 0),
+    owner: metadata?.ownerReferences?.find(({ controller }) => controller === true)?.kind ?? '',
     labels: metadata?.labels ?? {},
   };
 }

@@ -31,6 +31,8 @@ export interface ObservedPod {
   /** Why it is not Ready: a container's reason, else a condition's message, else the phase. */
   readonly message: string;
   readonly restarts: number;
+  /** Kind of what made it and keeps it: `ReplicaSet`, `DaemonSet`, `Node` for a static pod; empty where nothing does. */
+  readonly owner: string;
   readonly labels: Readonly<Record<string, string>>;
 }
 
@@ -44,9 +46,18 @@ export interface ClusterView {
 export interface KubernetesApi {
   /** Server-side apply: makes or changes what the object says and leaves the rest. */
   apply(object: KubernetesObject, signal: AbortSignal): Promise<void>;
+  /** Merge patch: changes what the object says, whoever else says so, and takes nothing else away. */
+  merge(object: KubernetesObject, signal: AbortSignal): Promise<void>;
   /** What is gone is gone. */
   remove(object: Pick<KubernetesObject, 'apiVersion' | 'kind' | 'metadata'>, signal: AbortSignal): Promise<void>;
   view(signal: AbortSignal): Promise<ClusterView>;
+  /** Asks a pod to end in order; false while a disruption budget of its owner's forbids it. One that is gone is gone. */
+  evict(pod: Pick<ObservedPod, 'namespace' | 'name'>, signal: AbortSignal): Promise<boolean>;
+  /**
+   * Whether a node's kubelet answers the API server now: what the API says of a node that has died is right only forty seconds
+   * later.
+   */
+  kubeletAnswers(node: string, signal: AbortSignal): Promise<boolean>;
   /**
    * Watches nodes and pods and answers with the first view that `wanted` accepts. `seen` is called with every view.
    *

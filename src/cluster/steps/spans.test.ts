@@ -33,7 +33,19 @@ describe('readinessWatch', () => {
         { name: 'node01', ready: true, message: '', labels: {}, addresses: [], version: '' },
         { name: 'node02', ready: node, message: '', labels: {}, addresses: [], version: '' },
       ],
-      pods: [{ namespace: 'kube-system', name: 'dns', node: 'node01', ready: pod, done: false, message: '', restarts: 0, labels: {} }],
+      pods: [
+        {
+          namespace: 'kube-system',
+          name: 'dns',
+          node: 'node01',
+          ready: pod,
+          done: false,
+          message: '',
+          restarts: 0,
+          owner: 'ReplicaSet',
+          labels: {},
+        },
+      ],
     });
     for (const [at, node, pod] of [
       [100, false, false],

@@ -42,6 +42,10 @@ export function kubernetesClient(kubeconfig: string): KubernetesApi {
       asked(`apply ${nameOf(object)}`, signal, () =>
         objects.patch(object, undefined, undefined, FIELD_MANAGER, true, PatchStrategy.ServerSideApply),
       ).then(() => undefined),
+    merge: (object, signal) =>
+      asked(`change ${nameOf(object)}`, signal, () =>
+        objects.patch(object, undefined, undefined, FIELD_MANAGER, undefined, PatchStrategy.MergePatch),
+      ).then(() => undefined),
     remove: (object, signal) =>
       asked(`remove ${nameOf(object)}`, signal, async () => {
         try {
@@ -50,6 +54,29 @@ export function kubernetesClient(kubeconfig: string): KubernetesApi {
           if (!(error instanceof ApiException && error.code === 404)) throw error;
         }
       }),
+    evict: (pod, signal) =>
+      asked(`evict ${pod.namespace}/${pod.name}`, signal, async () => {
+        const { namespace, name } = pod;
+        try {
+          const body = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name, namespace } };
+          await core.createNamespacedPodEviction({ name, namespace, body });
+          return true;
+        } catch (error) {
+          // "Too many requests" is the word for a budget here.
+          if (error instanceof ApiException && error.code === 429) return false;
+          if (error instanceof ApiException && error.code === 404) return true;
+          throw error;
+        }
+      }),
+    kubeletAnswers: async (name, signal) => {
+      try {
+        await abortable(core.connectGetNodeProxyWithPath({ name, path: 'healthz' }), signal);
+        return true;
+      } catch (error) {
+        if (error instanceof ApiException || error instanceof KvciError || isConnection(error)) return false;
+        throw error;
+      }
+    },
     view: (signal) => asked('list nodes and pods', signal, view),
     until: (wanted, signal, seen) => watchUntil(config, core, wanted, signal, seen),
     podLog: ({ namespace, name }, lines, signal) =>
