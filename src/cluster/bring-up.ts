@@ -7,7 +7,8 @@ import type { EventSink } from '../core/events.ts';
 import { writeFileAtomic } from '../host/files.ts';
 import type { ClusterView, KubernetesApi } from '../host/kubernetes.ts';
 import type { HostPort, MachineNetwork, Machines } from '../machine/types.ts';
-import { addressList, nodeAddresses } from './addresses.ts';
+import { addressList, mainAddress, nodeAddresses } from './addresses.ts';
+import { Begun } from './begun.ts';
 import type { ClusterRun } from './cluster-run.ts';
 import { JOIN_TOKEN_LIFE, REMOVE_PROBE_MS } from './deadlines.ts';
 import { exposeApi } from './endpoint.ts';
@@ -19,10 +20,12 @@ import type { ClusterPorts } from './ports.ts';
 import type { NodeState } from './state.ts';
 import { type BootedNode, bootNode, untilUp } from './steps/boot.ts';
 import { tellBootPhases } from './steps/boot-phases.ts';
+import { forgetNode } from './steps/forget-node.ts';
 import { ADMIN_CONF, caHash, initControlPlane, makeCertificates, prepareJoin } from './steps/init.ts';
 import { joinNode } from './steps/join.ts';
 import { labelNode } from './steps/label-nodes.ts';
 import { isMember } from './steps/member.ts';
+import { nodeStep } from './steps/node-step.ts';
 import { setPodNetwork } from './steps/pod-network.ts';
 import { isProbe, removeProbe, startProbe } from './steps/probe.ts';
 import { readinessWatch } from './steps/readiness.ts';
@@ -48,32 +51,6 @@ export async function bringUp(run: ClusterRun, machines: Machines, ports: Cluste
   }
 }
 
-/** Pieces of work that go on side by side: the first that fails stops the others, and none is left running. */
-class Begun {
-  readonly #all: Promise<unknown>[] = [];
-  readonly #failed = new AbortController();
-
-  get signal(): AbortSignal {
-    return this.#failed.signal;
-  }
-
-  /** Each is awaited where it is needed; one that fails early must not count as unhandled before that. */
-  add<T>(work: Promise<T>): Promise<T> {
-    this.#all.push(work);
-    work.catch((error: unknown) => {
-      this.#failed.abort(error);
-    });
-    return work;
-  }
-
-  /** Stops what still runs and waits for it. Answers the first failure. */
-  async ended(error: unknown): Promise<unknown> {
-    this.#failed.abort(error);
-    await Promise.allSettled(this.#all);
-    return this.#failed.signal.reason;
-  }
-}
-
 async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPorts, begun: Begun): Promise<void> {
   const { signal, clock, events } = run.context;
   const started = clock.monotonic();
@@ -84,7 +61,7 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
   const booting = run.state.nodes.map((node) => ({
     node,
     booted: begun.add(
-      run.step('boot', 'boot', node.name, async () => {
+      nodeStep(run, machines, 'boot', 'boot', node.name, async () => {
         const booted = await bootNode(node, network, machines, run.context);
         await run.updateNode(node.name, { addresses: booted.handle.addresses });
         if (hasBridge(run)) await setPodNetwork(booted.handle, node.index, run.state.nodes, network, run.state.families, signal);
@@ -93,6 +70,8 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
       }),
     ),
   }));
+  // While nodes boot.
+  void begun.add(ports.loadApi());
   const leader = await leaderOf(booting, signal);
   const first = await leader.booted;
   // An engine publishes ports of nodes that run.
@@ -100,7 +79,7 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
   await run.update(exposed);
   const { api } = exposed;
   const others = booting.filter((other) => other !== leader);
-  const { joined } = await initAndJoin(run, first, others, network, ports, begun);
+  const { joined } = await initAndJoin(run, machines, first, others, network, ports, begun);
   const kubeconfig = await writeKubeconfig(run, first, api, ports);
   const kubernetes = await ports.api(kubeconfig);
 
@@ -138,6 +117,7 @@ async function leaderOf(booting: readonly Booting[], signal: AbortSignal): Promi
 /** Makes the control plane on the leading node and joins the others; answers as soon as the API serves, with what is still joining. */
 async function initAndJoin(
   run: ClusterRun,
+  machines: Machines,
   first: BootedNode,
   others: readonly Booting[],
   network: MachineNetwork,
@@ -160,15 +140,17 @@ async function initAndJoin(
     hash = await caHash(first.handle, signal);
     const missing = await Promise.all(others.map(async ({ booted }) => !(await isMember((await booted).handle, signal))));
     initialised = missing.includes(true)
-      ? run.step('token', 'new join token', first.node.name, () => prepareJoin(first.handle, secrets, JOIN_TOKEN_LIFE, signal))
+      ? nodeStep(run, machines, 'token', 'new join token', first.node.name, () =>
+          prepareJoin(first.handle, secrets, JOIN_TOKEN_LIFE, signal),
+        )
       : Promise.resolve();
     serves = initialised;
   } else {
-    hash = await run.step('certificates', 'certificates', first.node.name, (output) =>
+    hash = await nodeStep(run, machines, 'certificates', 'certificates', first.node.name, (output) =>
       makeCertificates(first, cluster, secrets, signal, output),
     );
     const served = Promise.withResolvers<undefined>();
-    initialised = run.step('init', 'kubeadm init', first.node.name, async (output) => {
+    initialised = nodeStep(run, machines, 'init', 'kubeadm init', first.node.name, async (output) => {
       await untilUp(first.handle, signal);
       await initControlPlane(first, secrets, signal, output, () => {
         served.resolve(undefined);
@@ -179,13 +161,16 @@ async function initAndJoin(
   }
   void begun.add(initialised);
 
+  const main = ({ handle }: BootedNode): string => mainAddress(handle.addresses, state.families);
   const join = async (booting: Promise<BootedNode>, when: Promise<unknown>): Promise<void> => {
     const booted = await booting;
     if (!(await isMember(booted.handle, signal))) {
       await untilUp(booted.handle, signal);
       await when;
-      await run.step('join', 'kubeadm join', booted.node.name, (output) =>
-        joinNode(booted, cluster, { ...secrets, caHash: hash }, signal, output),
+      await nodeStep(run, machines, 'join', 'kubeadm join', booted.node.name, (output) =>
+        joinNode(booted, cluster, { ...secrets, caHash: hash }, signal, output, () =>
+          forgetNode(first.handle, main(first), { name: booted.node.name, role: booted.node.role, address: main(booted) }, signal),
+        ),
       );
     }
     await run.updateNode(booted.node.name, { joined: true });
@@ -240,7 +225,7 @@ async function configure(run: ClusterRun, api: KubernetesApi, ports: ClusterPort
   await run.step('configure', 'storage, network and probe', undefined, async () => {
     await Promise.all([
       setStorage(state.nodes, api, signal),
-      cni.kind === 'manifest' ? applyManifest(cni.url, state.options.cniSha256 ?? '', await ports.downloads(), api, signal) : undefined,
+      cni.kind === 'manifest' ? applyManifest(cni.url, state.options.cniSha256 ?? '', ports, state.name, api, signal) : undefined,
       cni.kind === 'none' ? undefined : startProbe(first.handle, state.nodes.length, state.families, api, signal),
     ]);
   });

@@ -6,6 +6,7 @@ import { isRunning } from '../host/processes.ts';
 import { lockCluster } from './lock-cluster.ts';
 import type { ClusterPorts } from './ports.ts';
 import { requireCluster } from './find-cluster.ts';
+import { machinesSpec } from './state.ts';
 
 export interface DownResult {
   readonly name: string;
@@ -24,7 +25,7 @@ export async function bringDown(name: string, ports: ClusterPorts, run: RunConte
   if (state !== undefined) {
     await ports.states.save({ ...state, phase: 'removing' });
     await using provider = await ports.provider(state.provider, state.engine, run);
-    await using machines = await provider.machines({ cluster: name, run: state.run, image: state.image.digest });
+    await using machines = await provider.machines(machinesSpec(state));
     await machines.destroy();
     await ports.states.remove(name);
   }

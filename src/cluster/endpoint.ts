@@ -6,7 +6,7 @@ import type { ClusterState } from './state.ts';
 /** Name of the forward that leads from this host to the API. */
 const API_FORWARD = 'api';
 
-type Reached = Pick<ClusterState, 'nodes' | 'families' | 'endpoint'>;
+type Reached = Pick<ClusterState, 'nodes' | 'families' | 'endpoint' | 'api'>;
 
 /** The API servers of a cluster. */
 export function apiTargets({ nodes, families }: Reached, network: MachineNetwork): readonly ForwardTarget[] {
@@ -38,6 +38,6 @@ export async function exposeApi(
   const shared = isBalanced(cluster, network)
     ? mainAddress(await machines.balance(API_PORT, targets, signal), cluster.families)
     : undefined;
-  const api = await machines.forward(API_FORWARD, targets, signal);
+  const api = await machines.forward(API_FORWARD, targets, signal, cluster.api?.port);
   return { api, endpoint: hostPort(shared ?? targets[0]?.address ?? '', API_PORT) };
 }

@@ -1,10 +1,12 @@
+import { readFile } from 'node:fs/promises';
 import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 
 import { sha256 } from '../core/digest.ts';
-import { KvciError } from '../core/errors.ts';
+import { hasErrno, KvciError } from '../core/errors.ts';
+import { writeFileAtomic } from '../host/files.ts';
 import type { KubernetesApi, KubernetesObject } from '../host/kubernetes.ts';
-import type { Downloads } from '../host/types.ts';
+import type { ClusterPorts } from './ports.ts';
 
 const objectSchema: z.ZodType<KubernetesObject> = z.looseObject({
   apiVersion: z.string(),
@@ -15,19 +17,37 @@ const objectSchema: z.ZodType<KubernetesObject> = z.looseObject({
 /** What others in a manifest are made of: namespaces and kinds come before what is in them or of them. */
 const FIRST = ['Namespace', 'CustomResourceDefinition'];
 
-/** Downloads a manifest, checks it and applies its objects. @throws KvciError `checksum-mismatch`, `manifest-unreadable`, as Downloads */
+/** Applies the objects of a cluster's manifest. @throws KvciError `checksum-mismatch`, `manifest-unreadable`, as Downloads */
 export async function applyManifest(
   url: string,
   expected: string,
-  downloads: Downloads,
+  ports: Pick<ClusterPorts, 'states' | 'downloads'>,
+  cluster: string,
   api: KubernetesApi,
   signal: AbortSignal,
 ): Promise<void> {
-  const text = await downloads.text({ url, signal });
-  if (sha256(text) !== `sha256:${expected}`) {
-    throw new KvciError('failed', 'checksum-mismatch', `${url} is not what --sha256 says`, { facts: { url } });
-  }
+  const text = await manifestText(url, expected, ports.states.files(cluster).manifest, ports.downloads, signal);
   for (const object of readManifest(text, url)) await api.apply(object, signal);
+}
+
+/** Downloads a manifest once, checks it and keeps it with its cluster: to start that again takes no network. */
+async function manifestText(
+  url: string,
+  expected: string,
+  kept: string,
+  downloads: ClusterPorts['downloads'],
+  signal: AbortSignal,
+): Promise<string> {
+  const isIt = (text: string): boolean => sha256(text) === `sha256:${expected}`;
+  const before = await readFile(kept, 'utf8').catch((error: unknown) => {
+    if (hasErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  });
+  if (before !== undefined && isIt(before)) return before;
+  const text = await (await downloads()).text({ url, signal });
+  if (!isIt(text)) throw new KvciError('failed', 'checksum-mismatch', `${url} is not what --sha256 says`, { facts: { url } });
+  await writeFileAtomic(kept, text, 0o600);
+  return text;
 }
 
 /** The objects of a manifest, in the order they can be made. @throws KvciError `manifest-unreadable` */

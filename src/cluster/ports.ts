@@ -1,6 +1,7 @@
 import type { Digest } from '../core/digest.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { Secret } from '../core/secrets.ts';
+import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { KubernetesApi } from '../host/kubernetes.ts';
 import type { RunRecords } from '../host/run-records.ts';
 import type { Directories, Downloads, Locks } from '../host/types.ts';
@@ -25,10 +26,17 @@ export interface ClusterPorts {
   readonly directories: Directories;
   readonly records: RunRecords;
   downloads(): Promise<Downloads>;
-  /** Socket of the engine of this host that somebody named for nodes; undefined for kvci's own. */
-  engine(): Promise<string | undefined>;
+  /**
+   * Socket of the engine of this host that nodes are to be in; undefined for kvci's own: where none runs, or where the one that
+   * nobody named may not start nodes.
+   *
+   * @throws KvciError `engine-unreachable`, `engine-missing`, `engine-elsewhere` for one that somebody named
+   */
+  engine(choice: EngineChoice, run: RunContext): Promise<string | undefined>;
   /** @param engine socket of the engine of this host that the nodes are in, as the state has it */
   provider(name: MachineProvider['name'], engine: string | undefined, run: RunContext): Promise<MachineProvider>;
+  /** Loads what {@link api} takes, a quarter of a second's work, ahead of its use. */
+  loadApi(): Promise<void>;
   /** @param kubeconfig its text */
   api(kubeconfig: string): Promise<KubernetesApi>;
   /** Bytes of memory that new processes can have. */

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -6,6 +7,7 @@ import { digestSchema } from '../core/digest-schema.ts';
 import { hasErrno, KvciError } from '../core/errors.ts';
 import { removeTree, writeFileAtomic } from '../host/files.ts';
 import type { Directories } from '../host/types.ts';
+import type { MachinesSpec } from '../machine/types.ts';
 import { clusterOptionsSchema } from './options.ts';
 
 /** Of the state file. A newer kvci that changes its meaning raises it. */
@@ -72,10 +74,17 @@ export type ClusterState = z.output<typeof clusterStateSchema>;
 export type NodeState = ClusterState['nodes'][number];
 export type StepState = ClusterState['steps'][number];
 
+/** What a provider knows a cluster's machines by. */
+export function machinesSpec({ name, run, image }: Pick<ClusterState, 'name' | 'run' | 'image'>): MachinesSpec {
+  return { cluster: name, run, image: image.digest };
+}
+
 /** Files of one cluster: its state, its kubeconfig, and what its runs wrote. */
 export interface ClusterFiles {
   readonly folder: string;
   readonly kubeconfig: string;
+  /** The manifest of its pod network, where that is one. */
+  readonly manifest: string;
   /** Every event of every run, one JSON object a line. */
   readonly events: string;
 }
@@ -90,7 +99,12 @@ export class ClusterStates {
 
   files(name: string): ClusterFiles {
     const folder = join(this.#folder, name);
-    return { folder, kubeconfig: join(folder, 'kubeconfig'), events: join(folder, 'events.ndjson') };
+    return {
+      folder,
+      kubeconfig: join(folder, 'kubeconfig'),
+      manifest: join(folder, 'pod-network.yaml'),
+      events: join(folder, 'events.ndjson'),
+    };
   }
 
   /** A lock that whoever changes a cluster holds. Beside the folder: it stays when the folder goes. */
@@ -115,10 +129,13 @@ export class ClusterStates {
   async names(): Promise<readonly string[]> {
     try {
       const entries = await readdir(this.#folder, { withFileTypes: true });
-      return entries
-        .filter((entry) => entry.isDirectory())
-        .map(({ name }) => name)
-        .toSorted();
+      return (
+        entries
+          // Without a state file there is no cluster, whatever else lies there.
+          .filter((entry) => entry.isDirectory() && existsSync(this.#stateFile(entry.name)))
+          .map(({ name }) => name)
+          .toSorted()
+      );
     } catch (error) {
       if (hasErrno(error, 'ENOENT')) return [];
       throw error;
@@ -162,7 +179,7 @@ export function parseState(text: string, path: string): ClusterState {
 
 function unreadable(path: string, problem: string, cause: unknown): KvciError {
   return new KvciError('failed', 'state-unreadable', `the state file ${path} ${problem}`, {
-    hint: 'Remove its folder; "kvci up" with the same name then takes away what the old cluster left.',
+    hint: 'Remove its folder; "kvci prune" then takes away what the cluster left.',
     facts: { file: path },
     cause,
   });

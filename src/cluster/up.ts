@@ -1,7 +1,8 @@
 import { KvciError, messageOf } from '../core/errors.ts';
 import type { PlannedStep } from '../core/events.ts';
 import type { RunContext } from '../core/plan.ts';
-import type { MachineProvider, Machines } from '../machine/types.ts';
+import type { EngineChoice } from '../host/engine/discovery.ts';
+import type { MachineProvider } from '../machine/types.ts';
 import { countNodes } from './bring-up.ts';
 import { clusterStatus } from './clusters.ts';
 import { differences } from './differences.ts';
@@ -11,9 +12,9 @@ import { checkMemory } from './memory.ts';
 import { checkTogether, type ClusterOptions } from './options.ts';
 import type { ClusterPorts, NodeImage } from './ports.ts';
 import { familiesOf, nodeSpecs } from './spec.ts';
-import { type ClusterState, parseState } from './state.ts';
+import { type ClusterState, machinesSpec, parseState } from './state.ts';
 import { runId } from './tokens.ts';
-import { bringAllUp, workOn } from './work.ts';
+import { bringAllUp, type Work, workOn } from './work.ts';
 
 export interface UpRequest {
   readonly options: ClusterOptions;
@@ -21,6 +22,8 @@ export interface UpRequest {
   readonly asked: Partial<ClusterOptions>;
   /** What was asked for as the image, in words: a cluster that is there has to be of it. */
   readonly wanted: string | undefined;
+  /** Where nodes that are containers are to be; asked only where there is no cluster yet. */
+  readonly engine: EngineChoice;
   /** Finds the node image or builds it; asked only where there is no cluster yet. */
   image(run: RunContext): Promise<NodeImage>;
   /** Leaves what there is when the bring-up fails. */
@@ -50,8 +53,10 @@ export async function up(request: UpRequest, ports: ClusterPorts, run: RunContex
     refuseOther(before, request);
     return await goOn(before, { ...request, command: 'up', fresh: false }, ports, run);
   }
-  const engine = await ports.engine();
-  await using provider = await ports.provider(chooseProvider(request.options), engine, run);
+  const provided = chooseProvider(request.options);
+  await checkMemory(nodeSpecs(request.options), ports);
+  const engine = provided === 'kind' ? await ports.engine(request.engine, run) : undefined;
+  await using provider = await ports.provider(provided, engine, run);
   return await make(
     await firstState(request, provider, engine, ports, run),
     provider,
@@ -105,7 +110,7 @@ async function make(
       try {
         await bringAllUp(work, ports, timeoutMs);
       } catch (error) {
-        if (undo) made.gone = await destroyed(work.machines, name, run);
+        if (undo) made.gone = await destroyed(work, before, run);
         throw error;
       }
     });
@@ -121,9 +126,15 @@ async function make(
 }
 
 /** Takes away what was made. A failure is told, and hides nothing of what failed before. */
-async function destroyed(machines: Machines, name: string, { events }: RunContext): Promise<boolean> {
+async function destroyed({ machines, provider }: Work, state: ClusterState, { events, signal }: RunContext): Promise<boolean> {
+  const { name } = state;
   try {
-    await machines.destroy();
+    await machines.destroy().catch(async (error: unknown) => {
+      // What was lost in between, such as the service of an engine, is there again for who asks anew.
+      if (signal.aborted) throw error;
+      await using again = await provider.machines(machinesSpec(state));
+      await again.destroy();
+    });
     return true;
   } catch (error) {
     const message = `what was made of the cluster "${name}" could not be removed: ${messageOf(error)}`;
@@ -172,7 +183,6 @@ async function firstState(
   run: RunContext,
 ): Promise<ClusterState> {
   const { options } = request;
-  await checkMemory(nodeSpecs(options), ports);
   const image = await request.image(run);
   return parseState(
     JSON.stringify({

@@ -9,7 +9,7 @@ import { bringUp } from './bring-up.ts';
 import { ClusterRun } from './cluster-run.ts';
 import { UP_DEADLINE_MS } from './deadlines.ts';
 import type { ClusterPorts } from './ports.ts';
-import type { ClusterState } from './state.ts';
+import { type ClusterState, machinesSpec } from './state.ts';
 
 /** What work on a cluster gets. */
 export interface Work {
@@ -39,7 +39,7 @@ export async function workOn(
   await cluster.update({});
   try {
     await ports.records.during(ports.states.files(state.name).events, { command, subject: state.name }, run.signal, async () => {
-      await using machines = await provider.machines({ cluster: state.name, run: state.run, image: state.image.digest });
+      await using machines = await provider.machines(machinesSpec(state));
       await work({ cluster, machines, provider });
     });
   } finally {

@@ -114,8 +114,12 @@ export interface Machines extends AsyncDisposable {
    * targets it follows. Targets are TCP.
    */
   balance(port: number, targets: readonly ForwardTarget[], signal: AbortSignal): Promise<NodeAddresses>;
-  /** A free port of this host's loopback that leads to the targets, the same port when called again while it lives. */
-  forward(name: string, targets: readonly ForwardTarget[], signal: AbortSignal): Promise<HostPort>;
+  /**
+   * A free port of this host's loopback that leads to the targets, the same port when called again while it lives.
+   *
+   * @param wanted the port it had before, taken where it can be had: whoever was told of it keeps it over a reboot
+   */
+  forward(name: string, targets: readonly ForwardTarget[], signal: AbortSignal, wanted?: number): Promise<HostPort>;
   /** Removes everything that carries the cluster's labels: nodes, volumes, forwards, network. Whatever is gone is gone. */
   destroy(): Promise<void>;
 }

@@ -80,13 +80,19 @@ export function publicKeyHash(certificate: string): Digest {
   return sha256(new X509Certificate(certificate).publicKey.export({ type: 'spki', format: 'der' }));
 }
 
-/** Takes away what a run that was ended left of kubeadm's work; a node that never began has nothing. */
-export async function resetNode(handle: NodeHandle, signal: AbortSignal): Promise<void> {
+/**
+ * Takes away what a run that was ended left of kubeadm's work, the program itself too: it goes on when whoever started it is
+ * killed. Answers whether there was anything.
+ */
+export async function resetNode(handle: NodeHandle, signal: AbortSignal): Promise<boolean> {
+  await handle.run(['pkill', '-KILL', '--exact', 'kubeadm'], { accept: [1], timeoutMs: COMMAND_DEADLINE_MS, signal });
   const { exitCode } = await handle.run(['test', '-e', '/etc/kubernetes/pki', '-o', '-e', '/etc/kubernetes/kubelet.conf'], {
     accept: [1],
     signal,
   });
-  if (exitCode === 0) await handle.run(['kubeadm', 'reset', '--force'], { timeoutMs: KUBEADM_DEADLINE_MS, signal });
+  if (exitCode !== 0) return false;
+  await handle.run(['kubeadm', 'reset', '--force'], { timeoutMs: KUBEADM_DEADLINE_MS, signal });
+  return true;
 }
 
 export async function kubeadm(handle: NodeHandle, args: readonly string[], signal: AbortSignal, output: StepOutput): Promise<void> {

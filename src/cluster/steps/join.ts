@@ -7,15 +7,20 @@ import { markMember } from './member.ts';
 
 const CONFIG = '/etc/kubernetes/kvci-join.yaml';
 
-/** Joins a node to its cluster. It may begin before the API serves: kubeadm waits for the cluster's information. */
+/**
+ * Joins a node to its cluster. It may begin before the API serves: kubeadm waits for the cluster's information.
+ *
+ * @param forget takes what an earlier join left of the node out of the cluster
+ */
 export async function joinNode(
   { node, handle, facts }: BootedNode,
   cluster: KubeadmCluster,
   secrets: JoinSecrets,
   signal: AbortSignal,
   output: StepOutput,
+  forget: () => Promise<void>,
 ): Promise<void> {
-  await resetNode(handle, signal);
+  if (await resetNode(handle, signal)) await forget();
   const content = joinConfig(cluster, { name: node.name, addresses: handle.addresses, facts }, node.role, secrets);
   await handle.write([{ path: CONFIG, content, mode: 0o600 }], signal);
   await kubeadm(handle, ['join', '--config', CONFIG], signal, output);

@@ -1,0 +1,42 @@
+import { KvciError } from '../../core/errors.ts';
+import { lastLines } from '../../host/command-error.ts';
+import type { Machines } from '../../machine/types.ts';
+import type { ClusterRun, StepOutput } from '../cluster-run.ts';
+
+/**
+ * A step on a node. Where it fails because the node has died, that is told, and not what it did to a command on it.
+ *
+ * @throws KvciError `node-died`, and as {@link ClusterRun.step}
+ */
+export function nodeStep<T>(
+  run: ClusterRun,
+  machines: Pick<Machines, 'list' | 'console'>,
+  id: string,
+  title: string,
+  node: string,
+  work: (output: StepOutput) => Promise<T>,
+): Promise<T> {
+  return run.step(id, title, node, async (output) => {
+    try {
+      return await work(output);
+    } catch (error) {
+      if (run.context.signal.aborted || !(error instanceof KvciError) || !(await hasDied(node, machines))) throw error;
+      const console = await machines.console(node).catch(() => '');
+      throw new KvciError(
+        'failed',
+        'node-died',
+        [`${node} does not run any more; the end of its console:`, lastLines(console)].join('\n'),
+        {
+          hint: `"kvci up ${run.state.name}" starts it again.`,
+          cause: error,
+        },
+      );
+    }
+  });
+}
+
+/** An engine that is gone does not tell: then that is what failed. */
+async function hasDied(name: string, machines: Pick<Machines, 'list'>): Promise<boolean> {
+  const there = await machines.list().catch(() => undefined);
+  return there !== undefined && !there.some((machine) => machine.name === name && machine.state === 'running');
+}
