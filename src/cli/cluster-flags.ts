@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 
+import { KvciError } from '../core/errors.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { type ClusterOptions, clusterOptionsSchema } from '../cluster/options.ts';
 import type { ImageOptions } from '../image/options.ts';
@@ -54,6 +55,11 @@ export function addClusterFlags(command: Command): Command {
  * @throws KvciError `bad-flag`
  */
 export function wantedCluster(loaded: LoadedConfig, name: string | undefined, flags: ClusterFlags): WantedCluster {
+  if (flags.image !== undefined && flags.k8s !== undefined) {
+    throw new KvciError('usage', 'bad-flag', '--k8s: and --image exclude each other: an image has its version', {
+      facts: { flag: '--k8s' },
+    });
+  }
   const { nodes, controlPlanes, provider, ipFamily, cni, cpus, memory, image } = flags;
   const given = {
     ...loaded.config.cluster,

@@ -22,7 +22,9 @@ export const configSchema = z
       .string()
       .min(1)
       .optional()
-      .describe('Container engine: auto, docker, podman, embedded (started by kvci) or an address such as unix:///run/podman/podman.sock'),
+      .describe(
+        'Container engine for builds and nodes: auto, docker, podman, embedded (started by kvci) or an address such as unix:///run/podman/podman.sock',
+      ),
     tools: z
       .string()
       .check((context) => {

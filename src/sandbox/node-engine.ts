@@ -49,7 +49,7 @@ export async function openNodeEngine(parts: NodeEngineParts, signal: AbortSignal
   const { directories, locks } = parts;
   await using stack = new AsyncDisposableStack();
   const use = stack.use(await locks.shared(useLock(directories), { signal }));
-  const starting = await locks.exclusive(`${engineFolder(directories, 'nodes')}.start.lock`, { signal });
+  const starting = await locks.exclusive(startLock(directories), { signal });
   let engine: Omit<NodeEngine, keyof AsyncDisposable>;
   try {
     engine = await findOrStart(parts, signal);
@@ -57,13 +57,36 @@ export async function openNodeEngine(parts: NodeEngineParts, signal: AbortSignal
     await starting[Symbol.asyncDispose]();
   }
   stack.move();
-  return {
-    ...engine,
-    [Symbol.asyncDispose]: async () => {
-      await use[Symbol.asyncDispose]();
-      await endUnusedNodeEngine(parts);
-    },
-  };
+  return { ...engine, [Symbol.asyncDispose]: () => letGo(use, parts) };
+}
+
+/** The engine that runs, its service started anew where that was killed; undefined where none runs. It starts none. */
+export async function findNodeEngine(parts: EndParts, signal: AbortSignal): Promise<NodeEngine | undefined> {
+  const { directories, locks } = parts;
+  await using stack = new AsyncDisposableStack();
+  const use = stack.use(await locks.shared(useLock(directories), { signal }));
+  const starting = await locks.exclusive(startLock(directories), { signal });
+  try {
+    const record = await readRecord(recordPath(directories));
+    const sandbox = record?.ready === true ? await sandboxOf(parts, record) : undefined;
+    if (sandbox === undefined) return undefined;
+    const network = inNetwork(sandbox);
+    const containers = await connectOrServe(sandbox, network, parts, signal);
+    stack.move();
+    return { containers, sandbox, network, [Symbol.asyncDispose]: () => letGo(use, parts) };
+  } finally {
+    await starting[Symbol.asyncDispose]();
+  }
+}
+
+async function letGo(use: AsyncDisposable, parts: EndParts): Promise<void> {
+  await use[Symbol.asyncDispose]();
+  await endUnusedNodeEngine(parts);
+}
+
+/** Held by whoever starts what is missing. */
+function startLock(directories: Pick<Directories, 'cache'>): string {
+  return `${engineFolder(directories, 'nodes')}.start.lock`;
 }
 
 /** Ends the engine when nobody holds it and nothing of kvci is in it. Answers whether there was one to end. */
@@ -174,7 +197,7 @@ function endpointOf(sandbox: DetachedSandbox): EngineEndpoint {
 async function connectOrServe(
   sandbox: DetachedSandbox,
   network: CommandRunner,
-  parts: NodeEngineParts,
+  parts: Pick<NodeEngineParts, 'connect' | 'clock'>,
   signal: AbortSignal,
 ): Promise<Containers> {
   const connect = (): Promise<Containers> => parts.connect(endpointOf(sandbox));

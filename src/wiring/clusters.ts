@@ -45,13 +45,16 @@ async function clusterPorts(
     records: new RunRecords(host.directories, run.clock, settings.sinks),
     downloads: async () => (await images()).downloads,
     memoryAvailable,
+    loadApi: async () => {
+      await import('../host/adapters/kubernetes-client.ts');
+    },
     api: async (kubeconfig) => {
       const { kubernetesClient } = await import('../host/adapters/kubernetes-client.ts');
       return kubernetesClient(kubeconfig);
     },
-    engine: async () => {
-      const { namedEngine } = await import('./machines.ts');
-      return namedEngine(environment, settings, host);
+    engine: async (choice, context) => {
+      const { engineForNodes } = await import('./machines.ts');
+      return engineForNodes(choice, environment, host, context);
     },
     provider: async (name, engine) => {
       if (name === 'vm') {

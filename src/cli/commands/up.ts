@@ -34,7 +34,10 @@ export const up: CommandModule = {
       .option('--dry-run', 'show the plan and change nothing')
       .option('--lock <file>', 'lock file of the image (default: kvci.lock beside kvci.yaml, else in the current folder)')
       .option('--locked', 'refuse when anything is missing from the lock')
-      .option('--engine <engine>', 'engine that builds the image: auto, docker, podman, embedded or an address (default: auto)')
+      .option(
+        '--engine <engine>',
+        'engine that builds the image and runs the nodes: auto, docker, podman, embedded or an address (default: auto)',
+      )
       .action(
         act<[string | undefined], Flags>(async (context, flags, [name]) => {
           const loaded = await context.config();

@@ -10,7 +10,7 @@ export interface ContainerBody {
   readonly Tty: boolean;
   readonly ExposedPorts: Readonly<Record<string, object>>;
   readonly HostConfig: Readonly<Record<string, unknown>>;
-  readonly NetworkingConfig: { readonly EndpointsConfig: Readonly<Record<string, { readonly IPAMConfig: object }>> };
+  readonly NetworkingConfig?: { readonly EndpointsConfig: Readonly<Record<string, { readonly IPAMConfig: object }>> };
 }
 
 /** Podman mounts volumes without devices, setuid and programs unless asked; Docker knows none of these words. */
@@ -44,7 +44,9 @@ export function containerBody(request: ContainerRequest, engine: 'docker' | 'pod
       ...(request.cpus === undefined ? {} : { NanoCpus: Math.round(request.cpus * 1e9) }),
       ...(request.memory === undefined ? {} : { Memory: request.memory }),
     },
-    NetworkingConfig: { EndpointsConfig: { [network.name]: { IPAMConfig: addresses } } },
+    ...(Object.keys(addresses).length === 0
+      ? {}
+      : { NetworkingConfig: { EndpointsConfig: { [network.name]: { IPAMConfig: addresses } } } }),
   };
 }
 

@@ -83,6 +83,11 @@ export function requestFailed(doing: string, reason: string, status?: number): K
   );
 }
 
+/** The error of a full disk where a command failed for that reason; any other error as it is. */
+export function diskFullOr(doing: string, error: unknown): unknown {
+  return error instanceof KvciError && DISK_FULL.test(error.message) ? requestFailed(doing, error.message) : error;
+}
+
 export function pullFailed(ref: string, reason: string): KvciError {
   if (DISK_FULL.test(reason)) return requestFailed(`pull ${ref}`, reason);
   const denied = /unauthorized|denied|authentication required|forbidden/i.test(reason);

@@ -11,6 +11,7 @@ export function containerNodeChecks(commands: CommandRunner, user: { readonly ui
   return [
     { id: 'cgroups', title: 'control groups for containers', run: () => checkCgroups(commands, user) },
     { id: 'overlay', title: 'overlay file systems', run: () => checkOverlay(commands) },
+    { id: 'node-networks', title: 'networks of nodes', run: () => checkNetworks(commands) },
     { id: 'node-limits', title: 'limits that nodes meet', run: async () => limitsProblem(await readSettings(), user) },
     { id: 'ipv6', title: 'IPv6', run: async () => ipv6Problem(await readSetting('net/ipv6/conf/default/disable_ipv6')) },
   ];
@@ -18,6 +19,9 @@ export function containerNodeChecks(commands: CommandRunner, user: { readonly ui
 
 /** To be root of namespaces and mount something in them. */
 const MOUNT = ['unshare', '--user', '--map-root-user', '--mount', '--cgroup', 'sh', '-c'] as const;
+
+/** To be root of a network. */
+const IN_NETWORK = ['unshare', '--user', '--map-root-user', '--net', 'sh', '-c'] as const;
 
 async function checkCgroups(commands: CommandRunner, { uid }: { readonly uid: number }): Promise<HostProblem | undefined> {
   const failed = await failureOf(commands, 'mount -t tmpfs none /tmp && mkdir /tmp/x && mount -t cgroup2 none /tmp/x');
@@ -46,9 +50,37 @@ async function checkOverlay(commands: CommandRunner): Promise<HostProblem | unde
   };
 }
 
-async function failureOf(commands: CommandRunner, script: string): Promise<KvciError | undefined> {
+/** What pods and services of a node are made of. A namespace cannot load what the kernel has as modules; nodes find them loaded. */
+const NETWORKS = [
+  { module: 'bridge', script: 'command -v ip >/dev/null || exit 0; ip link add name kvci0 type bridge' },
+  { module: 'veth', script: 'command -v ip >/dev/null || exit 0; ip link add name kvci0 type veth peer name kvci1' },
+  { module: 'nf_tables', script: 'command -v nft >/dev/null || exit 0; nft add table inet kvci' },
+] as const;
+
+/** Where the host has no programs to ask with, nothing is said. */
+async function checkNetworks(commands: CommandRunner): Promise<HostProblem | undefined> {
+  const asked = await Promise.all(
+    NETWORKS.map(async ({ module, script }) => ({ module, failed: await failureOf(commands, script, IN_NETWORK) })),
+  );
+  const lacking = asked.filter(({ failed }) => failed !== undefined);
+  const [first] = lacking;
+  if (first?.failed === undefined) return undefined;
+  const modules = lacking.map(({ module }) => module);
+  return {
+    level: 'warning',
+    message: `this kernel, as it is, lacks what networks of nodes are made of: ${modules.join(', ')}`,
+    commands: [['modprobe', '--all', ...modules]],
+    error: first.failed,
+  };
+}
+
+async function failureOf(
+  commands: CommandRunner,
+  script: string,
+  inside: readonly [string, ...string[]] = MOUNT,
+): Promise<KvciError | undefined> {
   try {
-    await commands.run([...MOUNT, script]);
+    await commands.run([...inside, script]);
     return undefined;
   } catch (error) {
     // Whether there is unshare at all is asked elsewhere.

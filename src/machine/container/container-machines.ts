@@ -7,6 +7,7 @@ import { containerNode, type ContainerNodeParts } from './container-node.ts';
 import { CLUSTER_LABEL, clusterLabels, NODE_LABEL, resourceName, RUN_LABEL } from './labels.ts';
 import type { NodeHost } from './node-host.ts';
 import { freeRanges } from './ranges.ts';
+import { removeContainers, removeLabelled } from './remove.ts';
 
 /** What systemd gets to stop its services before it is killed: more than the kubelet's own 10 s for its pods. */
 const STOP_SECONDS = 30;
@@ -24,7 +25,7 @@ const NETWORK_ATTEMPTS = 8;
 export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>, host: NodeHost, spec: MachinesSpec): Machines {
   const { containers } = host;
   const labels = clusterLabels(spec);
-  const forwards = host.forwards(spec.cluster);
+  const forwards = host.forwards(spec);
   const networkName = resourceName(spec.cluster);
   /** What is to go: in an engine that others use too, nothing of another life of the cluster. */
   const reach = host.own ? { [CLUSTER_LABEL]: spec.cluster } : labels;
@@ -33,17 +34,6 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
     containerNode({ ...parts, containers }, { id: info.id, name, addresses: info.addresses });
 
   const find = async (name: string): Promise<ContainerInfo | undefined> => (await containers.list({ ...labels, [NODE_LABEL]: name }))[0];
-
-  const removeContainers = async (ids: readonly string[]): Promise<void> => {
-    await Promise.all(ids.map((id) => containers.remove(id)));
-    if (ids.length > 0) await host.sweep(ids);
-  };
-
-  const removeAll = async (condition: (of: { readonly labels: Readonly<Record<string, string>> }) => boolean): Promise<void> => {
-    await removeContainers((await containers.list(reach)).filter(condition).map(({ id }) => id));
-    await Promise.all((await containers.volumes(reach)).filter(condition).map(({ name }) => containers.removeVolume(name)));
-    await Promise.all((await containers.networks(reach)).filter(condition).map(({ name }) => containers.removeNetwork(name)));
-  };
 
   const network = async (): Promise<MachineNetwork | undefined> => {
     const [found] = await containers.networks(labels);
@@ -88,7 +78,7 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
     network: async (families, signal) => {
       const found = await network();
       if (found !== undefined) return found;
-      if (host.own) await removeAll((item) => item.labels[RUN_LABEL] !== spec.run);
+      if (host.own) await removeLabelled(host, reach, (item) => item.labels[RUN_LABEL] !== spec.run);
       const tried: string[] = [...(await host.takenRanges()), ...(await containers.networks({})).flatMap(({ ranges }) => ranges)];
       for (let attempt = 1; ; attempt += 1) {
         signal.throwIfAborted();
@@ -139,15 +129,18 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
     },
     remove: async (name) => {
       const own = { ...labels, [NODE_LABEL]: name };
-      await removeContainers((await containers.list(own)).map(({ id }) => id));
+      await removeContainers(
+        host,
+        (await containers.list(own)).map(({ id }) => id),
+      );
       for (const volume of await containers.volumes(own)) await containers.removeVolume(volume.name);
     },
     console: async (name) => containers.logs(required(await find(name), name).id),
     balance: async (port, targets, signal) => forwards.balance(required(await network(), 'network'), port, targets, signal),
-    forward: (name, targets, signal) => forwards.forward(name, targets, signal),
+    forward: (name, targets, signal, wanted) => forwards.forward(name, targets, signal, wanted),
     destroy: async () => {
       await forwards.remove();
-      await removeAll(() => true);
+      await removeLabelled(host, reach);
     },
     [Symbol.asyncDispose]: () => host[Symbol.asyncDispose](),
   };

@@ -1,13 +1,11 @@
 import { hexOf } from '../../core/digest.ts';
-import { KvciError } from '../../core/errors.ts';
 import type { Containers } from '../../host/engine/containers.ts';
 import type { ContainerEngine } from '../../host/types.ts';
 import { saveArchive } from '../../oci/archive-save.ts';
 import type { ImageLayout } from '../../oci/layout.ts';
 import { requireManifest } from '../../oci/manifests.ts';
-import type { ForwardTarget, HostPort } from '../types.ts';
-import { CLUSTER_LABEL } from './labels.ts';
-import type { Forwards, NodeHost } from './node-host.ts';
+import { hostForwards, type HostForwardsParts } from './host-forwards.ts';
+import type { NodeHost } from './node-host.ts';
 
 export interface HostNodeHostParts {
   readonly engine: ContainerEngine;
@@ -16,13 +14,15 @@ export interface HostNodeHostParts {
   readonly layout: () => Promise<ImageLayout>;
   /** Whether the engine's host, which may be another one, has kernel modules at their usual place. */
   readonly modules: boolean;
+  /** What the load balancer of a cluster is made of. */
+  readonly balancerRoot: HostForwardsParts['balancerRoot'];
 }
 
 /** Where a node's API server listens: what is reached from the host is published when the node is made. */
 const API_PORT = 6443;
 
 /** An engine of the host, Docker or Podman: others use it too, and its networks are the host's own. */
-export function hostNodeHost({ engine, containers, layout, modules }: HostNodeHostParts): NodeHost {
+export function hostNodeHost({ engine, containers, layout, modules, balancerRoot }: HostNodeHostParts): NodeHost {
   const imageName: NodeHost['imageName'] = (image) => `localhost/kvci/node:${hexOf(image)}`;
   return {
     containers,
@@ -43,48 +43,7 @@ export function hostNodeHost({ engine, containers, layout, modules }: HostNodeHo
     binds: modules ? [{ host: '/lib/modules', inside: '/lib/modules' }] : [],
     limits: true,
     sweep: () => Promise.resolve(),
-    forwards: (cluster) => publishedForwards(containers, cluster),
+    forwards: (spec) => hostForwards({ engine, containers, balancerRoot }, spec, API_PORT),
     [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
   };
-}
-
-/** What is published leads to one node. */
-function publishedForwards(containers: Containers, cluster: string): Forwards {
-  return {
-    balance: () => Promise.reject(noBalancer(containers)),
-    forward: async (_name, targets) => {
-      const [target, ...others] = targets;
-      if (target === undefined || others.length > 0) throw noBalancer(containers);
-      return published(target, containers, cluster);
-    },
-    // It goes with the containers.
-    remove: () => Promise.resolve(),
-  };
-}
-
-async function published({ address, port }: ForwardTarget, containers: Containers, cluster: string): Promise<HostPort> {
-  for (const { addresses, published: ports } of await containers.list({ [CLUSTER_LABEL]: cluster })) {
-    const found = Object.values(addresses).some((own) => sameAddress(own, address)) ? ports.get(port) : undefined;
-    if (found !== undefined) return { host: '127.0.0.1', port: found };
-  }
-  throw new KvciError('failed', 'port-not-published', `no running node publishes port ${port} of ${address}`, {
-    hint: "Ports other than the API's are reached only with kvci's own engine: leave out the setting that names another.",
-  });
-}
-
-/** IPv6 has several ways to write an address. */
-function sameAddress(one: string, other: string): boolean {
-  const normal = (address: string): string => (address.includes(':') ? new URL(`http://[${address}]`).hostname : address);
-  return normal(one) === normal(other);
-}
-
-function noBalancer({ info }: Containers): KvciError {
-  return new KvciError(
-    'hostNotReady',
-    'no-balancer',
-    `several control planes need a load balancer, which kvci has only in its own engine`,
-    {
-      hint: `Leave out the setting that names ${info.name}, or ask for one control plane.`,
-    },
-  );
 }

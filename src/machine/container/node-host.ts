@@ -1,6 +1,6 @@
 import type { Digest } from '../../core/digest.ts';
 import type { Containers } from '../../host/engine/containers.ts';
-import type { ForwardTarget, HostPort, MachineNetwork, NodeAddresses } from '../types.ts';
+import type { ForwardTarget, HostPort, MachineNetwork, MachinesSpec, NodeAddresses } from '../types.ts';
 
 /** An engine as container nodes need it: kvci's own, or one of the host. */
 export interface NodeHost extends AsyncDisposable {
@@ -19,7 +19,7 @@ export interface NodeHost extends AsyncDisposable {
   readonly binds: readonly { readonly host: string; readonly inside: string }[];
   /** Whether containers can be kept to a number of processors and bytes of memory. */
   readonly limits: boolean;
-  forwards(cluster: string): Forwards;
+  forwards(spec: MachinesSpec): Forwards;
   /** Ends what the engine still runs for containers that have been removed. */
   sweep(ids: readonly string[]): Promise<void>;
 }
@@ -27,6 +27,6 @@ export interface NodeHost extends AsyncDisposable {
 /** The ways into the network of a cluster that are no node's own. */
 export interface Forwards {
   balance(network: MachineNetwork, port: number, targets: readonly ForwardTarget[], signal: AbortSignal): Promise<NodeAddresses>;
-  forward(name: string, targets: readonly ForwardTarget[], signal: AbortSignal): Promise<HostPort>;
+  forward(name: string, targets: readonly ForwardTarget[], signal: AbortSignal, wanted?: number): Promise<HostPort>;
   remove(): Promise<void>;
 }

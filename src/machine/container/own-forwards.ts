@@ -59,11 +59,11 @@ export function ownForwards(engine: NodeEngine, cluster: string): Forwards {
       const [ipv6] = addresses.filter((address) => address.includes(':'));
       return { ...(ipv4 === undefined ? {} : { ipv4 }), ...(ipv6 === undefined ? {} : { ipv6 }) };
     },
-    forward: async (name, targets, signal) => {
+    forward: async (name, targets, signal, wanted) => {
       const before = await read();
-      const known = before.forwards[name];
+      const known = before.forwards[name]?.port ?? wanted;
       for (let attempt = 1; ; attempt += 1) {
-        const port = known !== undefined && attempt === 1 ? known.port : await freePort();
+        const port = known !== undefined && attempt === 1 ? known : await freePort();
         try {
           await apply(before, { ...before, forwards: { ...before.forwards, [name]: { port, targets } } }, signal);
           return { host: LOOPBACK, port };

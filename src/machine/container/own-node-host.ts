@@ -1,4 +1,5 @@
 import { hexOf } from '../../core/digest.ts';
+import { diskFullOr } from '../../host/engine/errors.ts';
 import type { ImageLayout } from '../../oci/layout.ts';
 import { REF_NAME, requireManifest } from '../../oci/manifests.ts';
 import { MEDIA_TYPES } from '../../oci/types.ts';
@@ -32,7 +33,11 @@ export async function ownNodeHost({ engine, layout }: OwnNodeHostParts): Promise
       const index = { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [manifest] };
       const folder = `/run/layouts/${hexOf(image)}`;
       await sandbox.run(['sh', '-c', MAKE_LAYOUT, 'sh', folder], { stdin: JSON.stringify(index), signal });
-      await network.run(['podman', 'pull', `oci:${folder}:${imageName(image)}`], { onLine, signal });
+      try {
+        await network.run(['podman', 'pull', `oci:${folder}:${imageName(image)}`], { onLine, signal });
+      } catch (error) {
+        throw diskFullOr(`copy the node image`, error);
+      }
     },
     takenRanges: async () => {
       const lists = await Promise.all(
@@ -45,11 +50,13 @@ export async function ownNodeHost({ engine, layout }: OwnNodeHostParts): Promise
     publish: [],
     binds: modules.trim() === '' ? [] : [{ host: '/lib/modules', inside: '/lib/modules' }],
     limits: ['cpu', 'memory'].every((name) => controllers.trim().split(' ').includes(name)),
-    // Podman's monitors of commands stay for minutes after the commands, to tell how they ended.
-    sweep: async (ids) => {
-      await sandbox.run(['pkill', '-KILL', '--full', `^[^ ]*conmon .* -c (${ids.join('|')}) `], { accept: [1] });
-    },
-    forwards: (cluster) => ownForwards(engine, cluster),
+    sweep: (ids) => sweepMonitors(engine, ids),
+    forwards: ({ cluster }) => ownForwards(engine, cluster),
     [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
   };
+}
+
+/** Podman's monitors of commands stay for a while after the commands, to tell how they ended: those of containers that are gone. */
+export async function sweepMonitors({ sandbox }: Pick<NodeEngine, 'sandbox'>, ids: readonly string[]): Promise<void> {
+  await sandbox.run(['pkill', '-KILL', '--full', `^[^ ]*conmon .* -c (${ids.join('|')}) `], { accept: [1] });
 }

@@ -40,6 +40,11 @@ export function gatewayOf(range: string): string {
   return address.includes(':') ? address.replace(/::$/, '::1') : address.replace(/\.0$/, '.1');
 }
 
+/** The address of a load balancer that is a container: nodes come after it. */
+export function balancerOf(range: string): string {
+  return gatewayOf(range).replace(/([.:])1$/, '$110');
+}
+
 function contains(range: string, address: string): boolean {
   if (range.includes(':') !== address.includes(':')) return false;
   const family = range.includes(':') ? 'ipv6' : 'ipv4';

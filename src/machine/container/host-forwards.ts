@@ -1,0 +1,131 @@
+import { Readable } from 'node:stream';
+
+import { KvciError } from '../../core/errors.ts';
+import { lastLines } from '../../host/command-error.ts';
+import type { ContainerInfo, Containers, Labels } from '../../host/engine/containers.ts';
+import { OutputText } from './output.ts';
+import type { ContainerEngine } from '../../host/types.ts';
+import type { ForwardTarget, HostPort, MachineNetwork, MachinesSpec, NodeAddresses } from '../types.ts';
+import { innerConfig, NO_ROUTES } from './haproxy.ts';
+import { clusterLabels, resourceName } from './labels.ts';
+import type { Forwards } from './node-host.ts';
+import { balancerOf } from './ranges.ts';
+
+/** What tells the load balancer of a cluster from its nodes. */
+const PART_LABEL = 'io.kvci.run/part';
+const BALANCER = 'balancer';
+
+/** Made of programs of the tools image; another number where other programs are in it. */
+const IMAGE = 'localhost/kvci/balancer:1';
+
+/** What the load balancer is made of, as the tools image has it. */
+export const BALANCER_PROGRAMS = ['/usr/sbin/haproxy', '/usr/bin/sh', '/usr/bin/cat', '/usr/bin/mv', '/usr/bin/sleep'];
+
+const PATH = '/usr/sbin:/usr/bin';
+
+/** The configuration comes once the container runs, and stays in it. In master mode the first process takes another one by a signal. */
+const SERVE = 'until [ -s /haproxy.cfg ]; do sleep 0.05; done; exec haproxy -W -db -f /haproxy.cfg';
+const RELOAD = `cat >/new.cfg && haproxy -c -q -f /new.cfg && mv /new.cfg /haproxy.cfg
+if read -r name </proc/1/comm && [ "$name" = haproxy ]; then kill -USR2 1; fi`;
+
+export interface HostForwardsParts {
+  readonly engine: Pick<ContainerEngine, 'hasImage' | 'importRoot'>;
+  readonly containers: Containers;
+  /** A root with {@link BALANCER_PROGRAMS}. */
+  readonly balancerRoot: (signal: AbortSignal) => Promise<Readable>;
+}
+
+/**
+ * Ways into the network of nodes in an engine of the host: what is published when a container is made leads to that one. A
+ * cluster with several control planes has one more container, a load balancer, which publishes the API's port for all.
+ *
+ * @param port what nodes publish
+ */
+export function hostForwards({ engine, containers, balancerRoot }: HostForwardsParts, spec: MachinesSpec, port: number): Forwards {
+  const labels = clusterLabels(spec);
+  const own = { ...labels, [PART_LABEL]: BALANCER };
+
+  const create = async (addresses: NodeAddresses, signal: AbortSignal): Promise<ContainerInfo> => {
+    if (!(await engine.hasImage(IMAGE))) await engine.importRoot(await balancerRoot(signal), IMAGE, signal);
+    await containers.create(
+      {
+        name: resourceName(spec.cluster, BALANCER),
+        hostname: BALANCER,
+        image: IMAGE,
+        labels: own,
+        env: { PATH },
+        command: ['/usr/bin/sh', '-c', SERVE],
+        privileged: false,
+        network: { name: resourceName(spec.cluster), ...addresses },
+        tmpfs: [],
+        binds: [],
+        volumes: [],
+        publish: [port],
+      },
+      signal,
+    );
+    return one(containers, own);
+  };
+
+  return {
+    balance: async (network, balanced, targets, signal) => {
+      const addresses = balancerAddresses(network);
+      const [found] = await containers.list(own);
+      const { id, running } = found ?? (await create(addresses, signal));
+      if (!running) await containers.start(id, signal);
+      const config = innerConfig({ ...NO_ROUTES, balances: { [balanced]: { addresses: Object.values(addresses), targets } } }, '/');
+      await configure(containers, id, config ?? '', signal);
+      return addresses;
+    },
+    forward: async (_name, targets) => {
+      const [target, ...others] = targets;
+      return published(others.length > 0 ? await one(containers, own) : await nodeOf(target, labels, containers), port);
+    },
+    // It goes with the containers.
+    remove: () => Promise.resolve(),
+  };
+}
+
+function balancerAddresses({ ipv4, ipv6 }: MachineNetwork): NodeAddresses {
+  return { ...(ipv4 === undefined ? {} : { ipv4: balancerOf(ipv4) }), ...(ipv6 === undefined ? {} : { ipv6: balancerOf(ipv6) }) };
+}
+
+async function configure(containers: Containers, id: string, config: string, signal: AbortSignal): Promise<void> {
+  const said = new OutputText({ keep: true });
+  const code = await containers.exec(id, {
+    argv: ['/usr/bin/sh', '-c', RELOAD],
+    env: { PATH },
+    stdin: Readable.from([Buffer.from(config)]),
+    stdout: said,
+    stderr: said,
+    signal,
+  });
+  if (code === 0) return;
+  throw new KvciError('failed', 'balancer-failed', `the load balancer did not take its configuration:\n${lastLines(said.text)}`);
+}
+
+async function one(containers: Containers, labels: Labels): Promise<ContainerInfo> {
+  const [found] = await containers.list(labels);
+  if (found !== undefined) return found;
+  throw new KvciError('failed', 'no-balancer', 'the load balancer of the cluster is gone', { hint: 'Make it again with "kvci up".' });
+}
+
+async function nodeOf(target: ForwardTarget | undefined, labels: Labels, containers: Containers): Promise<ContainerInfo | undefined> {
+  if (target === undefined) return undefined;
+  const all = await containers.list(labels);
+  return all.find(({ addresses }) => Object.values(addresses).some((address) => sameAddress(address, target.address)));
+}
+
+function published(info: ContainerInfo | undefined, port: number): HostPort {
+  const found = info?.published.get(port);
+  if (found !== undefined) return { host: '127.0.0.1', port: found };
+  throw new KvciError('failed', 'port-not-published', `no running container of the cluster publishes port ${port}`, {
+    hint: 'Start the cluster again with "kvci up".',
+  });
+}
+
+/** IPv6 has several ways to write an address. */
+function sameAddress(one: string, other: string): boolean {
+  const normal = (address: string): string => (address.includes(':') ? new URL(`http://[${address}]`).hostname : address);
+  return normal(one) === normal(other);
+}
