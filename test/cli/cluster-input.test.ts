@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
@@ -88,6 +89,35 @@ describe('flags of up', () => {
   test('an unknown flag suggests the nearest', async () => {
     const { stderr } = await (await place()).run('up', '--contol-planes', '3');
     expect(stderr).toContain('hint: Did you mean --control-planes?');
+  });
+
+  test('an image and a version at once', async () => {
+    expect(await (await place()).refused('up', '--image', 'localhost/none:x', '--k8s', '1.36')).toMatchObject({
+      code: 'bad-flag',
+      exitCode: 2,
+      message: '--k8s: and --image exclude each other: an image has its version',
+    });
+  });
+
+  test.skipIf(totalmem() > 64e9)('more nodes than there is memory for: said before anything starts', async () => {
+    const here = await place();
+    const error = await here.refused('up', '--control-planes', '7', '--nodes', '200', '--image', 'localhost/none:x');
+    expect(error).toMatchObject({ code: 'not-enough-memory', exitCode: 3, hint: expect.stringContaining('--nodes') as string });
+    expect(error.message).toMatch(/^7 control planes, 193 workers need about \S+ GB of memory; this host has \S+ GB available$/);
+    expect(await readdir(join(here.state, 'clusters'))).toEqual(['kvci.lock']);
+  });
+
+  test.each([
+    { what: 'is not there', files: {} },
+    // What is no socket refuses as one does that nobody listens on.
+    { what: 'refuses', files: { 'engine.sock': '' } },
+  ])('an engine whose socket $what', async ({ files }) => {
+    const here = await place(files);
+    const socket = join(here.path, 'engine.sock');
+    const error = await here.refused('up', '--engine', socket, '--image', 'localhost/none:x');
+    expect(error).toMatchObject({ code: 'engine-unreachable', exitCode: 3 });
+    expect(error.message).toContain(socket);
+    expect(await readdir(join(here.state, 'clusters'))).toEqual(['kvci.lock']);
   });
 
   test('an image that is not there', async () => {

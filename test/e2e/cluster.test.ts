@@ -6,6 +6,7 @@ import type { KubernetesApi } from '../../src/host/kubernetes.ts';
 import { kvci, type Run, temporaryFolder } from '../cli/run-kvci.ts';
 import { type HostTraces, hostTraces } from '../fixtures/host-traces.ts';
 import { nodeImage } from '../fixtures/node-image.ts';
+import { pauseImageOf, podOn } from '../fixtures/own-program-pods.ts';
 
 const NAME = 'kvci-e2e';
 const NEVER = new AbortController().signal;
@@ -25,31 +26,6 @@ interface ErrorAnswer {
 function answer(run: Run): unknown {
   expect(run.code, run.stderr).toBe(0);
   return JSON.parse(run.stdout);
-}
-
-/** What a pod of a node's own programs runs: no image with a shell has to be there. */
-function podOf(name: string, node: string, image: string, script: string): Parameters<KubernetesApi['apply']>[0] {
-  const paths = ['/usr', '/lib', '/lib64'];
-  return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name, namespace: 'default', labels: { app: name } },
-    spec: {
-      nodeName: node,
-      restartPolicy: 'Never',
-      terminationGracePeriodSeconds: 0,
-      containers: [
-        {
-          name: 'main',
-          image,
-          imagePullPolicy: 'Never',
-          command: ['/usr/bin/bash', '-c', script],
-          volumeMounts: paths.map((path) => ({ name: path.slice(1), mountPath: path, readOnly: true })),
-        },
-      ],
-      volumes: paths.map((path) => ({ name: path.slice(1), hostPath: { path } })),
-    },
-  };
 }
 
 describe('kvci up', () => {
@@ -120,14 +96,9 @@ describe('kvci up', () => {
   });
 
   it('connects pods on different nodes by address, by service and by name, in both families', async () => {
-    const { stdout: list } = await here('ssh', 'node01', '--cluster', NAME, '--', 'cat', '/usr/lib/kvci/images.list');
-    const pause =
-      list
-        .split('\n')
-        .find((line) => line.includes('/pause:'))
-        ?.split(' ')[0] ?? '';
+    const pause = await pauseImageOf((...argv) => here('ssh', 'node01', '--cluster', NAME, '--', ...argv));
     const listen = '/usr/bin/socat -U TCP6-LISTEN:8080,fork,reuseaddr,ipv6only=0 EXEC:"/usr/bin/echo hello"';
-    await api.apply(podOf('server', 'node02', pause, listen), NEVER);
+    await api.apply(podOn('node02', 'server', pause, listen), NEVER);
     await api.apply(
       {
         apiVersion: 'v1',
@@ -141,7 +112,7 @@ describe('kvci up', () => {
     const ask = [4, 6].map(
       (family) => `[ "$(/usr/bin/socat -u TCP${family}:server.default.svc.cluster.local:80,connect-timeout=5 STDOUT)" = hello ]`,
     );
-    await api.apply(podOf('client', 'node01', pause, `until ${ask.join(' && ')}; do /usr/bin/sleep 0.2; done`), NEVER);
+    await api.apply(podOn('node01', 'client', pause, `until ${ask.join(' && ')}; do /usr/bin/sleep 0.2; done`), NEVER);
     await api.until(({ pods }) => pods.some(({ name, done }) => name === 'client' && done), AbortSignal.timeout(120_000));
   });
 

@@ -1,10 +1,7 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFile } from 'node:child_process';
 import { cp, mkdtemp, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 
@@ -16,6 +13,7 @@ import { MEDIA_TYPES } from '../../../src/oci/types.ts';
 import { REPOSITORY, run, type Run } from '../../cli/run-kvci.ts';
 import { type FileServer, serveFiles, tarball } from '../../fixtures/http-release-server.ts';
 import { isMissing } from '../../fixtures/needs.ts';
+import { type StartedKvci, startKvci } from '../../fixtures/started-kvci.ts';
 
 /*
  * What kvci leaves behind when it is stopped, killed, robbed of its engine or out of space in the middle of a build: a cache of
@@ -70,36 +68,8 @@ function digestOf({ code, stdout, stderr }: Run): string {
   return (JSON.parse(stdout) as { readonly digest: string }).digest;
 }
 
-interface Started {
-  readonly child: ChildProcess;
-  /** Resolves with the first line that holds the words; rejects when kvci ends before. */
-  said(words: string): Promise<string>;
-  ended(): Promise<{ readonly code: number | null; readonly signal: string | null; readonly stdout: string }>;
-  readonly lines: readonly string[];
-}
-
-function start(args: readonly string[]): Started {
-  const child = spawn(KVCI, [...args, ...PROGRESS], { cwd: folder, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
-  const lines: string[] = [];
-  const reader = createInterface({ input: child.stderr }).on('line', (line) => lines.push(line));
-  const closed = once(child, 'close') as Promise<[number | null, string | null]>;
-  const stdout = text(child.stdout);
-  return {
-    child,
-    lines,
-    said: async (words) => {
-      for (;;) {
-        const line = lines.find((one) => one.includes(words));
-        if (line !== undefined) return line;
-        if (child.exitCode !== null || child.signalCode !== null) throw new Error(`never said "${words}":\n${lines.slice(-20).join('\n')}`);
-        await Promise.race([once(reader, 'line'), closed]);
-      }
-    },
-    ended: async () => {
-      const [code, signal] = await closed;
-      return { code, signal, stdout: await stdout };
-    },
-  };
+function start(args: readonly string[]): StartedKvci {
+  return startKvci([...args, ...PROGRESS], { cwd: folder, env });
 }
 
 /** Command lines, by pid, of all processes that run in or over the folder of this test. */

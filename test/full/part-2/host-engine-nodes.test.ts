@@ -1,5 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -11,24 +10,34 @@ import { systemClock } from '../../../src/host/clock.ts';
 import type { EngineEndpoint } from '../../../src/host/engine/endpoint.ts';
 import { NO_CREDENTIALS } from '../../../src/host/engine/registry-credentials.ts';
 import { containerProvider } from '../../../src/machine/container/container-provider.ts';
+import { BALANCER_PROGRAMS } from '../../../src/machine/container/host-forwards.ts';
 import { hostNodeHost } from '../../../src/machine/container/host-node-host.ts';
+import { privilegeProblem } from '../../../src/machine/container/privilege.ts';
 import type { MachineProvider } from '../../../src/machine/types.ts';
 import type { ImageLayout } from '../../../src/oci/layout.ts';
 import { listManifests } from '../../../src/oci/manifests.ts';
 import type { NodeEngine } from '../../../src/sandbox/node-engine.ts';
 import { readRecord, recordPath } from '../../../src/sandbox/node-engine-record.ts';
+import { NETWORK } from '../../../src/sandbox/node-sandbox.ts';
+import { SOCKET } from '../../../src/sandbox/podman-service.ts';
+import { programRoot } from '../../../src/sandbox/program-root.ts';
+import type { Sandboxes } from '../../../src/sandbox/types.ts';
+import { REPOSITORY, run, type Run, temporaryFolder } from '../../cli/run-kvci.ts';
 import { copyFromStore, machinesFolder, type TestMachines, testMachines } from '../../fixtures/container-machines.ts';
 import { dockerProblem, startDockerDaemon } from '../../fixtures/docker-daemon.ts';
 import { testLayout, writeImage } from '../../fixtures/image-layout.ts';
 import { isMissing } from '../../fixtures/needs.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
 import { goodNode } from '../../fixtures/node-tree.ts';
+import { testSandboxes } from '../../fixtures/sandboxes.ts';
+import { startKvci } from '../../fixtures/started-kvci.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
 
+const NAME = 'kvci-host';
 const NEVER = new AbortController().signal;
 
 /** Nodes in an engine of the host. */
-function providerOver(endpoint: EngineEndpoint, layout: ImageLayout): MachineProvider {
+function providerOver(endpoint: EngineEndpoint, layout: ImageLayout, sandboxes: Sandboxes): MachineProvider {
   return containerProvider({
     openHost: async () =>
       hostNodeHost({
@@ -36,6 +45,7 @@ function providerOver(endpoint: EngineEndpoint, layout: ImageLayout): MachinePro
         containers: await connectContainers(endpoint),
         layout: () => Promise.resolve(layout),
         modules: false,
+        balancerRoot: (signal) => programRoot(sandboxes, BALANCER_PROGRAMS, signal),
       }),
     clock: systemClock,
     events: () => undefined,
@@ -49,6 +59,9 @@ describe("nodes in a Podman that is the host's", () => {
   let engine: NodeEngine;
   let digest: Digest;
   let provider: MachineProvider;
+  let endpoint: EngineEndpoint;
+  let socket: string;
+  let network: string;
 
   beforeAll(async () => {
     const tools = await toolsTree();
@@ -59,10 +72,11 @@ describe("nodes in a Podman that is the host's", () => {
     await copyFromStore(image.store, digest, test.layout);
     engine = await test.openEngine();
     const record = await readRecord(recordPath(test.parts.directories));
-    provider = providerOver(
-      { address: { transport: 'unix', path: `/proc/${record!.sandbox!.pid}/root/run/podman.sock` }, origin: 'test' },
-      test.layout,
-    );
+    const root = `/proc/${record!.sandbox!.pid}/root`;
+    network = `${root}${NETWORK}`;
+    socket = `${root}${SOCKET}`;
+    endpoint = { address: { transport: 'unix', path: socket }, origin: 'test' };
+    provider = providerOver(endpoint, test.layout, testSandboxes(tools, folder.path));
     await provider.prepare(digest, () => undefined, NEVER);
     expect(await provider.hasImage(digest)).toBe(true);
   });
@@ -86,10 +100,49 @@ describe("nodes in a Podman that is the host's", () => {
     const said = await engine.network.run(['bash', '-c', 'exec 3<>"/dev/tcp/127.0.0.1/$1" && head -c 4 <&3', 'bash', String(port.port)]);
     expect(said.stdout).toBe('SSH-');
     await expect(machines.forward('api', [{ address, port: 22 }], NEVER)).rejects.toMatchObject({ code: 'port-not-published' });
-    await expect(machines.balance(6443, [{ address, port: 6443 }], NEVER)).rejects.toMatchObject({ code: 'no-balancer' });
     await machines.destroy();
     expect(await machines.list()).toEqual([]);
     expect(await engine.containers.volumes({ 'io.kvci.run': '' })).toEqual([]);
+  });
+
+  it('are asked for by itself where it may start them, several control planes behind a load balancer', async () => {
+    const before = await engine.containers.list({ 'io.kvci.run': '' });
+    expect(before).toEqual([]);
+    const problem = await privilegeProblem(
+      { engine: await connectEngine(endpoint, NO_CREDENTIALS), containers: engine.containers, tar: tarStreamTar, exists: existsSync },
+      NEVER,
+    );
+    expect(problem).toBeUndefined();
+    await using here = await temporaryFolder();
+    const env = { CONTAINER_HOST: `unix://${socket}` };
+    // In the network of that engine, as on a host of its own.
+    const kvci = (...args: readonly string[]): Promise<Run> =>
+      run('nsenter', [`--net=${network}`, join(REPOSITORY, 'kvci'), ...args], { cwd: here.path, env });
+    const done = async (...args: readonly string[]): Promise<string> => {
+      const { code, stdout, stderr } = await kvci(...args);
+      expect(code, `kvci ${args.join(' ')}: ${stderr}`).toBe(0);
+      return stdout;
+    };
+    const asked = ['--image', digest, '--control-planes', '2', '--nodes', '3', '--output', 'json'];
+    try {
+      const { code, stderr } = await kvci('up', NAME, ...asked);
+      expect(code, stderr).toBe(0);
+      expect(stderr).toContain('nodes are containers of podman');
+      expect(await engine.containers.list({ 'io.kvci.run': '' })).toHaveLength(4);
+      expect(JSON.parse(await done('status', NAME, '--output', 'json'))).toMatchObject({ condition: 'ready' });
+      // The nodes call the API through the load balancer.
+      expect(await done('ssh', 'node03', '--cluster', NAME, '--', 'cat', '/etc/kubernetes/kubelet.conf')).toMatch(
+        /server: https:\/\/10\.89\.\d+\.10:6443/,
+      );
+      await done('stop', NAME);
+      await done('start', NAME);
+      expect(JSON.parse(await done('up', NAME, ...asked))).toMatchObject({ reused: true });
+      await done('node', 'remove', 'node02', '--cluster', NAME);
+      expect(JSON.parse(await done('status', NAME, '--output', 'json'))).toMatchObject({ condition: 'ready' });
+    } finally {
+      await done('down', NAME);
+    }
+    for (const list of ['list', 'volumes', 'networks'] as const) expect(await engine.containers[list]({ 'io.kvci.run': '' })).toEqual([]);
   });
 
   it('leave those of another life of the cluster alone: they may be of another user', async () => {
@@ -104,24 +157,39 @@ describe("nodes in a Podman that is the host's", () => {
 });
 
 describe('an engine that may not start privileged containers', () => {
-  it.skipIf(isMissing('docker', dockerProblem()))('is named, with what to do instead', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'kvci-host-engine-'));
-    try {
-      await using daemon = await startDockerDaemon();
-      const layout = await testLayout(folder);
-      await writeImage(layout, goodNode(), 'localhost/kvci-test/node:1');
-      const [manifest] = await listManifests(layout);
-      const { digest } = manifest!.descriptor;
-      await using provider = providerOver({ address: { transport: 'unix', path: daemon.socket }, origin: 'test' }, layout);
-      await provider.prepare(digest, () => undefined, NEVER);
-      await using machines = await provider.machines({ cluster: 'host', run: 'one', image: digest });
-      const network = await machines.network(['ipv4'], NEVER);
-      const machine = { name: 'node01', addresses: { ipv4: (network.ipv4 ?? '').replace('0/24', '11') } };
-      await expect(machines.start(machine, NEVER)).rejects.toMatchObject({ code: 'engine-unprivileged', reason: 'hostNotReady' });
-      await machines.destroy();
-      expect(await machines.list()).toEqual([]);
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
+  const skip = isMissing('docker', dockerProblem());
+
+  it.skipIf(skip)('is named, with what to do instead', async () => {
+    await using folder = await temporaryFolder();
+    await using daemon = await startDockerDaemon();
+    const layout = await testLayout(folder.path);
+    await writeImage(layout, goodNode(), 'localhost/kvci-test/node:1');
+    const [manifest] = await listManifests(layout);
+    const { digest } = manifest!.descriptor;
+    const endpoint = { address: { transport: 'unix', path: daemon.socket }, origin: 'test' } as const;
+    await using provider = providerOver(endpoint, layout, testSandboxes(await toolsTree(), folder.path));
+    await provider.prepare(digest, () => undefined, NEVER);
+    await using machines = await provider.machines({ cluster: 'host', run: 'one', image: digest });
+    const network = await machines.network(['ipv4'], NEVER);
+    const machine = { name: 'node01', addresses: { ipv4: (network.ipv4 ?? '').replace('0/24', '11') } };
+    await expect(machines.start(machine, NEVER)).rejects.toMatchObject({ code: 'engine-unprivileged', reason: 'hostNotReady' });
+    await machines.destroy();
+    expect(await machines.list()).toEqual([]);
+  });
+
+  it.skipIf(skip)('is passed over where nobody named it: nodes go into the engine that kvci starts', async () => {
+    await using folder = await temporaryFolder();
+    await using daemon = await startDockerDaemon();
+    const { digest } = await nodeImage('1.36');
+    const up = startKvci(['up', NAME, '--image', digest, '--progress', 'json', '--output', 'json'], {
+      cwd: folder.path,
+      env: { DOCKER_HOST: `unix://${daemon.socket}` },
+    });
+    expect(await up.said("nodes are containers of kvci's own engine")).toContain('may not start privileged containers');
+    await up.said('"step":"boot node01"');
+    up.child.kill('SIGINT');
+    expect((await up.ended()).code).toBe(130);
+    const containers = await connectContainers({ address: { transport: 'unix', path: daemon.socket }, origin: 'test' });
+    expect(await containers.list({ 'io.kvci.run': '' })).toEqual([]);
   });
 });

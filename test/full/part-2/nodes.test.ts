@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createReadStream } from 'node:fs';
 import { createGunzip } from 'node:zlib';
@@ -10,7 +10,10 @@ import { tarStreamTar } from '../../../src/host/adapters/tar-stream-tar.ts';
 import type { KubernetesApi, KubernetesObject } from '../../../src/host/kubernetes.ts';
 import { kvci, type Run, run, temporaryFolder } from '../../cli/run-kvci.ts';
 import { type HostTraces, hostTraces } from '../../fixtures/host-traces.ts';
+import { killNode } from '../../fixtures/killed-node.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
+import { ownProgram, pauseImageOf, podOn } from '../../fixtures/own-program-pods.ts';
+import { startKvci } from '../../fixtures/started-kvci.ts';
 
 const NAME = 'kvci-nodes';
 const ADMIN = ['kubectl', '--kubeconfig', '/etc/kubernetes/admin.conf'] as const;
@@ -21,7 +24,6 @@ const soon = (): AbortSignal => AbortSignal.timeout(10 * 60_000);
 /** A Deployment that adds a line to its volume each time it starts and serves all of them, of the node's own programs. */
 function application(image: string): readonly KubernetesObject[] {
   const labels = { app: 'app' };
-  const userland = ['usr', 'lib', 'lib64'];
   const script = `echo started >>/data/log; exec /usr/bin/socat -U TCP6-LISTEN:8080,fork,reuseaddr,ipv6only=0 EXEC:"/usr/bin/cat /data/log"`;
   return [
     {
@@ -46,39 +48,17 @@ function application(image: string): readonly KubernetesObject[] {
           metadata: { labels },
           spec: {
             nodeSelector: { 'kubernetes.io/hostname': 'node04' },
-            containers: [
-              {
-                name: 'app',
-                image,
-                imagePullPolicy: 'Never',
-                command: ['/usr/bin/bash', '-c', script],
-                volumeMounts: [
-                  { name: 'data', mountPath: '/data' },
-                  ...userland.map((name) => ({ name, mountPath: `/${name}`, readOnly: true })),
-                ],
-              },
-            ],
-            volumes: [
-              { name: 'data', persistentVolumeClaim: { claimName: 'data' } },
-              ...userland.map((name) => ({ name, hostPath: { path: `/${name}` } })),
-            ],
+            ...ownProgram(
+              image,
+              script,
+              [{ name: 'data', mountPath: '/data' }],
+              [{ name: 'data', persistentVolumeClaim: { claimName: 'data' } }],
+            ),
           },
         },
       },
     },
   ];
-}
-
-/** Kills a node that is a container, as a crash would: the process that is the first in it. */
-async function kill(marker: string): Promise<void> {
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-    if (!/^NSpid:.*\t1$/m.test(status)) continue;
-    if ((await readFile(`/proc/${pid}/root${marker}`, 'utf8').catch(() => undefined)) === undefined) continue;
-    process.kill(Number(pid), 'SIGKILL');
-    return;
-  }
-  throw new Error(`no process sees ${marker}`);
 }
 
 describe('a cluster of three control planes and a worker', () => {
@@ -118,8 +98,7 @@ describe('a cluster of three control planes and a worker', () => {
   });
 
   it('keeps a Deployment, its Service and its volume over a stop and a start', async () => {
-    const list = await on('node01', 'cat', '/usr/lib/kvci/images.list');
-    const pause = /^\S*\/pause:\S*/m.exec(list)?.[0] ?? '';
+    const pause = await pauseImageOf((...argv) => here('ssh', 'node01', '--cluster', NAME, '--', ...argv));
     for (const object of application(pause)) await api.apply(object, soon());
     expect(await served()).toBe('started\n');
     expect(JSON.parse(await done('stop', NAME, '--output', 'json'))).toMatchObject({ stopped: ['node01', 'node02', 'node03', 'node04'] });
@@ -132,7 +111,7 @@ describe('a cluster of three control planes and a worker', () => {
   it('goes on without a control plane that is killed; it is removed and two others are made', async () => {
     const marker = `/run/kvci-test-${process.pid}`;
     await on('node02', 'touch', marker);
-    await kill(marker);
+    await killNode(marker);
     await api.view(soon());
     await done('node', 'remove', 'node02', '--cluster', NAME);
     expect(await readyNodes()).toEqual(['node01', 'node03', 'node04']);
@@ -147,6 +126,23 @@ describe('a cluster of three control planes and a worker', () => {
     expect(await on('node01', ...ADMIN, 'get', '--raw', '/readyz')).toBe('ok');
     expect(await served()).toBe('started\nstarted\n');
     expect(JSON.parse(await done('up', NAME, '--output', 'json'))).toMatchObject({ reused: true });
+  });
+
+  it('lets the pods of a node end before it goes, as their budget allows', async () => {
+    const labels = { app: 'kept' };
+    const metadata = { name: 'kept', namespace: 'default' };
+    expect(JSON.parse(await done('node', 'add', '--cluster', NAME, '--output', 'json'))).toMatchObject({ added: ['node05'] });
+    const pause = await pauseImageOf((...argv) => here('ssh', 'node01', '--cluster', NAME, '--', ...argv));
+    await api.apply(podOn('node05', 'kept', pause, 'exec /usr/bin/sleep infinity'), soon());
+    const budget = { apiVersion: 'policy/v1', kind: 'PodDisruptionBudget', metadata };
+    await api.apply({ ...budget, spec: { minAvailable: 1, selector: { matchLabels: labels } } }, soon());
+    await api.until(({ pods }) => pods.some(({ name, ready }) => name === 'kept' && ready), soon());
+    const removing = startKvci(['node', 'remove', 'node05', '--cluster', NAME, '--progress', 'json'], { cwd: folder.path });
+    await removing.said('"type":"step.start","step":"drain node05"');
+    expect((await api.view(soon())).pods.filter(({ name }) => name === 'kept')).toHaveLength(1);
+    await api.remove(budget, soon());
+    expect((await removing.ended()).code).toBe(0);
+    expect(await readyNodes()).toEqual(['node01', 'node02', 'node03', 'node04']);
   });
 
   it('copies files both ways', async () => {
@@ -197,6 +193,8 @@ describe('a cluster of three control planes and a worker', () => {
       }[];
     };
     expect(runs.map(({ command, status }) => `${command} ${status}`)).toEqual([
+      'node remove done',
+      'node add done',
       'node add done',
       'node remove done',
       'node remove done',
