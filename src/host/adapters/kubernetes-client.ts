@@ -6,6 +6,7 @@ import {
   KubernetesObjectApi,
   makeInformer,
   PatchStrategy,
+  V1Eviction,
   type V1Node,
   type V1Pod,
 } from '@kubernetes/client-node';
@@ -58,7 +59,7 @@ export function kubernetesClient(kubeconfig: string): KubernetesApi {
       asked(`evict ${pod.namespace}/${pod.name}`, signal, async () => {
         const { namespace, name } = pod;
         try {
-          const body = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name, namespace } };
+          const body = Object.assign(new V1Eviction(), { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name, namespace } });
           await core.createNamespacedPodEviction({ name, namespace, body });
           return true;
         } catch (error) {

@@ -1,8 +1,6 @@
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { PassThrough, Readable } from 'node:stream';
@@ -229,24 +227,6 @@ describe('nodes that are containers', () => {
       expect(await greeting(other.port)).toMatch(/^SSH-/);
       expect(await machines.forward('one', [target(2, 'ipv4')], NEVER)).toEqual(port);
       expect(await greeting(port.port)).toMatch(/^SSH-/);
-    });
-
-    it('at the port that is wanted, and at another where somebody has it', async () => {
-      const { port } = await machines.forward('wanted', [target(1, 'ipv4')], NEVER);
-      const other = createServer();
-      other.listen(0, '127.0.0.1');
-      await once(other, 'listening');
-      const taken = (other.address() as AddressInfo).port;
-      try {
-        const instead = await machines.forward('taken', [target(1, 'ipv4')], NEVER, taken);
-        expect(instead.port).not.toBe(taken);
-        expect(await greeting(instead.port)).toMatch(/^SSH-/);
-      } finally {
-        other.close();
-        await once(other, 'close');
-      }
-      expect(await machines.forward('later', [target(1, 'ipv4')], NEVER, taken)).toEqual({ host: '127.0.0.1', port: taken });
-      expect(await greeting(port)).toMatch(/^SSH-/);
     });
 
     it('from each other through a balancer that leaves out who does not answer', async () => {
