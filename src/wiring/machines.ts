@@ -5,12 +5,13 @@ import { KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { EngineEndpoint } from '../host/engine/endpoint.ts';
-import type { ContainerEngine } from '../host/types.ts';
+import type { Containers } from '../host/engine/containers.ts';
+import type { ContainerEngine, EngineInfo } from '../host/types.ts';
 import type { NodeHost } from '../machine/container/node-host.ts';
 import type { MachineProvider } from '../machine/types.ts';
 import type { ImageLayout } from '../oci/layout.ts';
 import type { Sandboxes } from '../sandbox/types.ts';
-import { engineSurroundings, type Environment, type HostParts, OWN_FOLDER } from './host.ts';
+import { engineSurroundings, type Environment, hostArchitecture, type HostParts, OWN_FOLDER } from './host.ts';
 
 export interface MachineParts {
   readonly host: HostParts;
@@ -33,7 +34,7 @@ export async function containerMachineProvider(parts: MachineParts, run: RunCont
   const { readTemplates } = await import('../image/sources.ts');
   const templates = await readTemplates(join(OWN_FOLDER, 'templates'));
   const { clock, events } = run;
-  const engine = { ...host, sandboxes, clock, events, templates, connect: connectContainers };
+  const engine = { ...host, sandboxes, clock, events, templates, connect: ownEngine(connectContainers) };
   return containerProvider({
     openHost: async () => {
       if (socket === undefined) return ownNodeHost({ engine: await openNodeEngine(engine, run.signal), layout });
@@ -43,6 +44,20 @@ export async function containerMachineProvider(parts: MachineParts, run: RunCont
     events,
     tar: tarStreamTar,
   });
+}
+
+/** kvci's own engine need not be asked what it is. */
+function ownEngine(
+  connect: (endpoint: EngineEndpoint, known: EngineInfo) => Promise<Containers>,
+): (endpoint: EngineEndpoint) => Promise<Containers> {
+  return (endpoint) =>
+    connect(endpoint, {
+      name: 'podman',
+      version: 'of the tools image',
+      rootless: false,
+      origin: endpoint.origin,
+      architecture: hostArchitecture(),
+    });
 }
 
 /**
@@ -122,7 +137,7 @@ export async function unusedNodeEngine(host: HostParts, sandboxes: Sandboxes): P
   const { connectContainers } = await import('../host/adapters/dockerode-containers.ts');
   const { ClusterStates } = await import('../cluster/state.ts');
   const { removeLostClusters } = await import('../machine/container/lost-clusters.ts');
-  const parts = { ...host, sandboxes, clock: systemClock, connect: connectContainers };
+  const parts = { ...host, sandboxes, clock: systemClock, connect: ownEngine(connectContainers) };
   const states = new ClusterStates(host.directories);
   const isThere = (): boolean => existsSync(recordPath(host.directories));
   const before = isThere();

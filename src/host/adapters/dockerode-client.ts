@@ -76,13 +76,15 @@ export class EngineClient {
 /**
  * Connects to an engine that speaks Docker's HTTP API, Docker or Podman. Nothing is kept open between requests.
  *
+ * @param known what it would tell of itself: Podman runs half a dozen programs to answer that
  * @throws KvciError `engine-unreachable`
  */
-export async function openClient(endpoint: EngineEndpoint): Promise<EngineClient> {
+export async function openClient(endpoint: EngineEndpoint, known?: EngineInfo): Promise<EngineClient> {
   try {
     const docker = new Docker(await clientOptions(endpoint));
     const questions = docker as unknown as Questions;
     await questions.ping({ abortSignal: AbortSignal.timeout(PING_MS) });
+    if (known !== undefined) return new EngineClient(docker, known, new Set());
     const version = await questions.version({ abortSignal: AbortSignal.timeout(ANSWER_MS) });
     const options = (await questions.info({ abortSignal: AbortSignal.timeout(ANSWER_MS) })).SecurityOptions ?? [];
     const security = new Set(options.flatMap((option) => /^name=([^,]+)/.exec(option)?.[1] ?? []));

@@ -7,6 +7,7 @@ import type { ContainerInfo, ContainerRequest, Containers, ExecRequest, Labels }
 import type { EngineEndpoint } from '../engine/endpoint.ts';
 import { engineLost, requestFailed } from '../engine/errors.ts';
 import { forwardOutput, FrameReader } from '../engine/exec-stream.ts';
+import type { EngineInfo } from '../types.ts';
 import { ANSWER_MS, type Docker, type EngineClient, openClient } from './dockerode-client.ts';
 
 /** How long an engine may take to notice that a command has ended after its streams have. */
@@ -34,9 +35,9 @@ while [ "$attempt" -le 31 ]; do
 done
 `;
 
-/** @throws KvciError `engine-unreachable` */
-export async function connectContainers(endpoint: EngineEndpoint): Promise<Containers> {
-  return new DockerodeContainers(await openClient(endpoint));
+/** @param known as {@link openClient} @throws KvciError `engine-unreachable` */
+export async function connectContainers(endpoint: EngineEndpoint, known?: EngineInfo): Promise<Containers> {
+  return new DockerodeContainers(await openClient(endpoint, known));
 }
 
 class DockerodeContainers implements Containers {
