@@ -157,7 +157,8 @@ async function initAndJoin(
       });
       await run.updateNode(first.node.name, { joined: true });
     });
-    serves = Promise.race([served.promise, initialised]);
+    // Nobody awaits it where no other node joins.
+    serves = begun.add(Promise.race([served.promise, initialised]));
   }
   void begun.add(initialised);
 

@@ -91,7 +91,7 @@ export class ClusterRun {
 
   #explained(error: unknown, title: string, node: string | undefined): unknown {
     if (!(error instanceof KvciError) || error.reason === 'bug') return error;
-    const enter = node === undefined ? undefined : `kvci ssh ${node} --cluster ${this.#kept.state.name}`;
+    const enter = node === undefined || error.code === 'node-died' ? undefined : `kvci ssh ${node} --cluster ${this.#kept.state.name}`;
     const hint = [error.hint, enter === undefined ? undefined : `"${enter}" enters the node.`].filter(Boolean).join(' ');
     return new KvciError(error.reason, error.code, `${title}${node === undefined ? '' : ` on ${node}`} failed: ${messageOf(error)}`, {
       ...(hint === '' ? {} : { hint }),

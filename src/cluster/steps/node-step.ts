@@ -27,7 +27,7 @@ export function nodeStep<T>(
         'node-died',
         [`${node} does not run any more; the end of its console:`, lastLines(console)].join('\n'),
         {
-          hint: `"kvci up ${run.state.name}" starts it again.`,
+          hint: `"kvci up ${run.state.name}" tries again.`,
           cause: error,
         },
       );
