@@ -11,7 +11,7 @@ import type { Tar } from '../../host/tar.ts';
 import type { CommandOptions, CommandResult } from '../../host/types.ts';
 import { nodeFiles } from '../node-files.ts';
 import type { NodeAddresses, NodeHandle } from '../types.ts';
-import { OutputText } from './output.ts';
+import { OutputText } from '../../host/output-text.ts';
 
 export interface ContainerNodeParts {
   readonly containers: Containers;
