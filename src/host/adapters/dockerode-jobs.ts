@@ -37,8 +37,8 @@ class DockerodeJobs implements Jobs {
 
   async image(name: string): Promise<EngineImage | undefined> {
     try {
-      const { Id, RepoDigests, Architecture, Size }: Inspected = await this.#client.soon(`look up ${name}`, (abortSignal) =>
-        this.#docker.getImage(name).inspect({ abortSignal } as object),
+      const { Id, RepoDigests, Architecture, Size } = await this.#client.soon(`look up ${name}`, (abortSignal) =>
+        (this.#docker.getImage(name) as unknown as Inspected).inspect({ abortSignal }),
       );
       return { id: Id, digests: RepoDigests ?? [], architecture: Architecture, size: Size };
     } catch (error) {
@@ -95,17 +95,19 @@ class DockerodeJobs implements Jobs {
   }
 }
 
-/** The library's types take no signal here. */
+/** The library's types take no signal here, and claim more of the answers than engines give. */
 interface Informed {
   info(options: { readonly abortSignal: AbortSignal }): Promise<{ readonly Driver: string; readonly DockerRootDir: string }>;
 }
 
 interface Inspected {
-  readonly Id: string;
-  /** Docker answers null for an image that was never in a registry. */
-  readonly RepoDigests: readonly string[] | null;
-  readonly Architecture: string;
-  readonly Size: number;
+  inspect(options: { readonly abortSignal: AbortSignal }): Promise<{
+    readonly Id: string;
+    /** Docker answers null for an image that was never in a registry. */
+    readonly RepoDigests: readonly string[] | null;
+    readonly Architecture: string;
+    readonly Size: number;
+  }>;
 }
 
 interface Waited {
