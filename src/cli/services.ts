@@ -15,6 +15,8 @@ import type { EventSink, PlannedStep } from '../core/events.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { Secret } from '../core/secrets.ts';
 import type { LoadedConfig } from '../config/load.ts';
+import type { Disk } from '../disk/build-disk.ts';
+import type { DiskSettings } from '../disk/options.ts';
 import type { BuildSettings } from '../image/build.ts';
 import type { CheckReport, FactGroup } from '../image/check/types.ts';
 import type { ImageDifference } from '../image/diff.ts';
@@ -31,6 +33,7 @@ export interface Services {
   image(): Promise<ImageService>;
   host(): Promise<HostService>;
   cluster(): Promise<ClusterService>;
+  disk(): Promise<DiskService>;
 }
 
 /** What the global flags and kvci.yaml say about the whole run. */
@@ -97,6 +100,28 @@ export interface ImageService {
   /** @throws KvciError `file-exists` */
   save(ref: string, file: string, run: RunContext): Promise<{ readonly digest: Digest; readonly file: string; readonly size: number }>;
   load(file: string, run: RunContext): Promise<readonly ImageSummary[]>;
+}
+
+// ---- disks ----------------------------------------------------------------------------------------------------------
+
+/** A disk as it is asked for. */
+export interface WantedDisk {
+  readonly options: DiskSettings;
+  /** Paths of files with public keys. */
+  readonly sshKeys: readonly string[];
+  /** A tag, a digest or a folder with an OCI layout; or what the image is built of. */
+  readonly image: { readonly kind: 'stored'; readonly ref: string } | { readonly kind: 'built'; readonly options: ImageOptions };
+}
+
+export interface BuiltDisk extends Disk {
+  /** It was there already. */
+  readonly reused: boolean;
+}
+
+export interface DiskService {
+  plan(wanted: WantedDisk, settings: BuildSettings, run: RunContext): Promise<readonly PlannedStep[]>;
+  /** @param output where a copy goes, an absolute path @throws KvciError `file-exists`, `folder-missing`, `folder-read-only` */
+  build(wanted: WantedDisk, settings: BuildSettings, output: string | undefined, run: RunContext): Promise<BuiltDisk>;
 }
 
 // ---- clusters -------------------------------------------------------------------------------------------------------

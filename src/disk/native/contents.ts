@@ -1,0 +1,50 @@
+import { readSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+
+import { KvciError } from '../../core/errors.ts';
+import type { Place, SpooledTree } from '../../oci/spool.ts';
+import type { TreeNode } from '../../oci/tree.ts';
+
+/** Bytes that are read at once; a file that fits is read once for its checksum and its content. */
+export const PIECE = 4 * 2 ** 20;
+
+/**
+ * The content of a file of an image in pieces, the last one shorter. Read synchronously: most of some ten thousand files are small
+ * and in memory, and a trip to another thread takes longer than the reading.
+ */
+export function* pieces({ place }: Pick<SpooledTree, 'place'>, node: TreeNode): Generator<Buffer> {
+  const at = place(node);
+  if (at === undefined) return;
+  for (let done = 0; done < node.size;) {
+    const piece = readPiece(at, done, Math.min(PIECE, node.size - done), node);
+    done += piece.length;
+    yield piece;
+  }
+}
+
+function readPiece({ file, offset }: Place, from: number, length: number, { path }: TreeNode): Buffer {
+  const buffer = Buffer.allocUnsafe(length);
+  for (let read = 0; read < length;) {
+    const count = readSync(file.fd, buffer, read, length - read, offset + from + read);
+    if (count === 0) throw new KvciError('bug', 'spool-too-short', `the content of /${path} ends early`);
+    read += count;
+  }
+  return buffer;
+}
+
+export function streamOf(spooled: Pick<SpooledTree, 'place'>, node: TreeNode): Readable {
+  return Readable.from(pieces(spooled, node), { objectMode: false });
+}
+
+/** A small file as text. */
+export function textOf(spooled: Pick<SpooledTree, 'place'>, node: TreeNode): string {
+  return Buffer.concat([...pieces(spooled, node)]).toString('utf8');
+}
+
+/** sha256 in hex of files, one after the other. */
+export function checksumOfFiles(spooled: Pick<SpooledTree, 'place'>, nodes: readonly TreeNode[]): string {
+  const hash = createHash('sha256');
+  for (const node of nodes) for (const piece of pieces(spooled, node)) hash.update(piece);
+  return hash.digest('hex');
+}
