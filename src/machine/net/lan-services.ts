@@ -11,6 +11,9 @@ const FOLDER = '/run/kvci/net';
 /** The socket that leads into the network, in the sandbox. */
 export const GATEWAY_SOCKET = '/run/kvci/net/gateway.sock';
 
+/** What dnsmasq has given, in the sandbox; not there before the first. */
+export const LEASES = '/run/kvci/net/dnsmasq.leases';
+
 /** Writes settings of the kernel, each a path below /proc/sys and a value. */
 const SET = 'while [ $# -gt 0 ]; do if [ -e "/proc/sys/$1" ]; then echo "$2" >"/proc/sys/$1" || exit; fi; shift 2; done';
 
@@ -44,7 +47,7 @@ export async function joinLan(sandbox: CommandRunner, name: string, addresses: N
 
 /** Whether the machine of an address has asked for it and got it. */
 export async function hasLease(sandbox: CommandRunner, { ipv4, ipv6 }: NodeAddresses): Promise<boolean> {
-  const { stdout } = await sandbox.run(['cat', `${FOLDER}/dnsmasq.leases`], { accept: [1] });
+  const { stdout } = await sandbox.run(['cat', LEASES], { accept: [1] });
   const words = new Set(stdout.split(/\s+/));
   return [ipv4, ipv6].some((address) => address !== undefined && words.has(address));
 }

@@ -75,7 +75,8 @@ export function bridgeBatch(options: LanOptions): string {
   );
   return lines([
     // Snooping without anybody who asks for memberships would lose neighbour discovery.
-    `link add ${BRIDGE} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`,
+    // Without an address of its own it takes the lowest of its ports, and is somebody else whenever one comes or goes.
+    `link add ${BRIDGE} address 52:54:00:00:00:01 type bridge stp_state 0 forward_delay 0 mcast_snooping 0`,
     ...(options.families.includes('ipv6') ? [] : [`link set ${BRIDGE} addrgenmode none`]),
     ...addresses,
     `link set ${BRIDGE} up`,
@@ -88,6 +89,8 @@ export function lanSettings(options: LanOptions): Readonly<Record<string, string
   return {
     'net/ipv6/conf/default/disable_ipv6': ipv6 ? '0' : '1',
     'net/ipv6/conf/all/disable_ipv6': ipv6 ? '0' : '1',
+    // Nobody else has the bridge's addresses: routers are advertised a second sooner.
+    ...(ipv6 ? { 'net/ipv6/conf/default/accept_dad': '0' } : {}),
     // How often an address that does not answer yet is asked for again: a machine that comes up is found sooner.
     'net/ipv4/neigh/default/retrans_time_ms': '200',
     ...(ipv6 ? { 'net/ipv6/neigh/default/retrans_time_ms': '200' } : {}),

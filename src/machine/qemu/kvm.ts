@@ -12,7 +12,7 @@ export const ACCELERATIONS = ['auto', 'kvm', 'emulation'] as const;
 export type Acceleration = (typeof ACCELERATIONS)[number];
 
 /** How long a kernel may take from QEMU's start to its first line under KVM, firmware and boot loader included: it takes one second. */
-const FIRST_LINE_MS = 20_000;
+const FIRST_LINE_MS = 15_000;
 
 /** Whether KVM is good for anything: a kernel has printed its first line under it, or has not. */
 export interface KvmVerdict {
@@ -80,23 +80,20 @@ export async function tryKvm(
 ): Promise<{ readonly usable: boolean; readonly reason: string }> {
   const enough = new AbortController();
   let said: ReturnType<typeof trialSays>;
-  const heard: string[] = [];
+  let heard = '';
   const onLine = (line: string): void => {
-    heard.push(line);
+    if (line.trim() !== '') heard = line.trim();
     said ??= trialSays(line);
     if (said !== undefined) enough.abort();
   };
   try {
     await sandbox.run(argv, { signal: AbortSignal.any([signal, enough.signal]), timeoutMs: FIRST_LINE_MS, onLine });
   } catch (error) {
-    if (said === undefined && !(error instanceof CommandError) && !isTimeout(error)) throw error;
+    if (said !== undefined) return said;
+    if (isTimeout(error)) return { usable: false, reason: `no kernel has started under it within ${FIRST_LINE_MS / 1000} s` };
+    if (!(error instanceof CommandError)) throw error;
   }
-  return (
-    said ?? {
-      usable: false,
-      reason: heard.at(-1) === undefined ? 'no kernel has started under it' : `no kernel has started under it: ${heard.at(-1) ?? ''}`,
-    }
-  );
+  return said ?? { usable: false, reason: `no kernel has started under it (${heard})` };
 }
 
 function isTimeout(error: unknown): boolean {

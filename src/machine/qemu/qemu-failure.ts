@@ -12,7 +12,7 @@ interface Failure {
 /** What QEMU says when it cannot start a machine, and what to do. */
 const FAILURES: readonly Failure[] = [
   {
-    pattern: /Could not access KVM kernel module|failed to initialize kvm|ioctl\(KVM_CREATE_VM\) failed/i,
+    pattern: /Could not access KVM kernel module|failed to initialize kvm|kvm[^\n]*Assertion|ioctl\(KVM_CREATE_VM\) failed/i,
     reason: 'hostNotReady',
     code: 'kvm-unusable',
     message: 'KVM cannot be used here',
