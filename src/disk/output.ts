@@ -1,5 +1,4 @@
-import { constants } from 'node:fs';
-import { access, link, lstat, rm, stat } from 'node:fs/promises';
+import { link, lstat, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { hasErrno, KvciError } from '../core/errors.ts';
@@ -15,10 +14,13 @@ export async function checkOutput(file: string): Promise<void> {
   const folder = dirname(file);
   const there = await stat(folder).catch(() => undefined);
   if (there?.isDirectory() !== true) throw new KvciError('notFoundOrExists', 'folder-missing', `--output: there is no folder ${folder}`);
+  const probe = temporaryName(file);
   try {
-    await access(folder, constants.W_OK | constants.X_OK);
+    await writeFile(probe, '', { flag: 'wx' });
   } catch (cause) {
     throw new KvciError('usage', 'folder-read-only', `--output: nothing can be written to ${folder}`, { cause });
+  } finally {
+    await rm(probe, { force: true });
   }
   if ((await lstat(file).catch(() => undefined)) !== undefined) throw exists(file);
 }
