@@ -7,7 +7,7 @@ import type { Place, SpooledTree } from '../../oci/spool.ts';
 import type { TreeNode } from '../../oci/tree.ts';
 
 /** Bytes that are read at once; a file that fits is read once for its checksum and its content. */
-export const PIECE = 4 * 2 ** 20;
+export const PIECE = 256 * 1024;
 
 /**
  * The content of a file of an image in pieces, the last one shorter. Read synchronously: most of some ten thousand files are small

@@ -83,7 +83,8 @@ export async function decompress(data: Uint8Array): Promise<Uint8Array> {
 }
 
 async function unxz(data: Uint8Array): Promise<Uint8Array> {
-  const { XzReadableStream } = await import('xz-decompress');
+  // CommonJS whose exports Node cannot tell by looking: all of them are on the default one.
+  const { XzReadableStream } = (await import('xz-decompress')).default;
   const source = new ReadableStream<Uint8Array>({
     start(controller) {
       controller.enqueue(data);
