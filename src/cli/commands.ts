@@ -54,6 +54,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     async () => (await import('./commands/image-check.ts')).imageCheck,
   ),
   entry(
+    'image verify',
+    'Boot an image or a disk and prove what it promises',
+    async () => (await import('./commands/image-verify.ts')).imageVerify,
+  ),
+  entry(
     'image inspect',
     'Show labels, layers, SBOM and provenance',
     async () => (await import('./commands/image-inspect.ts')).imageInspect,

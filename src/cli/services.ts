@@ -23,6 +23,7 @@ import type { ImageDifference } from '../image/diff.ts';
 import type { ImageSummary } from '../image/images.ts';
 import type { ImageInspection } from '../image/inspect.ts';
 import type { ImageOptions } from '../image/options.ts';
+import type { NodeKind, VerifyReport } from '../verify/types.ts';
 
 /*
  * What the commands need done, as interfaces. `wiring.ts` provides them; a command asks only for the one it uses, so that
@@ -33,6 +34,7 @@ export interface Services {
   image(): Promise<ImageService>;
   host(): Promise<HostService>;
   cluster(): Promise<ClusterService>;
+  verify(): Promise<VerifyService>;
   disk(): Promise<DiskService>;
 }
 
@@ -122,6 +124,23 @@ export interface DiskService {
   plan(wanted: WantedDisk, settings: BuildSettings, run: RunContext): Promise<readonly PlannedStep[]>;
   /** @param output where a copy goes, an absolute path @throws KvciError `file-exists`, `folder-missing`, `folder-read-only` */
   build(wanted: WantedDisk, settings: BuildSettings, output: string | undefined, run: RunContext): Promise<BuiltDisk>;
+}
+
+// ---- verification ---------------------------------------------------------------------------------------------------
+
+export interface WantedVerification {
+  /** The image, or the path of a disk in place of its reference; what the disk is to be where one has to be made. */
+  readonly disk: WantedDisk;
+  readonly settings: BuildSettings;
+  readonly as: NodeKind;
+  /** Paths, relative to the current folder. */
+  readonly factsFile: string | undefined;
+  readonly report: string | undefined;
+}
+
+export interface VerifyService {
+  /** Boots and proves; answers the path of the statement that was written, too. */
+  verify(wanted: WantedVerification, cwd: string, run: RunContext): Promise<{ readonly report: VerifyReport; readonly statement?: string }>;
 }
 
 // ---- clusters -------------------------------------------------------------------------------------------------------

@@ -1,10 +1,19 @@
 import type { HostService } from '../cli/services.ts';
+import type { Reaper } from '../host/ledger.ts';
 import type { HostCheck } from '../host/types.ts';
 import type { ToolsWay } from '../sandbox/tools-choice.ts';
 import { engineSurroundings, type Environment, type HostParts, hostUser, packageManagerOf, sandboxesWithoutTools } from './host.ts';
 
-/** @param toolsWay how the tools image would come */
-export async function hostService(environment: Environment, host: HostParts, toolsWay: () => Promise<ToolsWay>): Promise<HostService> {
+/**
+ * @param toolsWay how the tools image would come
+ * @param verifyReapers what removes nodes of verifications
+ */
+export async function hostService(
+  environment: Environment,
+  host: HostParts,
+  toolsWay: () => Promise<ToolsWay>,
+  verifyReapers: () => Promise<readonly Reaper[]>,
+): Promise<HostService> {
   const { createHostService } = await import('../cli/host-service.ts');
   const { hostChecks } = await import('../host/checks.ts');
   const { engineCheck } = await import('../host/engine/checks.ts');
@@ -30,7 +39,7 @@ export async function hostService(environment: Environment, host: HostParts, too
     ...host,
     store: storeBesideNodes(host, sandboxes),
     unused: () => unusedNodeEngine(host, sandboxes),
-    reapers: sandboxReapers(sandboxes, host.signal),
+    reapers: [...(await verifyReapers()), ...sandboxReapers(sandboxes, host.signal)],
     otherItems: () => cacheItems(host, sandboxes),
     images: imageStore(host),
     packageManager,
