@@ -54,7 +54,8 @@ function textOf(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    absent(error); return;
+    absent(error);
+    return;
   }
 }
 
