@@ -22,6 +22,10 @@ export function createServices(environment: Environment, settings: ServiceSettin
       const { verifyService } = await import('./wiring/verify.ts');
       return verifyService(environment, settings, await host(), run);
     }),
+    boot: once(async () => {
+      const { bootService } = await import('./wiring/qemu.ts');
+      return bootService(environment, settings, await host(), run);
+    }),
     host: once(async () => {
       const { hostService } = await import('./wiring/host-service.ts');
       const { toolsWay } = await import('./wiring/tools-choice.ts');

@@ -69,6 +69,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   entry('image save', 'Write an image to a file', async () => (await import('./commands/image-save.ts')).imageSave),
   entry('image load', 'Read images from a file', async () => (await import('./commands/image-load.ts')).imageLoad),
   entry('disk build', 'Make a disk that boots of a node image', async () => (await import('./commands/disk-build.ts')).diskBuild),
+  entry(
+    'disk boot',
+    'Boot a disk to look at it, by its console and by SSH',
+    async () => (await import('./commands/disk-boot.ts')).diskBoot,
+  ),
+  entry('disk ssh', 'Open a shell on a booted disk, or run a command there', async () => (await import('./commands/disk-ssh.ts')).diskSsh),
   entry('doctor', 'Find every problem of this host and say what mends it', async () => (await import('./commands/doctor.ts')).doctor),
   entry('prune', 'Remove what killed runs left behind', async () => (await import('./commands/prune.ts')).prune),
   entry('cache list', 'List what is kept', async () => (await import('./commands/cache-list.ts')).cacheList),

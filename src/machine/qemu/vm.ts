@@ -1,5 +1,7 @@
-import { createConnection } from 'node:net';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 
 import { KvciError } from '../../core/errors.ts';
@@ -12,7 +14,7 @@ import { notReachable } from './not-reachable.ts';
 import { qemuSockets, type QemuSockets } from './qemu-arguments.ts';
 import { openQmp, type QmpClient, type QmpEvent } from './qmp.ts';
 import { SshSessions } from './ssh-sessions.ts';
-import type { VmRecord } from './vm-record.ts';
+import type { VmRecord, VmSandboxRecord } from './vm-record.ts';
 import { MACHINES_INSIDE, type VmSandbox, type VmSandboxParts } from './vm-sandbox.ts';
 
 const SSH_PORT = 22;
@@ -51,6 +53,11 @@ export interface Vm extends AsyncDisposable {
 
 export function vmFolder(name: string): string {
   return `/run/kvci/vm/${name}`;
+}
+
+/** Where this host has what a machine wrote to its console, also when it has ended. */
+export function consoleFile({ folder }: Pick<VmSandboxRecord, 'folder'>, name: string): string {
+  return join(folder, name, 'console.log');
 }
 
 export function socketsOf(name: string): QemuSockets {
@@ -94,7 +101,7 @@ export async function openVm(parts: VmSandboxParts, sandbox: VmSandbox, name: st
     ),
   );
   const handle = execNode(parts, { name, addresses: record.addresses, exec: (request) => sessions.exec(request) });
-  const readConsole = async (): Promise<string> => (await sandbox.runner.run(['cat', sockets.consoleLog], { accept: [1] })).stdout;
+  const readConsole = async (): Promise<string> => readFile(consoleFile(sandbox.record, name), 'utf8');
   let running = true;
   const ended = monitor.closed.then(() => {
     running = false;
