@@ -20,6 +20,9 @@ export async function hostService(
   const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
   const { NO_CREDENTIALS } = await import('../host/engine/registry-credentials.ts');
   const { containerNodeChecks } = await import('../machine/container/checks.ts');
+  const { vmChecks } = await import('../machine/qemu/checks.ts');
+  const { readVerdict } = await import('../machine/qemu/kvm.ts');
+  const { removeEndedVms, vmReapers } = await import('../machine/qemu/reaper.ts');
   const { modulesChecks } = await import('../payload/checks.ts');
   const { sandboxChecks } = await import('../sandbox/checks.ts');
   const { sandboxReapers } = await import('../sandbox/reaper.ts');
@@ -30,6 +33,7 @@ export async function hostService(
     ...sandboxChecks(host.commands, hostUser(host), toolsWay),
     ...modulesChecks(host.commands, host.directories.cache),
     ...containerNodeChecks(host.commands, host),
+    ...vmChecks({ required: false, verdict: () => readVerdict(host.directories.state) }),
     engineCheck({ kind: 'auto' }, engineSurroundings(environment, host), (endpoint) => connectEngine(endpoint, NO_CREDENTIALS)),
   ];
   const sandboxes = await sandboxesWithoutTools(environment, host);
@@ -38,8 +42,8 @@ export async function hostService(
   return createHostService({
     ...host,
     store: storeBesideNodes(host, sandboxes),
-    unused: () => unusedNodeEngine(host, sandboxes),
-    reapers: [...(await verifyReapers()), ...sandboxReapers(sandboxes, host.signal)],
+    unused: async () => [...(await unusedNodeEngine(host, sandboxes)), ...(await removeEndedVms(host.directories, sandboxes))],
+    reapers: [...(await verifyReapers()), ...vmReapers(sandboxes), ...sandboxReapers(sandboxes, host.signal)],
     otherItems: () => cacheItems(host, sandboxes),
     images: imageStore(host),
     packageManager,

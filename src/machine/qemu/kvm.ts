@@ -33,10 +33,11 @@ const verdictSchema: z.ZodType<KvmVerdict> = z.object({
   reason: z.string(),
 });
 
-/** The verdict that is remembered, if it holds for this boot of the host and this QEMU. */
-export async function readVerdict(state: string, qemu: string): Promise<KvmVerdict | undefined> {
+/** The verdict that is remembered, if it holds for this boot of the host and this QEMU; whichever QEMU where none is named. */
+export async function readVerdict(state: string, qemu?: string): Promise<KvmVerdict | undefined> {
   const found = verdictSchema.safeParse(await readJson(join(state, 'kvm.json')));
-  return found.success && found.data.qemu === qemu && found.data.boot === (await bootId()) ? found.data : undefined;
+  if (!found.success || found.data.boot !== (await bootId())) return undefined;
+  return qemu === undefined || found.data.qemu === qemu ? found.data : undefined;
 }
 
 export async function writeVerdict(state: string, verdict: Omit<KvmVerdict, 'version' | 'boot'>): Promise<void> {

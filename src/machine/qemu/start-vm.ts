@@ -6,6 +6,7 @@ import { joinLan } from '../net/lan-services.ts';
 import { macOf, tapName } from '../net/lan.ts';
 import { putFile } from '../../sandbox/put-file.ts';
 import type { NodeAddresses } from '../types.ts';
+import type { DeviceState } from './checks.ts';
 import { machineCredentials } from './credentials.ts';
 import { type DiskSource, inspectDisk } from './disk-source.ts';
 import { type Acceleration, chooseAccelerator, emulationNote, readVerdict, tryKvm, writeVerdict } from './kvm.ts';
@@ -58,6 +59,7 @@ export async function startVm(parts: VmSandboxParts, sandbox: VmSandbox, spec: V
   const { runner } = sandbox;
   const { name, addresses, firmware, cpus, memory } = spec;
   checkFirmware(firmware, parts.architecture);
+  await requireTun(runner);
   await checkMemory(spec, parts);
   const before = sandbox.record.machines[name];
   const hostKey = before === undefined ? newHostKey(parts, spec) : before.hostKey;
@@ -97,6 +99,14 @@ async function checkMemory({ name, memory }: VmSpec, { memoryAvailable }: VmSand
     `${name} is to have ${formatSize(memory)} of memory; this host has ${formatSize(available)} available`,
     { hint: 'Ask for less with --memory, or free memory.', facts: { needed: memory + QEMU_MEMORY, available } },
   );
+}
+
+async function requireTun(runner: CommandRunner): Promise<void> {
+  const state = await hasDevice(runner, '/dev/net/tun');
+  if (state === 'usable') return;
+  throw new KvciError('hostNotReady', 'no-tun', `/dev/net/tun ${state === 'absent' ? 'does not exist' : 'is closed to this user'}`, {
+    hint: 'Virtual machines need it. "kvci doctor" tells the command that mends it.',
+  });
 }
 
 /** The machine's own disk, in the sandbox's eyes. */
@@ -195,7 +205,7 @@ async function chooseFor(
 }
 
 /** Whether the sandbox may use a device. */
-async function hasDevice(runner: CommandRunner, path: string): Promise<'usable' | 'closed' | 'absent'> {
+async function hasDevice(runner: CommandRunner, path: string): Promise<DeviceState> {
   if ((await runner.run(['test', '-e', path], { accept: [1] })).exitCode !== 0) return 'absent';
   // Rights alone do not tell: what matters is that it can be opened.
   const { exitCode } = await runner.run(['sh', '-c', ': <>"$1"', 'sh', path], { accept: [1, 2] });
