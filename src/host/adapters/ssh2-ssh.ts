@@ -144,11 +144,12 @@ class Ssh2Connection implements SshConnection {
     const mark = randomUUID();
     this.#busy += 1;
     try {
-      const channel = await this.#open(request, mark);
+      const running = await this.#start(request, mark);
+      const { channel } = running;
       const leave = (): void => void channel.destroy();
       signal.addEventListener('abort', leave);
       try {
-        return await this.#converse(channel, request);
+        return await this.#converse(running, request);
       } finally {
         signal.removeEventListener('abort', leave);
         request.stdin?.unpipe(channel);
@@ -163,7 +164,7 @@ class Ssh2Connection implements SshConnection {
     }
   }
 
-  #open(request: ExecRequest, mark: string): Promise<ClientChannel> {
+  #start(request: ExecRequest, mark: string): Promise<Running> {
     const { terminal, env } = request;
     const line = remoteCommand({ ...request, env: { ...env, [EXEC_MARK]: mark } });
     const pty = terminal === undefined ? {} : { pty: { term: env['TERM'] ?? 'xterm', cols: terminal.columns, rows: terminal.rows } };
@@ -176,20 +177,13 @@ class Ssh2Connection implements SshConnection {
       this.#client.once('close', onClose);
       this.#client.exec(line, pty, (error, channel) => {
         this.#client.off('close', onClose);
-        if (error === undefined) resolve(channel);
+        if (error === undefined) resolve(running(channel));
         else reject(this.#lost(error));
       });
     });
   }
 
-  async #converse(channel: ClientChannel, { stdin, stdout, stderr, onStart }: ExecRequest): Promise<number> {
-    const exitCodes: number[] = [];
-    channel.on('exit', (code: number | null, signal?: string) => {
-      exitCodes.push(code ?? 128 + signalNumber(signal));
-    });
-    // What the command did not read when it ends is nobody's loss.
-    channel.on('error', () => undefined);
-    const closed = once(channel, 'close');
+  async #converse({ channel, exitCodes, closed }: Running, { stdin, stdout, stderr, onStart }: ExecRequest): Promise<number> {
     onStart?.(({ rows, columns }) => {
       channel.setWindow(rows, columns, 0, 0);
       return Promise.resolve();
@@ -234,10 +228,29 @@ class Ssh2Connection implements SshConnection {
   }
 }
 
-/** SSH names signals without SIG (RFC 4254, 6.10). */
+/** @param name as ssh2 tells it: `SIGTERM`; servers may have signals of their own */
 function signalNumber(name = ''): number {
   const signals: Readonly<Record<string, number>> = constants.signals;
-  return signals[`SIG${name}`] ?? constants.signals.SIGKILL;
+  return signals[name] ?? constants.signals.SIGKILL;
+}
+
+/** A command that the server has started. */
+interface Running {
+  readonly channel: ClientChannel;
+  /** One, once it has ended and the server has said how. */
+  readonly exitCodes: readonly number[];
+  readonly closed: Promise<unknown>;
+}
+
+/** Listens at once: the end of a short command comes in the same packet as its start. */
+function running(channel: ClientChannel): Running {
+  const exitCodes: number[] = [];
+  channel.on('exit', (code: number | null, signal?: string) => {
+    exitCodes.push(code ?? 128 + signalNumber(signal));
+  });
+  // What the command did not read when it ends is nobody's loss.
+  channel.on('error', () => undefined);
+  return { channel, exitCodes, closed: once(channel, 'close') };
 }
 
 async function pourAll(source: Readable, sink: Writable): Promise<void> {

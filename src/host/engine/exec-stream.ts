@@ -57,5 +57,10 @@ export async function forwardOutput(
 /** Writes a chunk and waits until the sink takes more. A sink that has closed takes nothing. */
 export async function pour(bytes: Buffer, sink: Writable): Promise<void> {
   if (sink.destroyed || sink.writableEnded) return;
-  if (!sink.write(bytes)) await Promise.race([once(sink, 'drain'), once(sink, 'close')]);
+  if (sink.write(bytes)) return;
+  // Whichever comes first: the other one is not listened for any longer.
+  const done = new AbortController();
+  const options = { signal: done.signal };
+  await Promise.race([once(sink, 'drain', options), once(sink, 'close', options)]);
+  done.abort();
 }
