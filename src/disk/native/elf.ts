@@ -1,5 +1,7 @@
 import { Buffer } from 'node:buffer';
 
+import { KvciError } from '../../core/errors.ts';
+
 /** What a program or library says that it needs to be loaded. */
 export interface Needed {
   /** Path of the dynamic loader; programs only. */
@@ -32,10 +34,23 @@ const DT_RUNPATH = 29;
  * it needs nothing.
  *
  * Format: elf(5)
+ *
+ * @throws KvciError `program-damaged` for one that is cut off
  */
 export function neededBy(file: Uint8Array): Needed {
   const elf = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
   if (elf.length < 64 || elf.toString('latin1', 0, 6) !== '\x7fELF\x02\x01') return NOTHING;
+  try {
+    return readDynamic(elf);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new KvciError('failed', 'program-damaged', 'a program of the image is damaged: its dynamic section lies outside of it', {
+      cause,
+    });
+  }
+}
+
+function readDynamic(elf: Buffer): Needed {
   const segments = segmentsOf(elf);
   const text = (at: number): string => elf.toString('utf8', at, elf.indexOf(0, at));
   const interpreter = segments.find(({ type }) => type === PT_INTERP);

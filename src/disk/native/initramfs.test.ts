@@ -26,6 +26,11 @@ describe('what a program needs', () => {
     expect(libraries).toContain('libc.so.6');
   });
 
+  it('is not to be read from half a program', async () => {
+    const half = (await readFile('/bin/true')).subarray(0, 100);
+    expect(() => neededBy(half)).toThrow(expect.objectContaining({ code: 'program-damaged' }));
+  });
+
   it.each(['', '#!/bin/sh\n', '\x7fELF\x01\x01'.padEnd(64, '\0'), '\x7fELF\x02\x01'.padEnd(64, '\0')])('%j needs nothing', (text) => {
     expect(neededBy(Buffer.from(text, 'latin1'))).toEqual({ libraries: [], runpath: [] });
   });

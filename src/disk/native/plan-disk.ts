@@ -1,4 +1,5 @@
 import { digestOf } from '../../core/digest.ts';
+import { KvciError } from '../../core/errors.ts';
 import { parseOsRelease } from '../../distro/os-release.ts';
 import { followPath } from '../../oci/image.ts';
 import type { SpooledTree } from '../../oci/spool.ts';
@@ -30,11 +31,12 @@ export interface DiskPlan {
 const BLOCK = 4096;
 
 /**
- * @throws KvciError `no-kernel`, `several-kernels`, `no-initramfs`, `bad-kargs-file`, `image-not-deployable`, `disk-too-small`,
+ * @throws KvciError `image-wants-selinux`, `no-kernel`, `several-kernels`, `no-initramfs`, `bad-kargs-file`, `image-not-deployable`, `disk-too-small`,
  *   `root-home-read-only`
  */
 export function planDisk(request: DiskRequest, spooled: SpooledTree): DiskPlan {
   const { source, size, kargs, sshKeys } = request;
+  refusePolicy(spooled);
   const kernel = findKernel(spooled.tree);
   const root = deployableRoot(spooled.tree);
   const bootChecksum = checksumOfFiles(spooled, [kernel.vmlinuz, kernel.initramfs]);
@@ -53,6 +55,20 @@ export function planDisk(request: DiskRequest, spooled: SpooledTree): DiskPlan {
     created: createdAt(request),
     state: sshKeys.length === 0 ? new Map() : authorizedKeys(rootHome(spooled.tree), sshKeys),
   };
+}
+
+/** Files without labels are read by nothing where a policy is enforced. */
+function refusePolicy({ tree, place }: SpooledTree): void {
+  const config = followPath(tree, 'etc/selinux/config');
+  if (config?.type !== 'file' || !/^SELINUX=(enforcing|permissive)\s*$/m.test(textOf({ place }, config))) return;
+  throw new KvciError(
+    'failed',
+    'image-wants-selinux',
+    'the image has a policy of SELinux, whose labels the native converter does not make',
+    {
+      hint: 'Take --converter bootc-image-builder.',
+    },
+  );
 }
 
 /** A file counts once, whatever its links. */

@@ -42,7 +42,7 @@ export async function writeRawDisk(request: DiskRequest, plan: DiskPlan, parts: 
 
   let deployment = '';
   const entries = sysrootEntries({ ...plan, templates: parts.templates, commit: commitFacts(request) }, (folder) => (deployment = folder));
-  const tar = Readable.from(rechunk(request.source.layout.tar.write(entries)), { objectMode: false });
+  const tar = Readable.from(rechunk(request.source.layout.tar.write(entries, { binaryNames: true })), { objectMode: false });
   const written = await Promise.allSettled([
     run(mkfsArgv(disk, plan.layout.root, plan.ids), tar),
     writeBootLoaders(request, plan, parts, path, run),

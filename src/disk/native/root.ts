@@ -18,7 +18,7 @@ const EMPTY = new Set(['boot', 'dev', 'proc', 'run', 'sys', 'sysroot', 'tmp', 'v
 export const VENDOR_ETC = 'usr/etc';
 
 /**
- * @throws KvciError `image-not-deployable` for what OSTree cannot hold: device nodes and pipes outside of /dev
+ * @throws KvciError `image-not-deployable` for what OSTree cannot hold: device nodes, pipes, names that are not UTF-8
  */
 export function deployableRoot(tree: Tree): DeployableRoot {
   const committed = new Map<string, TreeNode>();
@@ -30,14 +30,18 @@ export function deployableRoot(tree: Tree): DeployableRoot {
     if (top === 'etc') committed.set(posix.join(VENDOR_ETC, ...below), node);
     else if (!committed.has(node.path)) committed.set(node.path, node);
   }
-  for (const [path, { type }] of [...committed, ...state]) {
-    if (type === 'file' || type === 'directory' || type === 'symlink') continue;
-    throw new KvciError('failed', 'image-not-deployable', `the image has a ${type} at /${path}, which OSTree does not keep`, {
-      hint: 'Leave it out of the image, and have it made at boot by systemd-tmpfiles.',
-      facts: { path: `/${path}` },
-    });
-  }
+  for (const node of [...committed.values(), ...state.values()]) refuse(node);
   return { committed: sorted(committed), state: sorted(state) };
+}
+
+function refuse({ path, type }: TreeNode): void {
+  const known = type === 'file' || type === 'directory' || type === 'symlink';
+  if (known && path.isWellFormed()) return;
+  const what = known ? `a name that is not UTF-8: ${JSON.stringify(path)}` : `a ${type} at /${path}`;
+  throw new KvciError('failed', 'image-not-deployable', `the image has ${what}, which OSTree does not keep`, {
+    hint: 'Leave it out of the image, and have it made at boot by systemd-tmpfiles.',
+    facts: { path: `/${path}` },
+  });
 }
 
 function sorted(nodes: ReadonlyMap<string, TreeNode>): ReadonlyMap<string, TreeNode> {
