@@ -117,13 +117,14 @@ function machineArguments(machine: QemuMachine): string[] {
   const { architecture, name, accelerator, cpuModel, cpus, memory, boot, disk, network, credentials } = machine;
   checkFirmware(boot.firmware, architecture);
   const board = BOARDS[architecture];
-  const flash = boot.firmware === 'uefi' ? ',pflash0=firmware,pflash1=variables' : '';
+  // Without a display SeaBIOS speaks to the console only when it is told so.
+  const firmware = { uefi: ',pflash0=firmware,pflash1=variables', bios: ',graphics=off', direct: '' }[boot.firmware];
   return [
     board.program,
     '-no-user-config',
     '-nodefaults',
     ...option('-name', `guest=${escape(name)}`),
-    ...option('-machine', `${board.machine},accel=${accelerator}${flash}`),
+    ...option('-machine', `${board.machine},accel=${accelerator}${firmware}`),
     ...option('-cpu', cpuModel),
     ...option('-smp', `cpus=${cpus}`),
     ...option('-m', `size=${Math.floor(memory / 2 ** 20)}M`),
