@@ -23,7 +23,7 @@ import {
   uefiFiles,
 } from './qemu-arguments.ts';
 import { qemuFailure } from './qemu-failure.ts';
-import { openVm, socketsOf, type Vm, vmFolder } from './vm.ts';
+import { socketsOf, type Vm, vmFolder, watchVm } from './vm.ts';
 import { MACHINES_INSIDE, type VmSandbox, type VmSandboxParts } from './vm-sandbox.ts';
 
 /** A machine as it is wanted. */
@@ -82,7 +82,7 @@ export async function startVm(parts: VmSandboxParts, sandbox: VmSandbox, spec: V
   } catch (error) {
     throw qemuFailure(error, name);
   }
-  return openVm(parts, sandbox, name, record);
+  return watchVm(parts, sandbox, name, record);
 }
 
 function newHostKey({ ssh }: VmSandboxParts, { name, hostKey }: VmSpec): SshKeyPair | undefined {
@@ -206,7 +206,7 @@ async function chooseFor(
 
 /** Whether the sandbox may use a device. */
 async function hasDevice(runner: CommandRunner, path: string): Promise<DeviceState> {
-  if ((await runner.run(['test', '-e', path], { accept: [1] })).exitCode !== 0) return 'absent';
+  if ((await runner.run(['test', '-c', path], { accept: [1] })).exitCode !== 0) return 'absent';
   // Rights alone do not tell: what matters is that it can be opened.
   const { exitCode } = await runner.run(['sh', '-c', ': <>"$1"', 'sh', path], { accept: [1, 2] });
   return exitCode === 0 ? 'usable' : 'closed';

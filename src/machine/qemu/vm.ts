@@ -27,7 +27,7 @@ const CONSOLE_MS = 2_000;
 const SHUTDOWN_MS = 120_000;
 
 /** A running machine, in the eyes of whichever process asks. */
-export interface Vm extends AsyncDisposable {
+export interface VmAccess extends AsyncDisposable {
   readonly name: string;
   readonly record: VmRecord;
   /**
@@ -47,6 +47,10 @@ export interface Vm extends AsyncDisposable {
   console(): Promise<string>;
   /** Its console, both ways. One at a time can have it. */
   openConsole(): Promise<Duplex>;
+}
+
+/** A machine that one process watches: the one that has started it. */
+export interface Vm extends VmAccess {
   /** Resolves when it has ended, however it did. */
   readonly ended: Promise<void>;
 }
@@ -64,15 +68,12 @@ export function socketsOf(name: string): QemuSockets {
   return qemuSockets(vmFolder(name), `${MACHINES_INSIDE}/${name}/console.log`);
 }
 
-/** Takes hold of a machine that runs. @throws KvciError `machine-ended` */
-export async function openVm(parts: VmSandboxParts, sandbox: VmSandbox, name: string, record: VmRecord): Promise<Vm> {
-  const sockets = socketsOf(name);
+/** Watches a machine that has just been started: only one process at a time can. @throws KvciError `machine-ended` */
+export async function watchVm(parts: VmSandboxParts, sandbox: VmSandbox, name: string, record: VmRecord): Promise<Vm> {
   const failures: KvciError[] = [];
-  const onEvent = ({ event }: QmpEvent): void => {
+  const monitor = await connectMonitor(sandbox, socketsOf(name).monitors[0], name, ({ event }) => {
     if (event === 'STOP') void whyStopped();
-  };
-  const [eventsPath, commandsPath] = sockets.monitors;
-  const monitor = await connectMonitor(sandbox, eventsPath, name, onEvent);
+  });
   // One that stopped before somebody listened does not say so again.
   await whyStopped();
 
@@ -88,38 +89,68 @@ export async function openVm(parts: VmSandboxParts, sandbox: VmSandbox, name: st
     await monitor.execute('quit').catch(() => undefined);
   }
 
-  const sessions = new SshSessions((signal) =>
-    parts.ssh.connect(
-      {
-        name,
-        user: 'root',
-        key: sandbox.record.key,
-        hostKey: record.hostKey?.publicKey,
-        open: () => sandbox.open(record.addresses.ipv4 ?? record.addresses.ipv6 ?? '', SSH_PORT),
-      },
-      signal,
-    ),
-  );
-  const handle = execNode(parts, { name, addresses: record.addresses, exec: (request) => sessions.exec(request) });
-  const readConsole = async (): Promise<string> => readFile(consoleFile(sandbox.record, name), 'utf8');
   let running = true;
   const ended = monitor.closed.then(() => {
     running = false;
   });
+  const state: RunningState = {
+    failure: () => failures[0],
+    running: () => Promise.resolve(running),
+    untilEnded: () => ended,
+  };
+  const access = vmAccess(parts, sandbox, name, record, state);
+  return {
+    ...access,
+    ended,
+    [Symbol.asyncDispose]: async () => {
+      await access[Symbol.asyncDispose]();
+      monitor[Symbol.dispose]();
+    },
+  };
+}
+
+/** Takes hold of a machine that somebody has started. @throws KvciError `machine-ended` */
+export async function openVm(parts: VmSandboxParts, sandbox: VmSandbox, name: string, record: VmRecord): Promise<VmAccess> {
+  const { pid } = socketsOf(name);
+  const running = async (): Promise<boolean> =>
+    (await sandbox.runner.run(['sh', '-c', 'kill -0 "$(cat "$1")"', 'sh', pid], { accept: [1, 2] })).exitCode === 0;
+  if (!(await running())) throw ended(name);
+  const untilEnded = async (): Promise<void> => {
+    while (await running()) await parts.clock.wait(POLL_MS);
+  };
+  return vmAccess(parts, sandbox, name, record, { failure: () => undefined, running, untilEnded });
+}
+
+/** What is known of whether a machine runs. */
+interface RunningState {
+  /** Why it was ended, where that was for a reason. */
+  failure(): KvciError | undefined;
+  running(): Promise<boolean>;
+  untilEnded(): Promise<void>;
+}
+
+function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, record: VmRecord, state: RunningState): VmAccess {
+  const { clock, ssh } = parts;
+  const { addresses, hostKey } = record;
+  const sockets = socketsOf(name);
+  const sessions = new SshSessions((signal) => {
+    const open = (): Promise<Duplex> => sandbox.open(addresses.ipv4 ?? addresses.ipv6 ?? '', SSH_PORT);
+    return ssh.connect({ name, user: 'root', key: sandbox.record.key, hostKey: hostKey?.publicKey, open }, signal);
+  });
+  const handle = execNode(parts, { name, addresses, exec: (request) => sessions.exec(request) });
+  const readConsole = (): Promise<string> => readFile(consoleFile(sandbox.record, name), 'utf8');
 
   const why = async (): Promise<KvciError> => {
-    const [console, leased] = await Promise.all([readConsole(), hasLease(sandbox.runner, record.addresses)]);
+    const [console, leased, running] = await Promise.all([readConsole(), hasLease(sandbox.runner, addresses), state.running()]);
     return notReachable(name, console, consoleCause(console, leased), running);
   };
 
-  const node: Vm['node'] = async (deadlineMs, signal) => {
-    const { clock } = parts;
+  const node: VmAccess['node'] = async (deadlineMs, signal) => {
     const deadline = clock.monotonic() + deadlineMs;
     let nextLook = clock.monotonic() + CONSOLE_MS;
     for (;;) {
-      const [failure] = failures;
+      const failure = state.failure();
       if (failure !== undefined) throw failure;
-      if (!running) throw await why();
       try {
         await sessions.connection(signal);
         return handle;
@@ -130,7 +161,7 @@ export async function openVm(parts: VmSandboxParts, sandbox: VmSandbox, name: st
       if (now > deadline) throw await why();
       if (now > nextLook) {
         nextLook = now + CONSOLE_MS;
-        if (consoleCause(await readConsole()).final) throw await why();
+        if (!(await state.running()) || consoleCause(await readConsole()).final) throw state.failure() ?? (await why());
       }
       // An abort shows in the next round.
       await clock.wait(POLL_MS, signal).catch(() => undefined);
@@ -138,7 +169,7 @@ export async function openVm(parts: VmSandboxParts, sandbox: VmSandbox, name: st
   };
 
   const command = async (what: string): Promise<void> => {
-    using control = await connectMonitor(sandbox, commandsPath, name, () => undefined);
+    using control = await connectMonitor(sandbox, sockets.monitors[1], name, () => undefined);
     await control.execute(what);
   };
 
@@ -147,7 +178,7 @@ export async function openVm(parts: VmSandboxParts, sandbox: VmSandbox, name: st
     await command('quit').catch((error: unknown) => {
       if (!(error instanceof KvciError) || !['machine-ended', 'qmp-lost'].includes(error.code)) throw error;
     });
-    await ended;
+    await state.untilEnded();
   };
 
   return {
@@ -158,29 +189,25 @@ export async function openVm(parts: VmSandboxParts, sandbox: VmSandbox, name: st
       const bootId = async (): Promise<string> => (await handle.run(['cat', '/proc/sys/kernel/random/boot_id'], { signal })).stdout;
       const before = await bootId();
       await handle.run(['systemctl', 'reboot'], { signal }).catch(unlessLost);
-      const deadline = parts.clock.monotonic() + deadlineMs;
+      const deadline = clock.monotonic() + deadlineMs;
       for (;;) {
-        const again = await node(deadline - parts.clock.monotonic(), signal);
+        const again = await node(deadline - clock.monotonic(), signal);
         const now = await bootId().catch(unlessLost);
         if (now !== undefined && now !== before) return again;
-        await parts.clock.wait(POLL_MS, signal).catch(() => undefined);
+        await clock.wait(POLL_MS, signal).catch(() => undefined);
       }
     },
     stop: async (signal) => {
       await sessions[Symbol.asyncDispose]();
       await command('system_powerdown');
       const patience = AbortSignal.any([signal, AbortSignal.timeout(SHUTDOWN_MS)]);
-      await Promise.race([ended, once(patience, 'abort')]);
-      if (running) await kill();
+      await Promise.race([state.untilEnded(), once(patience, 'abort')]);
+      if (await state.running()) await kill();
     },
     kill,
     console: readConsole,
     openConsole: () => connect(sandbox, sockets.console, name),
-    ended,
-    [Symbol.asyncDispose]: async () => {
-      await sessions[Symbol.asyncDispose]();
-      monitor[Symbol.dispose]();
-    },
+    [Symbol.asyncDispose]: () => sessions[Symbol.asyncDispose](),
   };
 }
 
@@ -194,8 +221,12 @@ async function connect(sandbox: VmSandbox, path: string, name: string): Promise<
     await once(stream, 'connect');
     return stream;
   } catch (error) {
-    throw new KvciError('notFoundOrExists', 'machine-ended', `the machine ${name} has ended`, { facts: { machine: name }, cause: error });
+    throw ended(name, error);
   }
+}
+
+function ended(name: string, cause?: unknown): KvciError {
+  return new KvciError('notFoundOrExists', 'machine-ended', `the machine ${name} has ended`, { facts: { machine: name }, cause });
 }
 
 function isInternalError(status: unknown): boolean {
