@@ -16,11 +16,17 @@ export interface ConsoleCause {
   readonly final: boolean;
 }
 
+const NO_ROOT = {
+  id: 'no-root',
+  message: 'the initramfs cannot find the root file system',
+  hint: 'The kernel argument root= (or ostree=) names what is not on the disk, or the initramfs lacks the driver of the disk (virtio_blk).',
+} as const;
+
 interface Symptom extends ConsoleCause {
   readonly pattern: RegExp;
 }
 
-/** In the order in which a boot goes; of several the last one that is seen counts, but a panic is told by what led to it. */
+/** In the order in which a boot goes: a panic is told by what led to it. */
 const SYMPTOMS: readonly Symptom[] = [
   {
     id: 'no-bootable-device',
@@ -39,13 +45,13 @@ const SYMPTOMS: readonly Symptom[] = [
     final: true,
   },
   {
-    id: 'no-root',
+    ...NO_ROOT,
     pattern:
       /Warning: \/dev\/disk\/\S+ does not exist|Could not boot\.|ALERT!\s+\S+ does not exist|Timed out waiting for device (\/dev\/|dev-disk)[^\n]*|VFS: (Cannot open root device|Unable to mount root fs)|ostree-prepare-root: [^\n]*(error|fail|not found|No such)|couldn't find specified OSTree root/i,
-    message: 'the initramfs cannot find the root file system',
-    hint: 'The kernel argument root= (or ostree=) names what is not on the disk, or the initramfs lacks the driver of the disk (virtio_blk).',
     final: true,
   },
+  // Without a limit, and yet: a disk that is not there after two minutes does not come.
+  { ...NO_ROOT, pattern: /Job dev-[^\n]* running \(([2-9]|\d\d+)min /, final: true },
   {
     id: 'kernel-panic',
     pattern: /Kernel panic - not syncing/,
@@ -65,6 +71,7 @@ const SYMPTOMS: readonly Symptom[] = [
 
 /** How far a boot without one of those has come. */
 const PROGRESS: readonly { readonly seen: RegExp; readonly cause: ConsoleCause }[] = [
+  { seen: /Job dev-[^\n]* running \([^\n]*\s*$/, cause: { ...NO_ROOT, final: false } },
   {
     seen: /(Failed to start|Failed with result)[^\n]*(ssh|sshd)|sshd: no hostkeys available|Failed to start [^\n]*OpenSSH/i,
     cause: {
@@ -130,5 +137,5 @@ export function consoleCause(console: string, leased?: boolean): ConsoleCause {
 
 /** Without what terminals are told: colours, positions of the cursor. */
 export function plain(console: string): string {
-  return console.replace(/\x1b(\[[0-9;?=]*[A-Za-z]|[()][A-Z0-9]|[=>c78])/g, '').replaceAll('\r', '');
+  return console.replace(/\x1b(\[[0-9;?=]*[A-Za-z]|[()][A-Z0-9]|[=>cM78])/g, '').replaceAll('\r', '');
 }
