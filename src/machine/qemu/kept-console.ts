@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readdir, rm } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** How many consoles of machines that did not come up are kept. */
@@ -16,6 +16,7 @@ export async function keepConsole(file: string, name: string, state: string, now
   // The time comes first: names sort by it.
   const kept = join(folder, `${new Date(now).toISOString().replaceAll(':', '')}-${name}.log`);
   await copyFile(file, kept);
+  await chmod(kept, 0o600);
   for (const old of (await readdir(folder)).toSorted().slice(0, -KEPT)) await rm(join(folder, old), { force: true });
   return kept;
 }
