@@ -40,13 +40,15 @@ export function addDiskFlags(command: Command): Command {
 }
 
 /**
- * The disk that the words and flags of a command ask for.
+ * The disk that kvci.yaml and the words and flags of a command over it ask for. Kernel arguments are added to, everything else is replaced.
  *
  * @throws KvciError `bad-flag`, `missing-image`
  */
 export function wantedDisk(loaded: LoadedConfig, image: string | undefined, flags: DiskFlags, cwd: string): WantedDisk {
   const { format, converter, size, filesystem, karg, sshKey = [] } = flags;
-  const parsed = diskOptionsSchema.safeParse(present({ format, converter, size, filesystem, kargs: karg }));
+  const { disk } = loaded.config;
+  const kargs = [...(disk?.kargs ?? []), ...(karg ?? [])];
+  const parsed = diskOptionsSchema.safeParse({ ...disk, ...present({ format, converter, size, filesystem }), kargs });
   if (!parsed.success) throw badFlag(parsed.error.issues[0], FLAG_OF_KEY, 'disk build');
   if (image !== undefined && flags.k8s !== undefined) {
     throw new KvciError('usage', 'two-images', 'an image and --k8s are given', { hint: 'Name an image that is there, or what to build.' });

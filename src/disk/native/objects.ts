@@ -23,11 +23,14 @@ export class FileObjects {
    */
   *entries(nodes: Iterable<TreeNode>, spooled: Pick<SpooledTree, 'place'>): Generator<TarEntryWithContent> {
     const sorted = [...nodes].filter(({ type }) => type === 'file' || type === 'symlink').toSorted(bySource);
+    const into = Buffer.allocUnsafe(PIECE);
     for (const node of sorted) {
       if (this.#checksums.has(keyOf(node))) continue;
       const hash = fileHash(node);
       let last: Buffer | undefined;
-      for (const piece of pieces(spooled, node)) {
+      // What is read at once is kept for its entry, and not read again.
+      const whole = node.size > 0 && node.size <= PIECE;
+      for (const piece of pieces(spooled, node, whole ? undefined : into)) {
         hash.update(piece);
         last = piece;
       }
@@ -35,7 +38,6 @@ export class FileObjects {
       this.#checksums.set(keyOf(node), checksum);
       if (this.#made.has(checksum)) continue;
       this.#made.add(checksum);
-      const whole = node.size > 0 && node.size <= PIECE ? last : undefined;
       const { type, mode, uid, gid, size, xattrs, linkname } = node;
       yield {
         path: objectPath(checksum, 'file'),
@@ -47,7 +49,7 @@ export class FileObjects {
         xattrs,
         mtime: 0,
         ...(linkname === undefined ? {} : { linkname }),
-        content: () => (whole === undefined ? streamOf(spooled, node) : Readable.from([whole])),
+        content: () => (whole && last !== undefined ? Readable.from([last]) : streamOf(spooled, node)),
       };
     }
   }

@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import type { StepContext } from '../../core/plan.ts';
 import type { TemplateSources } from '../../core/template.ts';
 import type { CommandRunner } from '../../host/types.ts';
-import { rechunk } from '../../oci/streams.ts';
+import { gathered } from '../../oci/streams.ts';
 import type { DiskRequest } from '../types.ts';
 import { biosCommand, biosWrites, BOOT_SECTOR, espCommands } from './boot-loader.ts';
 import { fixedTime, immutableArgv, mkfsArgv } from './filesystem.ts';
@@ -42,7 +42,7 @@ export async function writeRawDisk(request: DiskRequest, plan: DiskPlan, parts: 
 
   let deployment = '';
   const entries = sysrootEntries({ ...plan, templates: parts.templates, commit: commitFacts(request) }, (folder) => (deployment = folder));
-  const tar = Readable.from(rechunk(request.source.layout.tar.write(entries, { binaryNames: true })), { objectMode: false });
+  const tar = Readable.from(gathered(request.source.layout.tar.write(entries, { binaryNames: true })), { objectMode: false });
   const written = await Promise.allSettled([
     run(mkfsArgv(disk, plan.layout.root, plan.ids), tar),
     writeBootLoaders(request, plan, parts, path, run),
