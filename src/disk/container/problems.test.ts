@@ -61,6 +61,10 @@ describe('engines', () => {
   ])('%s', (_name, info, driver, code) => {
     expect(engineProblem({ ...ENGINE, ...info }, { ...overlay, driver })?.code).toBe(code);
   });
+
+  it('images kept elsewhere', () => {
+    expect(engineProblem(ENGINE, { ...overlay, root: '/srv/containers' })?.code).toBe('converter-storage-elsewhere');
+  });
 });
 
 describe('node images', () => {

@@ -6,7 +6,7 @@ import type { DiskRequest } from '../types.ts';
 import type { NodeImageFacts } from './node-image.ts';
 import { smallestDisk, spaceNeeded } from './sizes.ts';
 import type { Surroundings } from './surroundings.ts';
-import type { ConverterProbe, Dialect } from './types.ts';
+import { type ConverterProbe, type Dialect, STORAGE } from './types.ts';
 
 /*
  * What the converters need (contract D2, "Preconditions checked", and what goes wrong later when it is missing), each as an error
@@ -46,6 +46,16 @@ export function engineProblem({ name, rootless, origin }: EngineInfo, storage: L
       hint: `They need "overlay": the setting "driver" in containers-storage.conf(5), after which images have to be pulled anew. ${NATIVE}`,
       facts: { driver: storage.driver },
     });
+  }
+  if (storage.root !== STORAGE) {
+    return unready(
+      'converter-storage-elsewhere',
+      `Podman (${origin}) keeps images in ${storage.root}: the converters' own Podman takes only ${STORAGE}`,
+      {
+        hint: `It refuses a storage that was made under another path: the setting "graphroot" in containers-storage.conf(5). ${NATIVE}`,
+        facts: { root: storage.root },
+      },
+    );
   }
   return undefined;
 }
