@@ -31,7 +31,7 @@ export async function diskToBoot(
 }
 
 /** A folder may be an OCI layout; a name that looks like a disk's is never that of an image. */
-async function isDiskFile(word: string, path: string): Promise<boolean> {
+export async function isDiskFile(word: string, path: string): Promise<boolean> {
   try {
     return !(await stat(path)).isDirectory();
   } catch (error) {

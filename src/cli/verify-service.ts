@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
 import { parseYaml } from '../config/parse.ts';
@@ -8,7 +8,7 @@ import { digestFile, writeFileAtomic } from '../host/files.ts';
 import type { Ledger } from '../host/types.ts';
 import { KVCI_LABELS } from '../image/labels.ts';
 import { locateImage, type LocatedImage } from '../image/locate.ts';
-import type { DiskSource } from '../machine/qemu/disk-source.ts';
+import { type DiskSource, requireDisk } from '../machine/qemu/disk-source.ts';
 import type { VmSandboxParts } from '../machine/qemu/vm-sandbox.ts';
 import type { MachineProvider } from '../machine/types.ts';
 import { readImageAt } from '../oci/image.ts';
@@ -20,6 +20,7 @@ import { checkFactsFile } from '../verify/facts-file.ts';
 import { machineBench } from '../verify/machine-bench.ts';
 import type { VerifyReport, VerifySubject } from '../verify/types.ts';
 import { verify } from '../verify/verify.ts';
+import { isDiskFile } from './boot-disk.ts';
 import { reportStatement } from './render/verify.ts';
 import type { DiskService, ImageService, VerifyService, WantedVerification } from './services.ts';
 
@@ -86,8 +87,13 @@ async function diskOf(
   parts: VerifyServiceParts,
   run: RunContext,
 ): Promise<DiskToVerify> {
-  const path = disk.image.kind === 'stored' ? resolve(cwd, disk.image.ref) : undefined;
-  if (path !== undefined && (await isFile(path))) return { disk: { path }, image: undefined };
+  if (disk.image.kind === 'stored') {
+    const path = resolve(cwd, disk.image.ref);
+    if (await isDiskFile(disk.image.ref, path)) {
+      await requireDisk(path);
+      return { disk: { path }, image: undefined };
+    }
+  }
   const built = await (await parts.disk()).build(disk, settings, undefined, run);
   const ref = disk.image.kind === 'stored' ? disk.image.ref : built.image;
   return {
@@ -99,15 +105,6 @@ async function diskOf(
 /** How the result calls what was verified. */
 function nameOf({ disk: { image } }: WantedVerification): string {
   return image.kind === 'stored' ? image.ref : `Kubernetes ${image.options.k8s} on ${image.options.base}`;
-}
-
-async function isFile(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isFile();
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return false;
-    throw error;
-  }
 }
 
 async function verifyContainers(

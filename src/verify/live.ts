@@ -4,6 +4,7 @@ import { ask, distinct } from './ask.ts';
 import type { TestNode } from './bench.ts';
 import type { Expectations } from './expectations.ts';
 import { ADDRESSES, hasAddresses } from './facts/network.ts';
+import { SYSTEM } from './facts/units.ts';
 import type { NetworkCase } from './network-cases.ts';
 import type { Fact, Look, Question } from './types.ts';
 
@@ -16,9 +17,9 @@ export function step<T>(id: string, title: string, run: RunContext, work: () => 
   return runStep({ id, title, why: 'nothing of a verification is reused', find: () => Promise.resolve(undefined), make: work }, run);
 }
 
-/** What is asked at every boot. */
+/** What is asked at every boot, after its end. */
 export function lookQuestions(facts: readonly Fact[], expected: Expectations): readonly Question[] {
-  return distinct(facts.filter(({ when }) => when !== 'once').flatMap((fact) => fact.asks(expected)));
+  return distinct([SYSTEM, ...facts.filter(({ when }) => when !== 'once').flatMap((fact) => fact.asks(expected))]);
 }
 
 /** What changes a node: asked when everything else has been asked. */
@@ -30,7 +31,8 @@ export function trialQuestions(facts: readonly Fact[], expected: Expectations): 
 
 /** What is told of a node to compare it with another: its identity, and how its boot ended. */
 export function copyQuestions(facts: readonly Fact[], expected: Expectations): readonly Question[] {
-  return distinct(facts.filter(({ when, id }) => when === 'over-boots' || id === BOOT_ENDS).flatMap((fact) => fact.asks(expected)));
+  const told = facts.filter(({ when, id }) => when === 'over-boots' || id === BOOT_ENDS);
+  return distinct([SYSTEM, ...told.flatMap((fact) => fact.asks(expected))]);
 }
 
 /** The fact that holds in every network. */
@@ -54,8 +56,22 @@ export async function look(
   return { ...first, answers: new Map([...first.answers, ...seen.answers]) };
 }
 
-/** A failure of the node under test is a result; one of kvci's, or a cancellation, is none. */
+/** What a node is told by that came up badly, went away or does not answer; everything else is no fault of the node. */
+const TROUBLES: ReadonlySet<string> = new Set([
+  'machine-not-reachable',
+  'machine-ended',
+  'ssh-lost',
+  'ssh-unreachable',
+  'ssh-refused',
+  'host-key-differs',
+  'container-stopped',
+  'command-failed',
+  'timed-out',
+  'no-answer',
+]);
+
+/** A failure of the node under test, which is a result. @throws the error itself where it is none */
 export function asTrouble(error: unknown, signal: AbortSignal): KvciError {
-  if (signal.aborted || !(error instanceof KvciError) || error.reason === 'bug' || error.reason === 'hostNotReady') throw error;
-  return error;
+  if (!signal.aborted && error instanceof KvciError && TROUBLES.has(error.code)) return error;
+  throw error;
 }

@@ -1,16 +1,17 @@
 import { randomBytes } from 'node:crypto';
 
-import type { Clock } from '../core/clock.ts';
 import { KvciError } from '../core/errors.ts';
+import type { EventSink } from '../core/events.ts';
 import { lastLines } from '../host/command-error.ts';
 import { lanAddresses } from '../machine/net/lan.ts';
 import { LEASES } from '../machine/net/lan-services.ts';
 import { plain } from '../machine/qemu/console-cause.ts';
 import type { DiskSource } from '../machine/qemu/disk-source.ts';
+import { keepConsole } from '../machine/qemu/kept-console.ts';
 import type { Acceleration } from '../machine/qemu/kvm.ts';
 import { startVm, type VmSpec } from '../machine/qemu/start-vm.ts';
-import type { Vm } from '../machine/qemu/vm.ts';
-import { startVmSandbox, type VmSandboxParts } from '../machine/qemu/vm-sandbox.ts';
+import { consoleFile, type Vm } from '../machine/qemu/vm.ts';
+import { startVmSandbox, type VmSandbox, type VmSandboxParts } from '../machine/qemu/vm-sandbox.ts';
 import type { NodeHandle } from '../machine/types.ts';
 import type { TestBench, TestNode } from './bench.ts';
 import { type LeaseWatch, watchLeases } from './lease-times.ts';
@@ -37,6 +38,7 @@ export interface MachineBenchParts {
 /** Copies of a disk as machines, each alone in a sandbox with a network of the kind that is asked for. */
 export function machineBench(parts: MachineBenchParts): TestBench {
   let accelerator: string | undefined;
+  const vms = { ...parts.vms, events: sayingOnce(parts.vms.events) };
   return {
     get accelerator() {
       return accelerator;
@@ -44,14 +46,24 @@ export function machineBench(parts: MachineBenchParts): TestBench {
     boot: async (name, network, signal) => {
       if (network === undefined) throw new KvciError('bug', 'no-network', 'a machine is tested in a network');
       await using undo = new AsyncDisposableStack();
-      const sandbox = undo.use(await startVmSandbox(parts.vms, sandboxRequest(name, network, parts, signal)));
-      const vm = undo.use(await startVm(parts.vms, sandbox, specOf(name, network, parts), signal));
+      const sandbox = undo.use(await startVmSandbox(vms, sandboxRequest(name, network, parts, signal)));
+      const vm = undo.use(await startVm(vms, sandbox, specOf(name, network, parts), signal));
       accelerator = vm.record.accelerator;
-      const leases = undo.use(watchLeases(sandbox.outside(LEASES), vm.record.addresses, parts.vms.clock));
-      const node = await testNode(vm, leases, parts.vms.clock, signal);
+      const leases = undo.use(watchLeases(sandbox.outside(LEASES), vm.record.addresses, vms.clock));
+      const node = await testNode(vm, sandbox, leases, vms, signal);
       const resources = undo.move();
       return Object.assign(node, { [Symbol.asyncDispose]: () => resources.disposeAsync() });
     },
+  };
+}
+
+/** Every machine has the same to tell of this host. */
+function sayingOnce(events: EventSink): EventSink {
+  const said = new Set<string>();
+  return (event) => {
+    if (event.type === 'problem' && said.has(event.message)) return;
+    if (event.type === 'problem') said.add(event.message);
+    events(event);
   };
 }
 
@@ -88,14 +100,21 @@ function specOf(name: string, { families, boot }: NetworkCase, { disk, diskSize,
   };
 }
 
-async function testNode(vm: Vm, leases: LeaseWatch, clock: Clock, signal: AbortSignal): Promise<Omit<TestNode, keyof AsyncDisposable>> {
+async function testNode(
+  vm: Vm,
+  sandbox: VmSandbox,
+  leases: LeaseWatch,
+  parts: VmSandboxParts,
+  signal: AbortSignal,
+): Promise<Omit<TestNode, keyof AsyncDisposable>> {
+  const { clock } = parts;
   const reach = async (enter: () => Promise<NodeHandle>): Promise<{ readonly handle: NodeHandle; readonly commands: number }> => {
     const began = clock.monotonic();
     try {
       const handle = await enter();
       return { handle, commands: clock.monotonic() - began };
     } catch (error) {
-      throw await withConsole(error, vm);
+      throw await withConsole(error, vm, sandbox, parts);
     }
   };
   let { handle, commands } = await reach(() => vm.node(BOOT_DEADLINE_MS, signal));
@@ -110,14 +129,12 @@ async function testNode(vm: Vm, leases: LeaseWatch, clock: Clock, signal: AbortS
   };
 }
 
-/** The last lines of a console beside what is said of the machine. */
-async function withConsole(error: unknown, vm: Vm): Promise<unknown> {
+/** The last lines of a console beside what is said of the machine; the whole of it is kept. */
+async function withConsole(error: unknown, vm: Vm, sandbox: VmSandbox, { directories, clock }: VmSandboxParts): Promise<unknown> {
   if (!(error instanceof KvciError) || !['machine-not-reachable', 'machine-ended'].includes(error.code)) return error;
   const { reason, code, message, hint, facts } = error;
-  const console = lastLines(plain(await vm.console()), CONSOLE_LINES);
-  return new KvciError(reason, code, message.split('\n')[0] ?? message, {
-    ...(hint === undefined ? {} : { hint }),
-    facts: { ...facts, console },
-    cause: error,
-  });
+  const kept = await keepConsole(consoleFile(sandbox.record, vm.name), sandbox.record.name, directories.state, clock.now());
+  const console = `${lastLines(plain(await vm.console()), CONSOLE_LINES)}\n(all of it: ${kept})`;
+  const said = [message.split('\n')[0]?.replace(/ The last lines of its console:$/, ''), hint].filter((part) => part !== undefined);
+  return new KvciError(reason, code, said.join(' '), { facts: { ...facts, console }, cause: error });
 }

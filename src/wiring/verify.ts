@@ -3,7 +3,7 @@ import type { RunContext } from '../core/plan.ts';
 import type { Reaper } from '../host/ledger.ts';
 import type { MachineProvider } from '../machine/types.ts';
 import { type Environment, type HostParts, once } from './host.ts';
-import { imageParts, imageService } from './images.ts';
+import { imageParts, imageService, prepareForImage } from './images.ts';
 
 export async function verifyService(
   environment: Environment,
@@ -13,7 +13,7 @@ export async function verifyService(
 ): Promise<VerifyService> {
   const { createVerifyService } = await import('../cli/verify-service.ts');
   const parts = await imageParts(environment, settings, host, run);
-  return createVerifyService({
+  const service = createVerifyService({
     layout: () => parts.layout(),
     hostArchitecture: parts.hostArchitecture,
     ledger: host.ledger,
@@ -28,11 +28,21 @@ export async function verifyService(
       return diskService(environment, settings, host, run);
     },
     vms: async () => {
-      const { vmParts } = await import('./vms.ts');
-      return vmParts(host, parts, run);
+      const { vmSandboxParts } = await import('./qemu.ts');
+      return vmSandboxParts(host, parts.sandboxes, run);
     },
     versions: { kvci: parts.kvci.version, node: process.versions.node },
   });
+  if (!settings.setup) return service;
+  return {
+    verify: async (wanted, cwd, context) => {
+      const { prepareForVms } = await import('./qemu.ts');
+      if (wanted.as === 'machine') await prepareForVms(environment, settings, host, run);
+      // What an image takes of the host, making it prepares by itself.
+      else if (wanted.disk.image.kind === 'stored') await prepareForImage(undefined, environment, settings, host, run);
+      return service.verify(wanted, cwd, context);
+    },
+  };
 }
 
 /** What `prune` removes of verifications whose kvci was killed. */

@@ -8,7 +8,7 @@ const KUBELET = 'kubelet.service';
 const KUBELET_DROP_IN = '/usr/lib/systemd/system/kubelet.service.d/20-kvci.conf';
 
 /** Ends when the boot does, so that everything after it sees a system that stands. */
-const SYSTEM: Question = command('system', 'systemctl', 'is-system-running', '--wait');
+export const SYSTEM: Question = command('system', 'systemctl', 'is-system-running', '--wait');
 
 const FAILED = command('failed-units', 'systemctl', 'list-units', '--failed', '--plain', '--no-legend', '--full');
 
