@@ -3,7 +3,7 @@ import type { CommandRunner } from '../../host/types.ts';
 import { putFile } from '../../sandbox/put-file.ts';
 import type { NodeAddresses } from '../types.ts';
 import { gatewayConfig } from './gateway.ts';
-import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanSettings, type LanOptions, tapBatch } from './lan.ts';
+import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanSettings, type LanOptions, tapBatch, tapName } from './lan.ts';
 
 /** Where the network's services keep their files in the sandbox: in memory. */
 const FOLDER = '/run/kvci/net';
@@ -42,7 +42,15 @@ export async function joinLan(sandbox: CommandRunner, name: string, addresses: N
   const { lease, names } = dnsmasqHost(name, addresses);
   await putFile(sandbox, `${FOLDER}/leases/${name}`, lease, signal);
   await putFile(sandbox, `${FOLDER}/names/${name}`, names, signal);
+  const tap = tapName(addresses);
+  if ((await sandbox.run(['ip', 'link', 'show', 'dev', tap], { accept: [1], signal })).exitCode === 0) return;
   await ipBatch(sandbox, tapBatch(addresses), signal);
+}
+
+/** Takes a machine's address, name and place away; what is gone is gone. */
+export async function leaveLan(sandbox: CommandRunner, name: string, addresses: NodeAddresses, signal: AbortSignal): Promise<void> {
+  await sandbox.run(['rm', '-f', `${FOLDER}/leases/${name}`, `${FOLDER}/names/${name}`], { signal });
+  await sandbox.run(['ip', 'link', 'delete', 'dev', tapName(addresses)], { accept: [1], signal });
 }
 
 /** Whether the machine of an address has asked for it and got it. */

@@ -24,7 +24,8 @@ import {
 } from './qemu-arguments.ts';
 import { qemuFailure } from './qemu-failure.ts';
 import { socketsOf, type Vm, vmFolder, watchVm } from './vm.ts';
-import { MACHINES_INSIDE, type VmSandbox, type VmSandboxParts } from './vm-sandbox.ts';
+import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
+import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
 
 /** A machine as it is wanted. */
 export interface VmSpec {
@@ -70,7 +71,7 @@ export async function startVm(parts: VmSandboxParts, sandbox: VmSandbox, spec: V
   const accelerator = await chooseFor(parts, runner, spec, boot, disk, signal);
   const record = { addresses, hostKey, accelerator, firmware, cpus, memory };
   await sandbox.keepMachine(name, record);
-  if (before === undefined) await joinLan(runner, name, addresses, signal);
+  await joinLan(runner, name, addresses, signal);
   const machine: QemuMachine = {
     ...machineOf(parts, spec, boot, accelerator),
     disk: { path: disk, format: 'qcow2', snapshot: false },

@@ -27,6 +27,7 @@ const record: VmSandboxRecord = {
   lan: { families: ['ipv4'], routerAdvertisements: true, dhcpDelaySeconds: 0 },
   key: pair('user'),
   keep: true,
+  binds: [{ host: '/disks', inside: '/files/0' }],
   sandbox: { name: 'machines lab', pid: 1, startTime: 'b/1', namespace: 'pid:[1]', network: 'private', tools: '/tools' },
   machines: {
     node01: {

@@ -41,6 +41,8 @@ export interface VmSandboxRecord {
   readonly sandbox?: SandboxRecord | undefined;
   /** Stays when whoever started it ends. */
   readonly keep: boolean;
+  /** Where the sandbox sees folders of the host. */
+  readonly binds: readonly { readonly host: string; readonly inside: string }[];
   readonly machines: Readonly<Record<string, VmRecord>>;
 }
 
@@ -58,6 +60,7 @@ const schema = z.object({
   key: keySchema,
   sandbox: sandboxRecordSchema.optional(),
   keep: z.boolean(),
+  binds: z.array(z.object({ host: z.string(), inside: z.string() })),
   machines: z.record(
     z.string(),
     z.object({
@@ -93,12 +96,15 @@ export function formatVmSandboxRecord(record: VmSandboxRecord): string {
   return `${JSON.stringify({ ...record, key: keyOut(record.key), machines: Object.fromEntries(machines) as object })}\n`;
 }
 
+/** Who a sandbox belongs to: itself, or a cluster, whose state decides how long its machines are kept. */
+export type VmOwner = 'machines' | 'cluster-machines';
+
 /** Records in a folder of the state directory, one file a sandbox. */
 export class VmSandboxRecords {
   readonly folder: string;
 
-  constructor({ state }: { readonly state: string }) {
-    this.folder = join(state, 'machines');
+  constructor({ state }: { readonly state: string }, owner: VmOwner = 'machines') {
+    this.folder = join(state, owner);
   }
 
   path(name: string): string {

@@ -15,7 +15,8 @@ import { qemuSockets, type QemuSockets } from './qemu-arguments.ts';
 import { openQmp, type QmpClient, type QmpEvent } from './qmp.ts';
 import { SshSessions } from './ssh-sessions.ts';
 import type { VmRecord, VmSandboxRecord } from './vm-record.ts';
-import { MACHINES_INSIDE, type VmSandbox, type VmSandboxParts } from './vm-sandbox.ts';
+import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
+import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
 
 const SSH_PORT = 22;
 
