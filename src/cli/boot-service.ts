@@ -1,7 +1,7 @@
 import { KvciError, throwIfCancelled } from '../core/errors.ts';
 import { type RunContext, runStep } from '../core/plan.ts';
 import { lanAddresses } from '../machine/net/lan.ts';
-import type { DiskSource } from '../machine/qemu/disk-source.ts';
+import { type DiskSource, filesOfDisk } from '../machine/qemu/disk-source.ts';
 import { keepConsole } from '../machine/qemu/kept-console.ts';
 import type { Firmware } from '../machine/qemu/qemu-arguments.ts';
 import { startVm, type VmSpec } from '../machine/qemu/start-vm.ts';
@@ -31,12 +31,11 @@ export function createBootService({ vms, disk, streams }: BootServiceParts): Boo
     boot: async (request, run) => {
       const parts = await vms();
       const source = await disk(request, run);
-      const { path, directBoot } = source;
       await using sandbox = await startVmSandbox(parts, {
         name: request.name,
         source: request.what,
         lan: { families: request.families, routerAdvertisements: true, dhcpDelaySeconds: 0 },
-        files: [path, ...(directBoot === undefined ? [] : [directBoot.kernel, directBoot.initramfs])],
+        files: filesOfDisk(source),
         keep: request.keep,
         signal: run.signal,
       });

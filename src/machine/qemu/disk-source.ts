@@ -13,6 +13,11 @@ export interface DiskSource {
   readonly directBoot?: { readonly kernel: string; readonly initramfs: string; readonly arguments: string } | undefined;
 }
 
+/** All files that a machine is started from. */
+export function filesOfDisk({ path, directBoot }: Pick<DiskSource, 'path' | 'directBoot'>): readonly string[] {
+  return [path, ...(directBoot === undefined ? [] : [directBoot.kernel, directBoot.initramfs])];
+}
+
 export interface DiskFacts {
   readonly format: 'qcow2' | 'raw';
   /** Bytes of the virtual disk. */

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { lanAddresses } from '../../../src/machine/net/lan.ts';
-import type { DiskSource } from '../../../src/machine/qemu/disk-source.ts';
+import { type DiskSource, filesOfDisk } from '../../../src/machine/qemu/disk-source.ts';
 import { startVm, type VmSpec } from '../../../src/machine/qemu/start-vm.ts';
 import { openVm, type Vm } from '../../../src/machine/qemu/vm.ts';
 import { VmSandboxRecords } from '../../../src/machine/qemu/vm-record.ts';
@@ -14,7 +14,7 @@ import type { NodeHandle } from '../../../src/machine/types.ts';
 import { nodeContract } from '../../fixtures/node-contract.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
 import { namespacesOf, processesIn } from '../../fixtures/traces.ts';
-import { filesOf, LAN, nodeDisk, sandboxRequest, testVms } from '../../fixtures/vms.ts';
+import { LAN, nodeDisk, sandboxRequest, testVms } from '../../fixtures/vms.ts';
 
 const NEVER = new AbortController().signal;
 
@@ -58,7 +58,7 @@ describe('a virtual machine', () => {
   let node: NodeHandle;
 
   beforeAll(async () => {
-    sandbox = await startVmSandbox(parts, sandboxRequest('one', filesOf(disk)));
+    sandbox = await startVmSandbox(parts, sandboxRequest('one', filesOfDisk(disk)));
     vm = await startVm(parts, sandbox, spec({ diskSize: 12e9 }), NEVER);
     node = await vm.node(BOOT_MS, NEVER);
   });
@@ -150,7 +150,7 @@ describe('a machine that cannot be', () => {
     await writeFile(noLoader, Buffer.concat([Buffer.alloc(510), Buffer.from([0x55, 0xaa])]));
     await truncate(noLoader, 10e6);
     await writeFile(foreign, Buffer.concat([Buffer.alloc(0x38), Buffer.from('ARMd'), Buffer.alloc(1000)]));
-    sandbox = await startVmSandbox(parts, sandboxRequest('bad', [...filesOf(disk), noTable]));
+    sandbox = await startVmSandbox(parts, sandboxRequest('bad', [...filesOfDisk(disk), noTable]));
   });
 
   afterAll(() => sandbox.end());
