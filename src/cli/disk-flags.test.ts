@@ -9,8 +9,8 @@ function loaded(config: LoadedConfig['config'] = {}): LoadedConfig {
 
 describe('the disk that is wanted', () => {
   it('has what the flags say over kvci.yaml; kernel arguments are added', () => {
-    const config = { disk: { size: '20G', format: 'raw', kargs: ['quiet'] } } as const;
-    const { options } = wantedDisk(loaded(config), 'localhost/node:1', { format: 'qcow2', karg: ['debug'] }, '/');
+    const config = loaded({ disk: { size: '20G', format: 'raw', kargs: ['quiet'] } });
+    const { options } = wantedDisk(config, 'localhost/node:1', { format: 'qcow2', karg: ['debug'] }, '/');
     expect(options).toEqual({ format: 'qcow2', converter: 'auto', size: '20G', filesystem: 'ext4', kargs: ['quiet', 'debug'] });
   });
 

@@ -11,6 +11,7 @@ import { type SpooledTree, spoolTree } from '../../oci/spool.ts';
 import type { Tools } from '../../sandbox/tools-image.ts';
 import type { Sandboxes } from '../../sandbox/types.ts';
 import type { ConvertedDisk, DiskRequest } from '../types.ts';
+import { allOf } from './all-of.ts';
 import { streamOf } from './contents.ts';
 import { compressArgv } from './filesystem.ts';
 import { type DiskPlan, planDisk } from './plan-disk.ts';
@@ -47,25 +48,36 @@ export async function convertNatively(
   try {
     const { tree: tools } = await parts.tools();
     const binds = [{ host: folder, inside: INSIDE, writable: true }];
-    await using sandbox = await parts.sandboxes.start({ name: 'disk', binds, network: 'private', cgroups: false, signal: context.signal });
     context.output('reading the layers');
-    await using spooled = await spoolTree(request.source.layout, request.source.image.manifest.layers, work);
+    await using resources = new AsyncDisposableStack();
+    const [sandbox, spooled] = await both(
+      resources,
+      parts.sandboxes.start({ name: 'disk', binds, network: 'private', cgroups: false, signal: context.signal }),
+      spoolTree(request.source.layout, request.source.image.manifest.layers, work),
+    );
     const plan = planDisk(request, spooled);
     context.output('writing the disk');
     const disk = { folder, inside: INSIDE, name: RAW, work: WORK, sandbox, tools, templates: parts.templates };
-    const [written, beside] = await Promise.allSettled([
-      writeRawDisk(request, plan, disk, context),
+    const [beside] = await allOf([
       writeBootFiles(plan, spooled, folder, tools, parts.templates),
+      writeRawDisk(request, plan, disk, context),
     ]);
-    if (written.status === 'rejected') throw written.reason;
-    if (beside.status === 'rejected') throw beside.reason;
     const file = await packed(request, folder, sandbox, context);
-    return { file, directBoot: { ...beside.value, arguments: plan.options } };
+    return { file, directBoot: { ...beside, arguments: plan.options } };
   } catch (error) {
     throw asDiskFull(error, folder);
   } finally {
     await removeTree(work);
   }
+}
+
+/** Both resources, disposed with the stack, also where only one of them came. */
+async function both<A extends AsyncDisposable, B extends AsyncDisposable>(
+  stack: AsyncDisposableStack,
+  a: Promise<A>,
+  b: Promise<B>,
+): Promise<readonly [A, B]> {
+  return allOf([a.then((one) => stack.use(one)), b.then((other) => stack.use(other))]);
 }
 
 /** What boots the disk without its boot loader, beside it. */

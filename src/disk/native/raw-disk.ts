@@ -7,6 +7,7 @@ import type { TemplateSources } from '../../core/template.ts';
 import type { CommandRunner } from '../../host/types.ts';
 import { gathered } from '../../oci/streams.ts';
 import type { DiskRequest } from '../types.ts';
+import { allOf } from './all-of.ts';
 import { biosCommand, biosWrites, BOOT_SECTOR, espCommands } from './boot-loader.ts';
 import { fixedTime, immutableArgv, mkfsArgv } from './filesystem.ts';
 import { partitionArgv, partitionTable } from './partitions.ts';
@@ -43,11 +44,7 @@ export async function writeRawDisk(request: DiskRequest, plan: DiskPlan, parts: 
   let deployment = '';
   const entries = sysrootEntries({ ...plan, templates: parts.templates, commit: commitFacts(request) }, (folder) => (deployment = folder));
   const tar = Readable.from(gathered(request.source.layout.tar.write(entries, { binaryNames: true })), { objectMode: false });
-  const written = await Promise.allSettled([
-    run(mkfsArgv(disk, plan.layout.root, plan.ids), tar),
-    writeBootLoaders(request, plan, parts, path, run),
-  ]);
-  for (const result of written) if (result.status === 'rejected') throw result.reason;
+  await allOf([run(mkfsArgv(disk, plan.layout.root, plan.ids), tar), writeBootLoaders(request, plan, parts, path, run)]);
   await run(immutableArgv(disk, plan.layout.root, deployment));
 }
 
