@@ -6,8 +6,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { BuiltDisk } from '../../../src/cli/services.ts';
 import type { Digest } from '../../../src/core/digest.ts';
+import { DISK_KIND } from '../../../src/disk/build-disk.ts';
+import { systemClock } from '../../../src/host/clock.ts';
 import { chooseDirectories } from '../../../src/host/directories.ts';
 import { digestFile } from '../../../src/host/files.ts';
+import { fileLocks } from '../../../src/host/locks.ts';
+import { createArtifactStore } from '../../../src/host/store/artifact-store.ts';
 import { kvci, REPOSITORY, run, type Run, temporaryFolder } from '../../cli/run-kvci.ts';
 import { isMissing } from '../../fixtures/needs.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
@@ -21,6 +25,7 @@ const DISKS = join(cache, 'artifacts/disk');
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 let image: Digest;
+const made = new Set<Digest>();
 
 function answer(ran: Run): unknown {
   expect(ran.code, ran.stderr).toBe(0);
@@ -35,7 +40,9 @@ function build(...more: readonly string[]): readonly string[] {
 }
 
 async function disk(...more: readonly string[]): Promise<BuiltDisk> {
-  return answer(await kvci(build(...more), { cwd: folder.path })) as BuiltDisk;
+  const built = answer(await kvci(build(...more), { cwd: folder.path })) as BuiltDisk;
+  made.add(built.key);
+  return built;
 }
 
 beforeAll(async () => {
@@ -44,6 +51,8 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
+  const store = createArtifactStore({ directories: { cache }, locks: fileLocks(systemClock), clock: systemClock });
+  for (const artifact of await store.list()) if (artifact.kind === DISK_KIND && made.has(artifact.key)) await store.remove(artifact);
   await folder[Symbol.asyncDispose]();
 });
 
