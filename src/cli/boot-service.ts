@@ -52,6 +52,8 @@ export function createBootService({ vms, disk, streams }: BootServiceParts): Boo
           ? await untilEntered(vm, request, run)
           : await untilLeft(vm, request, streams, consoleFile(sandbox.record, vm.name), run);
       } catch (error) {
+        // Who cancels does not want it to stay.
+        if (run.signal.aborted) await sandbox.end();
         throw await withConsole(error, sandbox, vm, request, parts);
       } finally {
         await vm[Symbol.asyncDispose]();

@@ -3,7 +3,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { hasErrno } from '../../core/errors.ts';
 import type { Reaper } from '../../host/ledger.ts';
 import type { Sandboxes } from '../../sandbox/types.ts';
-import { parseVmSandboxRecord, type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
+import { parseVmSandboxRecord, VM_OWNERS, type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
 
 /** Ledger kind of a sandbox with machines that is bound to a kvci, or not yet whole. */
 export const VM_FOLDER = 'machines';
@@ -42,6 +42,21 @@ export async function removeEndedVms(
     ended.push(record);
   }
   return ended.map(({ name }) => `what was left of the machine ${name}`);
+}
+
+/** Folders that machines stand on: their disks, as long as they are kept, and the tools image while they run. */
+export async function foldersOfVms(
+  directories: { readonly state: string },
+  sandboxes: Pick<Sandboxes, 'find'>,
+): Promise<readonly string[]> {
+  const lists = await Promise.all(VM_OWNERS.map((owner) => new VmSandboxRecords(directories, owner).list()));
+  const folders = await Promise.all(
+    lists.flat().map(async ({ binds, sandbox }) => {
+      const running = sandbox === undefined ? undefined : await sandboxes.find(sandbox);
+      return [...binds.map(({ host }) => host), ...(running?.record.tools === undefined ? [] : [running.record.tools])];
+    }),
+  );
+  return folders.flat();
 }
 
 async function readRecord(path: string): Promise<VmSandboxRecord | undefined> {

@@ -97,7 +97,8 @@ export function formatVmSandboxRecord(record: VmSandboxRecord): string {
 }
 
 /** Who a sandbox belongs to: itself, or a cluster, whose state decides how long its machines are kept. */
-export type VmOwner = 'machines' | 'cluster-machines';
+export const VM_OWNERS = ['machines', 'cluster-machines'] as const;
+export type VmOwner = (typeof VM_OWNERS)[number];
 
 /** Records in a folder of the state directory, one file a sandbox. */
 export class VmSandboxRecords {

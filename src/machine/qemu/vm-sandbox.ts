@@ -71,7 +71,12 @@ export async function startVmSandbox(parts: VmSandboxParts, request: VmSandboxRe
   const { name, keep, signal } = request;
   const records = new VmSandboxRecords(parts.directories, request.owner);
   await using _lock = await parts.locks.exclusive(join(records.folder, `${name}.lock`), { signal });
-  if ((await records.find(name)) !== undefined) throw taken(name);
+  const before = await records.find(name);
+  if (before !== undefined) {
+    // Whoever starts one holds the lock that we hold: what does not run was left by a kvci that was killed.
+    if (before.keep || (await openVmSandbox(parts, records, before)) !== undefined) throw taken(name);
+    await endRecorded(parts, records, before);
+  }
   const record: VmSandboxRecord = {
     version: 1,
     name,
