@@ -14,11 +14,29 @@ export function createServices(environment: Environment, settings: ServiceSettin
       const { clusterService } = await import('./wiring/clusters.ts');
       return clusterService(environment, settings, await host(), run);
     }),
+    disk: once(async () => {
+      const { diskService } = await import('./wiring/disk.ts');
+      return diskService(environment, settings, await host(), run);
+    }),
+    verify: once(async () => {
+      const { verifyService } = await import('./wiring/verify.ts');
+      return verifyService(environment, settings, await host(), run);
+    }),
+    boot: once(async () => {
+      const { bootService } = await import('./wiring/qemu.ts');
+      return bootService(environment, settings, await host(), run);
+    }),
     host: once(async () => {
       const { hostService } = await import('./wiring/host-service.ts');
       const { toolsWay } = await import('./wiring/tools-choice.ts');
       const parts = await host();
-      return hostService(environment, parts, () => toolsWay(environment, settings, parts));
+      const { verifyReapers } = await import('./wiring/verify.ts');
+      return hostService(
+        environment,
+        parts,
+        () => toolsWay(environment, settings, parts),
+        () => verifyReapers(environment, settings, parts, run),
+      );
     }),
   };
 }

@@ -10,6 +10,8 @@ export interface CommandResult {
   readonly data: unknown;
   /** Without a final newline; empty for nothing to say. */
   text(style: TextStyle): string;
+  /** For `--output junit`, where the command has it. */
+  junit?(): string;
   /** An answer such as "3 facts fail" is a result, and yet not exit code 0. */
   readonly exitCode?: number;
 }
@@ -47,6 +49,8 @@ export type Act = <Args extends readonly unknown[] = [], Flags extends object = 
 /** One command: `define` adds arguments, flags and the action. It runs only for the command that was asked for, or to walk the tree. */
 export interface CommandModule {
   readonly examples: readonly [Example, ...Example[]];
+  /** Its results can be told by `--output junit`. */
+  readonly junit?: true;
   define(command: Command, act: Act): void;
 }
 

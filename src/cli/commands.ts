@@ -10,6 +10,7 @@ export interface CommandEntry {
 /** Words that stand for several commands. */
 export const GROUPS: Readonly<Record<string, string>> = {
   image: 'Build, check and move node images',
+  disk: 'Make disks of node images',
   node: 'Add nodes to a cluster and remove them',
   cache: 'Show and bound what is kept',
   config: 'What kvci.yaml may hold',
@@ -53,6 +54,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     async () => (await import('./commands/image-check.ts')).imageCheck,
   ),
   entry(
+    'image verify',
+    'Boot an image or a disk and prove what it promises',
+    async () => (await import('./commands/image-verify.ts')).imageVerify,
+  ),
+  entry(
     'image inspect',
     'Show labels, layers, SBOM and provenance',
     async () => (await import('./commands/image-inspect.ts')).imageInspect,
@@ -62,6 +68,13 @@ export const COMMANDS: readonly CommandEntry[] = [
   entry('image diff', 'Say what changed between two images', async () => (await import('./commands/image-diff.ts')).imageDiff),
   entry('image save', 'Write an image to a file', async () => (await import('./commands/image-save.ts')).imageSave),
   entry('image load', 'Read images from a file', async () => (await import('./commands/image-load.ts')).imageLoad),
+  entry('disk build', 'Make a disk that boots of a node image', async () => (await import('./commands/disk-build.ts')).diskBuild),
+  entry(
+    'disk boot',
+    'Boot a disk to look at it, by its console and by SSH',
+    async () => (await import('./commands/disk-boot.ts')).diskBoot,
+  ),
+  entry('disk ssh', 'Open a shell on a booted disk, or run a command there', async () => (await import('./commands/disk-ssh.ts')).diskSsh),
   entry('doctor', 'Find every problem of this host and say what mends it', async () => (await import('./commands/doctor.ts')).doctor),
   entry('prune', 'Remove what killed runs left behind', async () => (await import('./commands/prune.ts')).prune),
   entry('cache list', 'List what is kept', async () => (await import('./commands/cache-list.ts')).cacheList),

@@ -1,6 +1,3 @@
-import { stat } from 'node:fs/promises';
-
-import { hasErrno, KvciError } from '../core/errors.ts';
 import { buildImage, lockInputs, planBuild, renderBuild } from '../image/build.ts';
 import { checkTree } from '../image/check/check.ts';
 import { type ReadImage, readImage } from '../image/check/read-image.ts';
@@ -8,9 +5,8 @@ import { CONTAINERFILE } from '../image/context.ts';
 import { diffImages } from '../image/diff.ts';
 import { findImage, listImages, loadImages, removeImage, saveImage } from '../image/images.ts';
 import { inspectImage } from '../image/inspect.ts';
+import { locateImage } from '../image/locate.ts';
 import type { ImagePorts } from '../image/ports.ts';
-import { openLayout } from '../oci/layout.ts';
-import { listManifests } from '../oci/manifests.ts';
 import type { ImageService } from './services.ts';
 
 /** The image commands over the rooms that do the work. */
@@ -63,25 +59,7 @@ export function createImageService(ports: ImagePorts): ImageService {
   };
 }
 
-/** An image of the store, or the only one of a folder with an OCI layout. */
 async function readAny(ports: ImagePorts, word: string): Promise<ReadImage> {
-  const layout = await ports.layout();
-  if (!(await isFolder(word))) return readImage(layout, (await findImage(layout, word)).descriptor, ports.hostArchitecture);
-  const folder = await openLayout(word, { tar: layout.tar, locks: layout.locks });
-  const [only, another] = await listManifests(folder);
-  if (only === undefined || another !== undefined) {
-    throw new KvciError('usage', 'layout-ambiguous', `${word} holds ${only === undefined ? 'no image' : 'several images'}`, {
-      hint: 'A layout with exactly one image can be looked at.',
-    });
-  }
-  return readImage(folder, only.descriptor, ports.hostArchitecture);
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isDirectory();
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return false;
-    throw error;
-  }
+  const { layout, descriptor } = await locateImage(await ports.layout(), word);
+  return readImage(layout, descriptor, ports.hostArchitecture);
 }

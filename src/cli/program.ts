@@ -1,10 +1,11 @@
 import { Command, Option } from 'commander';
 
+import { KvciError } from '../core/errors.ts';
 import type { Act, CommandModule, Example } from './command.ts';
 import { COMMANDS, type CommandEntry, GROUPS } from './commands.ts';
 
 export interface GlobalFlags {
-  readonly output: 'text' | 'json';
+  readonly output: 'text' | 'json' | 'junit';
   readonly progress: 'auto' | 'tty' | 'plain' | 'json' | 'none';
   readonly verbose?: true;
   readonly quiet?: true;
@@ -31,7 +32,9 @@ export async function buildProgram(
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
     .helpCommand('help [command]', 'show help of a command')
-    .addOption(new Option('--output <format>', 'format of the result on standard output').choices(['text', 'json']).default('text'))
+    .addOption(
+      new Option('--output <format>', 'format of the result on standard output').choices(['text', 'json', 'junit']).default('text'),
+    )
     .addOption(
       new Option('--progress <how>', 'how progress is shown on standard error')
         .choices(['auto', 'tty', 'plain', 'json', 'none'])
@@ -81,7 +84,17 @@ function addGroup(program: Command, groups: Map<string, Command>, name: string):
 
 function defineCommand(command: Command, module: CommandModule, act: Act): void {
   module.define(command, act);
+  if (module.junit !== true) command.hook('preAction', refuseJunit);
   addExamples(command, module.examples);
+}
+
+/** Only what has tests in it is told that way. */
+function refuseJunit(_of: Command, command: Command): void {
+  if (command.optsWithGlobals<GlobalFlags>().output !== 'junit') return;
+  throw new KvciError('usage', 'no-junit', `--output: "${command.name()}" has no results for JUnit`, {
+    hint: 'Use text or json.',
+    facts: { flag: '--output' },
+  });
 }
 
 function addExamples(command: Command, examples: readonly Example[]): void {

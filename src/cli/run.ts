@@ -85,11 +85,14 @@ export async function runCli(argv: readonly string[], host: CliHost): Promise<nu
 }
 
 async function writeAnswer({ result, flags }: Answer, host: CliHost): Promise<void> {
-  const text =
-    flags.output === 'json'
-      ? JSON.stringify(result.data, null, 2)
-      : result.text({ color: host.stdout.color, columns: host.stdout.columns() });
+  const text = textOf(result, flags, host.stdout);
   if (text !== '') await host.stdout.write(maskSecrets(text.endsWith('\n') ? text : `${text}\n`, host.secrets));
+}
+
+function textOf(result: CommandResult, { output }: GlobalFlags, terminal: Terminal): string {
+  if (output === 'json') return JSON.stringify(result.data, null, 2);
+  if (output === 'junit' && result.junit !== undefined) return result.junit();
+  return result.text({ color: terminal.color, columns: terminal.columns() });
 }
 
 function createContext(flags: GlobalFlags, host: CliHost, events: EventSink, sinks: Set<EventSink>): CommandContext {

@@ -16,12 +16,18 @@ import type { EventSink, PlannedStep } from '../core/events.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { Secret } from '../core/secrets.ts';
 import type { LoadedConfig } from '../config/load.ts';
+import type { Disk } from '../disk/build-disk.ts';
+import type { DiskSettings } from '../disk/options.ts';
 import type { BuildSettings } from '../image/build.ts';
 import type { CheckReport, FactGroup } from '../image/check/types.ts';
 import type { ImageDifference } from '../image/diff.ts';
 import type { ImageSummary } from '../image/images.ts';
 import type { ImageInspection } from '../image/inspect.ts';
 import type { ImageOptions } from '../image/options.ts';
+import type { Acceleration } from '../machine/qemu/kvm.ts';
+import type { Accelerator, Firmware } from '../machine/qemu/qemu-arguments.ts';
+import type { IpFamily, NodeAddresses } from '../machine/types.ts';
+import type { NodeKind, VerifyReport } from '../verify/types.ts';
 
 /*
  * What the commands need done, as interfaces. `wiring.ts` provides them; a command asks only for the one it uses, so that
@@ -32,6 +38,9 @@ export interface Services {
   image(): Promise<ImageService>;
   host(): Promise<HostService>;
   cluster(): Promise<ClusterService>;
+  verify(): Promise<VerifyService>;
+  disk(): Promise<DiskService>;
+  boot(): Promise<BootService>;
 }
 
 /** What the global flags and kvci.yaml say about the whole run. */
@@ -98,6 +107,105 @@ export interface ImageService {
   /** @throws KvciError `file-exists` */
   save(ref: string, file: string, run: RunContext): Promise<{ readonly digest: Digest; readonly file: string; readonly size: number }>;
   load(file: string, run: RunContext): Promise<readonly ImageSummary[]>;
+}
+
+// ---- disks ----------------------------------------------------------------------------------------------------------
+
+/** A disk as it is asked for. */
+export interface WantedDisk {
+  readonly options: DiskSettings;
+  /** Paths of files with public keys. */
+  readonly sshKeys: readonly string[];
+  /** A tag, a digest or a folder with an OCI layout; or what the image is built of. */
+  readonly image: { readonly kind: 'stored'; readonly ref: string } | { readonly kind: 'built'; readonly options: ImageOptions };
+}
+
+export interface BuiltDisk extends Disk {
+  /** It was there already. */
+  readonly reused: boolean;
+}
+
+export interface DiskService {
+  plan(wanted: WantedDisk, settings: BuildSettings, run: RunContext): Promise<readonly PlannedStep[]>;
+  /** @param output where a copy goes, an absolute path @throws KvciError `file-exists`, `folder-missing`, `folder-read-only` */
+  build(wanted: WantedDisk, settings: BuildSettings, output: string | undefined, run: RunContext): Promise<BuiltDisk>;
+}
+
+// ---- machines of disks ----------------------------------------------------------------------------------------------
+
+/** A disk that is booted to be looked at. */
+export interface BootRequest {
+  /** A file, or an image whose disk is meant. */
+  readonly what: string;
+  /** Of the machine. */
+  readonly name: string;
+  /** Leaves it running. */
+  readonly keep: boolean;
+  readonly cpus: number;
+  /** Bytes. */
+  readonly memory: number;
+  /** Bytes of the machine's own copy; undefined: as large as the disk. */
+  readonly diskSize: number | undefined;
+  /** Undefined: the kernel beside the disk where it is known, else UEFI. */
+  readonly firmware: Firmware | undefined;
+  readonly acceleration: Acceleration;
+  readonly families: readonly IpFamily[];
+  /** How long it may take until it answers by SSH. */
+  readonly timeoutMs: number;
+  /** Where relative paths start. */
+  readonly cwd: string;
+  /** Of an image that has no disk yet. */
+  readonly settings: BuildSettings;
+}
+
+export interface BootedMachine {
+  readonly name: string;
+  readonly accelerator: Accelerator;
+  readonly firmware: Firmware;
+  readonly addresses: NodeAddresses;
+  /** From its start until it answered by SSH; missing when it never did. */
+  readonly sshMs?: number;
+  readonly running: boolean;
+}
+
+export interface ListedMachine {
+  readonly name: string;
+  readonly source: string;
+  readonly createdAt: string;
+  readonly keep: boolean;
+  readonly running: boolean;
+  readonly addresses: NodeAddresses;
+}
+
+export interface BootService {
+  /**
+   * Boots a disk. One that is kept answers by SSH when this does; another one has the caller's terminal until it ends.
+   *
+   * @throws KvciError `name-taken`, `disk-not-found`, `machine-not-reachable`, and what starting a machine throws
+   */
+  boot(request: BootRequest, run: RunContext): Promise<BootedMachine>;
+  /** Runs a command, or a shell, with the caller's own terminal or pipes. Answers its exit code. */
+  enter(name: string, argv: readonly string[], run: RunContext): Promise<number>;
+  list(): Promise<readonly ListedMachine[]>;
+  /** @throws KvciError `machine-not-found` */
+  end(name: string): Promise<void>;
+}
+
+// ---- verification ---------------------------------------------------------------------------------------------------
+
+export interface WantedVerification {
+  /** The image, or the path of a disk in place of its reference; what the disk is to be where one has to be made. */
+  readonly disk: WantedDisk;
+  readonly settings: BuildSettings;
+  readonly as: NodeKind;
+  /** Paths, relative to the current folder. */
+  readonly factsFile: string | undefined;
+  readonly report: string | undefined;
+}
+
+export interface VerifyService {
+  /** Boots and proves; answers the path of the statement that was written, too. */
+  verify(wanted: WantedVerification, cwd: string, run: RunContext): Promise<{ readonly report: VerifyReport; readonly statement?: string }>;
 }
 
 // ---- clusters -------------------------------------------------------------------------------------------------------

@@ -28,7 +28,10 @@ describe('mistakes have a place', () => {
   test.each([
     { text: 'image:\n  k8s: 1.30\n', told: ['kvci.yaml:2:8: image.k8s: expected string, received number | Write it in quotes: "1.30".'] },
     { text: 'image:\n  bsae: x\n', told: ['kvci.yaml:2:3: image: unknown key "bsae" | Did you mean "base"?'] },
-    { text: 'zzzzzz: 1\n', told: ['kvci.yaml:1:1: unknown key "zzzzzz" | Known keys: image, cluster, engine, tools, mirrors, cache.'] },
+    {
+      text: 'zzzzzz: 1\n',
+      told: ['kvci.yaml:1:1: unknown key "zzzzzz" | Known keys: image, disk, cluster, engine, tools, mirrors, cache.'],
+    },
     { text: 'image: [1]\n', told: ['kvci.yaml:1:8: image: expected object, received array'] },
     { text: '- 1\n', told: ['kvci.yaml:1:1: expected object, received array'] },
     { text: 'image:\n  k8s: "1.9"\n', told: ['kvci.yaml:2:8: image.k8s: Kubernetes 1.9 is older than 1.31, the oldest that kvci builds'] },

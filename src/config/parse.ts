@@ -11,23 +11,33 @@ interface Problem {
   readonly hint?: string;
 }
 
+/** Reads the text of a kvci.yaml. @throws as {@link parseYaml} */
+export function parseConfig(text: string, file: string): Config {
+  return parseYaml(text, file, configSchema).written as Config;
+}
+
 /**
- * Reads the text of a kvci.yaml; `file` is how it is called in errors.
+ * Reads YAML, which JSON is too, that a schema describes; `file` is how it is called in errors.
  *
+ * @returns what the schema makes of it, and what was written
  * @throws ProblemsError `config-invalid`, one problem for each mistake as `file:line:column: message`
  */
-export function parseConfig(text: string, file: string): Config {
+export function parseYaml<Schema extends z.ZodType>(
+  text: string,
+  file: string,
+  schema: Schema,
+): { readonly data: z.output<Schema>; readonly written: unknown } {
   const lineCounter = new LineCounter();
   const document = parseDocument(text, { lineCounter, prettyErrors: false });
   const syntax = document.errors.map((error): Problem => ({ offset: error.pos[0], message: error.message }));
   if (syntax.length > 0) throw invalid(file, lineCounter, syntax);
   const value: unknown = document.toJS() ?? {};
-  const parsed = configSchema.safeParse(value);
-  if (parsed.success) return value as Config;
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return { data: parsed.data, written: value };
   throw invalid(
     file,
     lineCounter,
-    parsed.error.issues.flatMap((issue) => describeIssue(issue, document)),
+    parsed.error.issues.flatMap((issue) => describeIssue(issue, document, schema)),
   );
 }
 
@@ -56,16 +66,16 @@ export function issueMessage(issue: z.core.$ZodIssue): string {
   return told.replace(/^Invalid (input|option): /, '');
 }
 
-function describeIssue(issue: z.core.$ZodIssue, document: Document): readonly Problem[] {
+function describeIssue(issue: z.core.$ZodIssue, document: Document, schema: z.ZodType): readonly Problem[] {
   const path = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
   const where = path.length === 0 ? '' : `${path.join('.')}: `;
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => {
-      const suggestion = nearest(key, knownKeys(path));
+      const suggestion = nearest(key, knownKeys(schema, path));
       return {
         offset: keyOffset(document, path, key),
         message: `${where}unknown key "${key}"`,
-        hint: suggestion === undefined ? `Known keys: ${knownKeys(path).join(', ')}.` : `Did you mean "${suggestion}"?`,
+        hint: suggestion === undefined ? `Known keys: ${knownKeys(schema, path).join(', ')}.` : `Did you mean "${suggestion}"?`,
       };
     });
   }
@@ -86,8 +96,8 @@ function keyOffset(document: Document, path: readonly (string | number)[], key: 
 }
 
 /** The keys that the schema has at a path of objects. */
-function knownKeys(path: readonly (string | number)[]): string[] {
-  let schema: unknown = configSchema;
+function knownKeys(of: z.ZodType, path: readonly (string | number)[]): string[] {
+  let schema: unknown = of;
   for (const key of path) schema = shapeOf(schema)?.[String(key)];
   return Object.keys(shapeOf(schema) ?? {});
 }

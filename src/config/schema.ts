@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { clusterOptionsSchema } from '../cluster/options.ts';
 import { messageOf } from '../core/errors.ts';
 import { parseSize } from '../core/sizes.ts';
+import { diskOptionsSchema } from '../disk/options.ts';
 import { imageOptionsSchema } from '../image/options.ts';
 import { parseToolsChoice } from '../sandbox/tools-choice.ts';
 
@@ -17,6 +18,7 @@ const address = (description: string) =>
 export const configSchema = z
   .strictObject({
     image: imageOptionsSchema.partial().optional().describe('What to build: the flags of "kvci image build"'),
+    disk: diskOptionsSchema.partial().optional().describe('What disks to make: the flags of "kvci disk build"'),
     cluster: clusterOptionsSchema.partial().optional().describe('What cluster to have: the flags of "kvci up"'),
     engine: z
       .string()

@@ -24,13 +24,19 @@ const TYPE_FLAGS: Readonly<Record<TarEntry['type'], string>> = {
  *
  * Source: POSIX.1-2024, pax, "ustar Interchange Format" and "pax Extended Header".
  */
-export function writeTar(entries: AsyncIterable<TarEntryWithContent> | Iterable<TarEntryWithContent>): Readable {
-  return Readable.from(chunksOf(entries), { objectMode: false });
+export function writeTar(
+  entries: AsyncIterable<TarEntryWithContent> | Iterable<TarEntryWithContent>,
+  options: { readonly binaryNames?: boolean } = {},
+): Readable {
+  return Readable.from(chunksOf(entries, options.binaryNames === true), { objectMode: false });
 }
 
-async function* chunksOf(entries: AsyncIterable<TarEntryWithContent> | Iterable<TarEntryWithContent>): AsyncGenerator<Uint8Array> {
+async function* chunksOf(
+  entries: AsyncIterable<TarEntryWithContent> | Iterable<TarEntryWithContent>,
+  binaryNames: boolean,
+): AsyncGenerator<Uint8Array> {
   for await (const entry of entries) {
-    yield encodeHeader(entry);
+    yield encodeHeader(entry, binaryNames);
     if (entry.type !== 'file' || entry.size === 0) continue;
     let left = entry.size;
     for await (const chunk of entry.content() as AsyncIterable<Uint8Array>) {
@@ -48,8 +54,9 @@ async function* chunksOf(entries: AsyncIterable<TarEntryWithContent> | Iterable<
 }
 
 /** The ustar header of an entry, behind an extended header where one is needed. */
-function encodeHeader(entry: TarEntry): Buffer {
-  const pax: Record<string, string> = {};
+function encodeHeader(entry: TarEntry, binaryNames: boolean): Buffer {
+  const ascii = /^[\x20-\x7e]*$/.test(`${entry.path}${entry.linkname ?? ''}`);
+  const pax: Record<string, string> = binaryNames && !ascii ? { hdrcharset: 'BINARY' } : {};
   const text = (keyword: string, value: string): string => {
     const plain = value.length <= 100 && /^[\x20-\x7e]*$/.test(value);
     if (!plain) pax[keyword] = encodeName(value).toString('latin1');

@@ -47,6 +47,11 @@ export interface Tar {
    * A tar of the entries, in their order: ustar headers, and PAX records where ustar has no room. Equal entries give equal bytes.
    * The stream fails with whatever the entries or their contents fail with, and `tar-size-differs` where a content is not
    * as long as its entry says.
+   *
+   * With `binaryNames`, names that are not ASCII are marked as bytes: for readers that would convert them to their locale.
    */
-  write(entries: AsyncIterable<TarEntryWithContent> | Iterable<TarEntryWithContent>): Readable;
+  write(
+    entries: AsyncIterable<TarEntryWithContent> | Iterable<TarEntryWithContent>,
+    options?: { readonly binaryNames?: boolean },
+  ): Readable;
 }

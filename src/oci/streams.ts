@@ -27,6 +27,25 @@ export async function* rechunk(chunks: AsyncIterable<Uint8Array>, size = 256 * 1
   if (filled > 0) yield batch.subarray(0, filled);
 }
 
+/** The same bytes, small chunks together up to `size`, larger ones as they are: for who pays for each chunk and not for its size. */
+export async function* gathered(chunks: AsyncIterable<Uint8Array>, size = 256 * 1024): AsyncGenerator<Uint8Array> {
+  let small: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of chunks) {
+    if (length > 0 && length + chunk.byteLength > size) {
+      yield Buffer.concat(small, length);
+      small = [];
+      length = 0;
+    }
+    if (chunk.byteLength >= size) yield chunk;
+    else {
+      small.push(chunk);
+      length += chunk.byteLength;
+    }
+  }
+  if (length > 0) yield Buffer.concat(small, length);
+}
+
 /** The bytes after an engine of node's zlib, which starts with the first byte asked for. */
 export async function* through(source: Readable, engine: () => Transform): AsyncGenerator<Uint8Array> {
   const started = engine();

@@ -35,7 +35,8 @@ export interface Tree {
 /** A file as it was stored, shared by all its paths. */
 type Inode = Omit<TreeNode, 'path' | 'links'>;
 
-type LayerEntry = TreeEntry & { readonly digest?: Digest; readonly offset?: number };
+/** An entry as a layer has it; `offset` is that of its content in the layer's uncompressed tar. */
+export type LayerEntry = TreeEntry & { readonly digest?: Digest; readonly offset?: number };
 
 const WHITEOUT = '.wh.';
 const OPAQUE = '.wh..wh..opq';
@@ -64,6 +65,13 @@ export async function readTree(layout: ImageLayout, layers: readonly Descriptor[
     merged.add(await readEntries(layout, descriptor, below.length + index, watch), below.length + index);
   }
   return { layers: [...below, ...layers], nodes: merged.nodes() };
+}
+
+/** {@link readTree} for layers whose entries have been read already. */
+export function mergeLayers(layers: readonly { readonly descriptor: Descriptor; readonly entries: readonly LayerEntry[] }[]): Tree {
+  const merged = new MergedTree();
+  for (const [index, { entries }] of layers.entries()) merged.add(entries, index);
+  return { layers: layers.map(({ descriptor }) => descriptor), nodes: merged.nodes() };
 }
 
 async function readEntries(layout: ImageLayout, descriptor: Descriptor, layer: number, watch?: ContentWatch): Promise<LayerEntry[]> {

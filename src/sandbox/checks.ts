@@ -1,6 +1,6 @@
-import { access, constants, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 
-import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
+import { KvciError, messageOf } from '../core/errors.ts';
 import type { CommandRunner, HostCheck, HostProblem } from '../host/types.ts';
 import { type HostUser, readSubordinate, subordinateCommand } from './map-ids.ts';
 import type { ToolsWay } from './tools-choice.ts';
@@ -17,7 +17,6 @@ export function sandboxChecks(commands: CommandRunner, user: HostUser, way: () =
       ? { id: 'newuidmap', title: 'newuidmap for ordinary users', run: async () => asWarning(await checkPrograms(commands)) }
       : { id: 'subordinate-ids', title: 'subordinate user and group ids', run: () => checkIds(commands, user) },
     toolsCheck(way),
-    { id: 'tun', title: '/dev/net/tun', run: checkTun },
   ];
 }
 
@@ -131,20 +130,5 @@ export async function mmdebstrapVersion(commands: CommandRunner): Promise<string
   } catch (error) {
     if (error instanceof KvciError && error.code === 'command-missing') return undefined;
     throw error;
-  }
-}
-
-async function checkTun(): Promise<HostProblem | undefined> {
-  try {
-    await access('/dev/net/tun', constants.R_OK | constants.W_OK);
-    return undefined;
-  } catch (error) {
-    if (!hasErrno(error, 'ENOENT', 'EACCES', 'EPERM')) throw error;
-    const absent = hasErrno(error, 'ENOENT');
-    return {
-      level: 'warning',
-      message: `/dev/net/tun ${absent ? 'does not exist' : 'is closed to this user'}: clusters of VMs need it, images do not`,
-      commands: [absent ? ['modprobe', 'tun'] : ['chmod', '0666', '/dev/net/tun']],
-    };
   }
 }

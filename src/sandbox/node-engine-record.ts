@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { hasErrno, KvciError } from '../core/errors.ts';
 import { writeFileAtomic } from '../host/files.ts';
 import type { Directories } from '../host/types.ts';
+import { sandboxRecordSchema } from './record-schema.ts';
 import type { SandboxRecord } from './types.ts';
 
 /** What is known of the engine for nodes, also after a reboot: written before there is anything of it. */
@@ -21,22 +22,7 @@ const schema: z.ZodType<NodeEngineRecord> = z.object({
   version: z.literal(1),
   cgroup: z.string().optional(),
   ready: z.boolean(),
-  sandbox: z
-    .object({
-      name: z.string(),
-      pid: z.int(),
-      startTime: z.string(),
-      namespace: z.string(),
-      network: z.enum(['host', 'private']),
-      cgroup: z.string().optional(),
-      tools: z.string().optional(),
-    })
-    .transform(({ cgroup, tools, ...rest }) => ({
-      ...rest,
-      ...(cgroup === undefined ? {} : { cgroup }),
-      ...(tools === undefined ? {} : { tools }),
-    }))
-    .optional(),
+  sandbox: sandboxRecordSchema.optional(),
 });
 
 /** Where the record is: the state directory of whoever started the engine. */

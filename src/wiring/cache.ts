@@ -24,7 +24,7 @@ export async function cacheItems(host: HostParts, sandboxes: Sandboxes): Promise
   return items;
 }
 
-/** The store, whose tools image stays while nodes run over it. */
+/** The store, whose tools image stays while nodes run over it, and whose disks stay while machines are made of them. */
 export function storeBesideNodes(host: HostParts, sandboxes: Sandboxes): HostParts['store'] {
   const { store } = host;
   return {
@@ -36,8 +36,10 @@ export function storeBesideNodes(host: HostParts, sandboxes: Sandboxes): HostPar
     removeLeftovers: () => store.removeLeftovers(),
     removeUnused: async (artifact) => {
       const { nodeEngineTools } = await import('../sandbox/node-engine.ts');
+      const { foldersOfVms } = await import('../machine/qemu/reaper.ts');
       const tools = await nodeEngineTools({ ...host, sandboxes });
-      return tools?.startsWith(`${artifact.path}/`) === true ? false : store.removeUnused(artifact);
+      const used = [...(tools === undefined ? [] : [tools]), ...(await foldersOfVms(host.directories, sandboxes))];
+      return used.some((path) => `${path}/`.startsWith(`${artifact.path}/`)) ? false : store.removeUnused(artifact);
     },
   };
 }

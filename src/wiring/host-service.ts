@@ -1,16 +1,28 @@
 import type { HostService } from '../cli/services.ts';
+import type { Reaper } from '../host/ledger.ts';
 import type { HostCheck } from '../host/types.ts';
 import type { ToolsWay } from '../sandbox/tools-choice.ts';
 import { engineSurroundings, type Environment, type HostParts, hostUser, packageManagerOf, sandboxesWithoutTools } from './host.ts';
 
-/** @param toolsWay how the tools image would come */
-export async function hostService(environment: Environment, host: HostParts, toolsWay: () => Promise<ToolsWay>): Promise<HostService> {
+/**
+ * @param toolsWay how the tools image would come
+ * @param verifyReapers what removes nodes of verifications
+ */
+export async function hostService(
+  environment: Environment,
+  host: HostParts,
+  toolsWay: () => Promise<ToolsWay>,
+  verifyReapers: () => Promise<readonly Reaper[]>,
+): Promise<HostService> {
   const { createHostService } = await import('../cli/host-service.ts');
   const { hostChecks } = await import('../host/checks.ts');
   const { engineCheck } = await import('../host/engine/checks.ts');
   const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
   const { NO_CREDENTIALS } = await import('../host/engine/registry-credentials.ts');
   const { containerNodeChecks } = await import('../machine/container/checks.ts');
+  const { vmChecks } = await import('../machine/qemu/checks.ts');
+  const { readVerdict } = await import('../machine/qemu/kvm.ts');
+  const { removeEndedVms, vmReapers } = await import('../machine/qemu/reaper.ts');
   const { modulesChecks } = await import('../payload/checks.ts');
   const { sandboxChecks } = await import('../sandbox/checks.ts');
   const { sandboxReapers } = await import('../sandbox/reaper.ts');
@@ -21,6 +33,7 @@ export async function hostService(environment: Environment, host: HostParts, too
     ...sandboxChecks(host.commands, hostUser(host), toolsWay),
     ...modulesChecks(host.commands, host.directories.cache),
     ...containerNodeChecks(host.commands, host),
+    ...vmChecks({ required: false, verdict: () => readVerdict(host.directories.state) }),
     engineCheck({ kind: 'auto' }, engineSurroundings(environment, host), (endpoint) => connectEngine(endpoint, NO_CREDENTIALS)),
   ];
   const sandboxes = await sandboxesWithoutTools(environment, host);
@@ -29,8 +42,8 @@ export async function hostService(environment: Environment, host: HostParts, too
   return createHostService({
     ...host,
     store: storeBesideNodes(host, sandboxes),
-    unused: () => unusedNodeEngine(host, sandboxes),
-    reapers: sandboxReapers(sandboxes, host.signal),
+    unused: async () => [...(await unusedNodeEngine(host, sandboxes)), ...(await removeEndedVms(host.directories, sandboxes))],
+    reapers: [...(await verifyReapers()), ...vmReapers(sandboxes), ...sandboxReapers(sandboxes, host.signal)],
     otherItems: () => cacheItems(host, sandboxes),
     images: imageStore(host),
     packageManager,

@@ -45,9 +45,9 @@ export async function imageService(
   };
 }
 
-/** `--setup`: installs what making this image needs of the host, and nothing else. */
-async function prepareForImage(
-  options: ImageOptions,
+/** `--setup`: installs what making this image needs of the host, and nothing else; without an image, what sandboxes need. */
+export async function prepareForImage(
+  options: ImageOptions | undefined,
   environment: Environment,
   settings: ServiceSettings,
   host: HostParts,
@@ -57,7 +57,7 @@ async function prepareForImage(
   const { modulesChecks } = await import('../payload/checks.ts');
   const { sandboxChecks } = await import('../sandbox/checks.ts');
   const { toolsWay } = await import('./tools-choice.ts');
-  const compiles = options.payload === 'auto' || options.payload === 'modules';
+  const compiles = options?.payload === 'auto' || options?.payload === 'modules';
   const checks = (): readonly HostCheck[] => [
     ...sandboxChecks(host.commands, hostUser(host), () => toolsWay(environment, settings, host)),
     ...(compiles ? modulesChecks(host.commands, host.directories.cache) : []),

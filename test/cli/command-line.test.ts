@@ -86,7 +86,13 @@ describe('usage errors', () => {
   test('a value outside the choices lists them', async () => {
     const { code, stderr } = await kvci(['--output', 'yaml', 'version']);
     expect(code).toBe(2);
-    expect(stderr).toContain('Allowed choices are text, json.');
+    expect(stderr).toContain('Allowed choices are text, json, junit.');
+  });
+
+  test('JUnit is for what has tests in it', async () => {
+    const { code, stderr } = await kvci(['image', 'list', '--output', 'junit']);
+    expect(code).toBe(2);
+    expect(stderr).toContain('--output: "list" has no results for JUnit');
   });
 });
 

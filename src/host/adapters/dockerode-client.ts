@@ -2,7 +2,7 @@ import Docker from 'dockerode';
 import { readFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 
-import { cancelled } from '../../core/errors.ts';
+import { cancelled, KvciError } from '../../core/errors.ts';
 import type { StreamOutcome } from '../engine/build-stream.ts';
 import { type EngineEndpoint, showAddress } from '../engine/endpoint.ts';
 import { engineLost, engineUnreachable, isConnectionLost, refusalOf, requestFailed } from '../engine/errors.ts';
@@ -64,6 +64,26 @@ export class EngineClient {
     }
   }
 
+  /** A request that an engine answers soon, and that has to be made also after Ctrl-C. */
+  soon<T>(doing: string, request: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return this.ask(doing, AbortSignal.timeout(ANSWER_MS), request);
+  }
+
+  /** A request after which something is gone, done or no longer needed; `settled` are further statuses that say so. */
+  async gone(doing: string, request: (signal: AbortSignal) => Promise<unknown>, ...settled: readonly number[]): Promise<void> {
+    await this.soon(doing, request).catch((error: unknown) => {
+      if (![404, ...settled].some((status) => status === statusOf(error))) throw error;
+    });
+  }
+
+  /** Ends a container by force and removes it with its anonymous volumes; one that is gone is gone. */
+  async removeContainer(idOrName: string): Promise<void> {
+    const container = this.docker.getContainer(idOrName);
+    // Podman would ask a running one to stop first, and wait; one that does not run is not killed (409).
+    await this.gone(`kill container ${idOrName}`, (abortSignal) => container.kill({ signal: 'KILL', abortSignal }), 409);
+    await this.gone(`remove container ${idOrName}`, (abortSignal) => container.remove({ force: true, v: true, abortSignal }));
+  }
+
   /** Throws for a cancelled request, a failed body and a connection that broke; other errors are the caller's. */
   rethrowLost(error: unknown, signal: AbortSignal, outcome?: StreamOutcome, body?: Readable): void {
     if (signal.aborted) throw cancelled(signal);
@@ -71,6 +91,11 @@ export class EngineClient {
     if (body?.errored) throw body.errored;
     if (isConnectionLost(error)) throw engineLost(this.where, outcome, error);
   }
+}
+
+/** The HTTP status of a refusal. */
+export function statusOf(error: unknown): unknown {
+  return error instanceof KvciError ? error.facts['status'] : undefined;
 }
 
 /**

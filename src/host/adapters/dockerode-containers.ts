@@ -6,34 +6,14 @@ import { containerBody, networkBody } from '../engine/container-body.ts';
 import type { ContainerInfo, ContainerRequest, Containers, ExecRequest, Labels } from '../engine/containers.ts';
 import type { EngineEndpoint } from '../engine/endpoint.ts';
 import { engineLost, requestFailed } from '../engine/errors.ts';
+import { endMarkedArgv, EXEC_MARK } from '../exec-mark.ts';
 import { forwardOutput, FrameReader } from '../engine/exec-stream.ts';
 import type { EngineInfo } from '../types.ts';
-import { ANSWER_MS, type Docker, type EngineClient, openClient } from './dockerode-client.ts';
+import { ANSWER_MS, type Docker, type EngineClient, openClient, statusOf } from './dockerode-client.ts';
 
 /** How long an engine may take to notice that a command has ended after its streams have. */
 const EXIT_CODE_MS = 10_000;
 const POLL_MS = 20;
-
-/** A mark in the environment of a command and of all that it starts. Engines end no command: whoever leaves only stops listening. */
-const MARK = 'KVCI_EXEC';
-
-/** Ends every process with a mark: politely, and by force after three seconds. What is gone in between is gone. */
-const END_MARKED = `
-attempt=1
-while [ "$attempt" -le 31 ]; do
-  signal=0 found=
-  [ "$attempt" -ne 1 ] || signal=TERM
-  [ "$attempt" -ne 31 ] || signal=KILL
-  for environ in /proc/[0-9]*/environ; do
-    grep -qzxF "${MARK}=$1" "$environ" 2>/dev/null || continue
-    pid=\${environ#/proc/} found=yes
-    kill -s "$signal" "\${pid%/environ}" 2>/dev/null || :
-  done
-  [ -n "$found" ] || exit 0
-  sleep 0.1
-  attempt=$((attempt + 1))
-done
-`;
 
 /** @param known as {@link openClient} @throws KvciError `engine-unreachable` */
 export async function connectContainers(endpoint: EngineEndpoint, known?: EngineInfo): Promise<Containers> {
@@ -77,14 +57,11 @@ class DockerodeContainers implements Containers {
   }
 
   async remove(id: string): Promise<void> {
-    const container = this.#docker.getContainer(id);
-    // Podman would ask a running one to stop first, and wait; one that does not run is not killed (409).
-    await this.#gone(`kill container ${id}`, (abortSignal) => container.kill({ signal: 'KILL', abortSignal }), 409);
-    await this.#gone(`remove container ${id}`, (abortSignal) => container.remove({ force: true, v: true, abortSignal }));
+    await this.#client.removeContainer(id);
   }
 
   async list(labels: Labels): Promise<readonly ContainerInfo[]> {
-    const found = await this.#soon('list containers', (abortSignal) =>
+    const found = await this.#client.soon('list containers', (abortSignal) =>
       this.#docker.listContainers({ all: true, filters: labelFilter(labels), abortSignal } as Docker.ContainerListOptions),
     );
     return Promise.all(found.map(({ Id }) => this.#inspect(Id))).then((infos) => infos.flatMap((info) => info ?? []));
@@ -99,7 +76,7 @@ class DockerodeContainers implements Containers {
       this.#client.ask(doing, signal, (abortSignal) =>
         this.#docker.getContainer(id).exec({
           Cmd: [...request.argv],
-          Env: Object.entries({ ...request.env, [MARK]: mark }).map(([name, value]) => `${name}=${value}`),
+          Env: Object.entries({ ...request.env, [EXEC_MARK]: mark }).map(([name, value]) => `${name}=${value}`),
           AttachStdin: stdin !== undefined,
           AttachStdout: true,
           AttachStderr: true,
@@ -155,8 +132,8 @@ class DockerodeContainers implements Containers {
   async logs(id: string): Promise<string> {
     const container = this.#docker.getContainer(id);
     const doing = `read the console of ${id}`;
-    const { Config } = await this.#soon(doing, (abortSignal) => container.inspect({ abortSignal } as object));
-    const answer: unknown = await this.#soon(doing, (abortSignal) =>
+    const { Config } = await this.#client.soon(doing, (abortSignal) => container.inspect({ abortSignal } as object));
+    const answer: unknown = await this.#client.soon(doing, (abortSignal) =>
       container.logs({ follow: false, stdout: true, stderr: true, abortSignal }),
     );
     const bytes = Buffer.isBuffer(answer) ? answer : Buffer.from(String(answer));
@@ -167,7 +144,9 @@ class DockerodeContainers implements Containers {
     const doing = `create network ${request.name}`;
     try {
       await this.#named(doing, request.name, () =>
-        this.#soon(doing, (abortSignal) => this.#docker.createNetwork({ ...networkBody(request), CheckDuplicate: true, abortSignal })),
+        this.#client.soon(doing, (abortSignal) =>
+          this.#docker.createNetwork({ ...networkBody(request), CheckDuplicate: true, abortSignal }),
+        ),
       );
     } catch (error) {
       if (!(error instanceof KvciError) || !/overlap|already (being )?used|in use|conflicts? with/i.test(reasonOf(error))) throw error;
@@ -176,7 +155,7 @@ class DockerodeContainers implements Containers {
   }
 
   async networks(labels: Labels): Promise<Awaited<ReturnType<Containers['networks']>>> {
-    const found = await this.#soon('list networks', (abortSignal) =>
+    const found = await this.#client.soon('list networks', (abortSignal) =>
       this.#docker.listNetworks({ filters: labelFilter(labels), abortSignal } as Docker.NetworkListOptions),
     );
     return found.map(({ Name, Labels: own, IPAM }) => ({
@@ -187,17 +166,17 @@ class DockerodeContainers implements Containers {
   }
 
   async removeNetwork(name: string): Promise<void> {
-    await this.#gone(`remove network ${name}`, (abortSignal) => this.#docker.getNetwork(name).remove({ abortSignal }));
+    await this.#client.gone(`remove network ${name}`, (abortSignal) => this.#docker.getNetwork(name).remove({ abortSignal }));
   }
 
   async createVolume(name: string, labels: Labels): Promise<void> {
-    await this.#soon(`create volume ${name}`, (abortSignal) =>
+    await this.#client.soon(`create volume ${name}`, (abortSignal) =>
       this.#docker.createVolume({ Name: name, Labels: { ...labels }, abortSignal } as Docker.VolumeCreateOptions),
     );
   }
 
   async volumes(labels: Labels): Promise<Awaited<ReturnType<Containers['volumes']>>> {
-    const { Volumes } = await this.#soon('list volumes', (abortSignal) =>
+    const { Volumes } = await this.#client.soon('list volumes', (abortSignal) =>
       this.#docker.listVolumes({ filters: JSON.stringify(labelFilter(labels)), abortSignal } as unknown as Docker.VolumeListOptions),
     );
     // Docker answers null where there is none.
@@ -206,19 +185,9 @@ class DockerodeContainers implements Containers {
   }
 
   async removeVolume(name: string): Promise<void> {
-    await this.#gone(`remove volume ${name}`, (abortSignal) => this.#docker.getVolume(name).remove({ force: true, abortSignal } as object));
-  }
-
-  /** A request that an engine answers soon, and that has to be made also after Ctrl-C. */
-  #soon<T>(doing: string, request: (abortSignal: AbortSignal) => Promise<T>): Promise<T> {
-    return this.#client.ask(doing, AbortSignal.timeout(ANSWER_MS), request);
-  }
-
-  /** A request after which something is gone, done or no longer needed. */
-  async #gone(doing: string, request: (abortSignal: AbortSignal) => Promise<unknown>, ...settled: readonly number[]): Promise<void> {
-    await this.#soon(doing, request).catch((error: unknown) => {
-      if (![404, ...settled].some((status) => status === statusOf(error))) throw error;
-    });
+    await this.#client.gone(`remove volume ${name}`, (abortSignal) =>
+      this.#docker.getVolume(name).remove({ force: true, abortSignal } as object),
+    );
   }
 
   /** 304 says that it is as asked already. */
@@ -254,7 +223,7 @@ class DockerodeContainers implements Containers {
 
   async #inspect(id: string): Promise<ContainerInfo | undefined> {
     try {
-      const found = await this.#soon(`look up container ${id}`, (abortSignal) =>
+      const found = await this.#client.soon(`look up container ${id}`, (abortSignal) =>
         this.#docker.getContainer(id).inspect({ abortSignal } as object),
       );
       return containerInfo(found);
@@ -266,7 +235,7 @@ class DockerodeContainers implements Containers {
 
   async #exitCode(exec: Docker.Exec, doing: string): Promise<number> {
     for (let waited = 0; waited < EXIT_CODE_MS; waited += POLL_MS) {
-      const { Running, ExitCode } = await this.#soon(doing, (abortSignal) => exec.inspect({ abortSignal }));
+      const { Running, ExitCode } = await this.#client.soon(doing, (abortSignal) => exec.inspect({ abortSignal }));
       if (!Running && ExitCode !== null) return ExitCode;
       await sleep(POLL_MS);
     }
@@ -276,7 +245,7 @@ class DockerodeContainers implements Containers {
   async #end(id: string, mark: string): Promise<void> {
     const ending = await this.#docker
       .getContainer(id)
-      .exec({ Cmd: ['sh', '-c', END_MARKED, 'sh', mark], AttachStdout: true, AttachStderr: true })
+      .exec({ Cmd: [...endMarkedArgv(mark)], AttachStdout: true, AttachStderr: true })
       .then((exec) => exec.start({ hijack: true, stdin: true }))
       // The container is gone, and the command with it.
       .catch(() => undefined);
@@ -323,10 +292,6 @@ function containerInfo(found: Docker.ContainerInspectInfo): ContainerInfo {
 
 function labelFilter(labels: Labels): { readonly label: string[] } {
   return { label: Object.entries(labels).map(([name, value]) => (value === '' ? name : `${name}=${value}`)) };
-}
-
-function statusOf(error: unknown): unknown {
-  return error instanceof KvciError ? error.facts['status'] : undefined;
 }
 
 function reasonOf(error: unknown): string {

@@ -80,6 +80,13 @@ const ENTRIES: readonly TarEntryWithContent[] = [
 ];
 
 describe('tarStreamTar', () => {
+  it('marks names as bytes where that is asked, and they are not ASCII', async () => {
+    const named = (path: string) => buffer(tarStreamTar.write([entry(path)], { binaryNames: true }));
+    expect((await named('größe')).includes('21 hdrcharset=BINARY\n')).toBe(true);
+    expect((await named('x'.repeat(200))).includes('hdrcharset')).toBe(false);
+    expect((await buffer(tarStreamTar.write([entry('größe')]))).includes('hdrcharset')).toBe(false);
+  });
+
   it('reads back what it wrote, whatever the entry holds', async () => {
     const entries = await readAll(tarStreamTar.write(ENTRIES));
     expect(entries.map(metadata)).toEqual(ENTRIES.map(metadata));

@@ -49,9 +49,18 @@ export async function forwardOutput(
   const frames = new FrameReader();
   for await (const chunk of source as AsyncIterable<Buffer>) {
     for (const [name, bytes] of terminal ? [['stdout', chunk] as const] : frames.read(chunk)) {
-      const sink = sinks[name];
-      if (sink.destroyed || sink.writableEnded) continue;
-      if (!sink.write(bytes)) await Promise.race([once(sink, 'drain'), once(sink, 'close')]);
+      await pour(bytes, sinks[name]);
     }
   }
+}
+
+/** Writes a chunk and waits until the sink takes more. A sink that has closed takes nothing. */
+export async function pour(bytes: Buffer, sink: Writable): Promise<void> {
+  if (sink.destroyed || sink.writableEnded) return;
+  if (sink.write(bytes)) return;
+  // Whichever comes first: the other one is not listened for any longer.
+  const done = new AbortController();
+  const options = { signal: done.signal };
+  await Promise.race([once(sink, 'drain', options), once(sink, 'close', options)]);
+  done.abort();
 }

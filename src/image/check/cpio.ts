@@ -69,7 +69,8 @@ function skipZeros(data: Uint8Array): Uint8Array {
   return start === -1 ? data.subarray(data.length) : data.subarray(start);
 }
 
-async function decompress(data: Uint8Array): Promise<Uint8Array> {
+/** A whole file without its compression, told by its first bytes. @throws InitramfsError */
+export async function decompress(data: Uint8Array): Promise<Uint8Array> {
   const magic = Buffer.from(data.subarray(0, 6)).toString('hex');
   try {
     if (magic.startsWith('1f8b')) return gunzipSync(data);
@@ -82,7 +83,8 @@ async function decompress(data: Uint8Array): Promise<Uint8Array> {
 }
 
 async function unxz(data: Uint8Array): Promise<Uint8Array> {
-  const { XzReadableStream } = await import('xz-decompress');
+  // CommonJS whose exports Node cannot tell by looking: all of them are on the default one.
+  const { XzReadableStream } = (await import('xz-decompress')).default;
   const source = new ReadableStream<Uint8Array>({
     start(controller) {
       controller.enqueue(data);

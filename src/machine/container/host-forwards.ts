@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { KvciError } from '../../core/errors.ts';
 import { lastLines } from '../../host/command-error.ts';
 import type { ContainerInfo, Containers, Labels } from '../../host/engine/containers.ts';
-import { OutputText } from './output.ts';
+import { OutputText } from '../../host/output-text.ts';
 import type { ContainerEngine } from '../../host/types.ts';
 import type { ForwardTarget, HostPort, MachineNetwork, MachinesSpec, NodeAddresses } from '../types.ts';
 import { innerConfig, NO_ROUTES } from './haproxy.ts';

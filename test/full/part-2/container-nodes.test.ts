@@ -3,16 +3,14 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { PassThrough, Readable } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { MachineNetwork, MachineProvider, Machines, NodeAddresses, NodeHandle } from '../../../src/machine/types.ts';
 import { holderPath, readRecord, recordPath } from '../../../src/sandbox/node-engine-record.ts';
 import { removeNodeStorage } from '../../../src/sandbox/node-engine.ts';
 import { copyFromStore, machinesFolder, type TestMachines, testMachines } from '../../fixtures/container-machines.ts';
+import { nodeContract } from '../../fixtures/node-contract.ts';
 import { nodeImage, type TestNodeImage } from '../../fixtures/node-image.ts';
-import { noProcess, sleepSeconds } from '../../fixtures/processes.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
 import { greeting, namespacesOf, processesIn, until } from '../../fixtures/traces.ts';
 
@@ -103,108 +101,8 @@ describe('nodes that are containers', () => {
     expect(await output(node01, 'sysctl', '--values', 'net.ipv4.ip_forward')).toBe('1');
   });
 
-  describe('run commands', () => {
-    it('with their streams, line by line, and their exit code', async () => {
-      const lines: string[] = [];
-      const result = await node01.run(['sh', '-c', 'echo one; echo two >&2; printf three; exit 3'], {
-        accept: [3],
-        onLine: (line, stream) => lines.push(`${stream} ${line}`),
-      });
-      expect(result).toMatchObject({ exitCode: 3, stdout: 'one\nthree', stderr: 'two\n' });
-      expect(lines.toSorted()).toEqual(['stderr two', 'stdout one', 'stdout three']);
-    });
-
-    it('as they are written, in a folder, with variables and an input', async () => {
-      const argv = ['sh', '-c', 'pwd; echo "$A"; cat', 'sh', '$(no shell)'] as const;
-      const { stdout } = await node01.run(argv, { cwd: '/etc', env: { A: 'b c' }, stdin: 'read\n' });
-      expect(stdout).toBe('/etc\nb c\nread\n');
-    });
-
-    it('whose failure shows them pasteable with what they said', async () => {
-      await expect(node01.run(['sh', '-c', 'echo why >&2; exit 9'])).rejects.toMatchObject({
-        code: 'command-failed',
-        message: expect.stringMatching(/exit code 9 on node01:\n {2}sh -c 'echo why >&2; exit 9'\n {2}why$/) as string,
-      });
-      await expect(node01.run(['no-such-command'])).rejects.toMatchObject({ facts: { exitCode: 127 } });
-    });
-
-    it('to the end of much output, and of much input', async () => {
-      const bytes = 20_000_000;
-      expect((await node01.run(['head', '-c', String(bytes), '/dev/zero'])).stdout).toHaveLength(bytes);
-      expect((await node01.run(['wc', '-c'], { stdin: Readable.from([Buffer.alloc(bytes)]) })).stdout.trim()).toBe(String(bytes));
-    });
-
-    it.each([
-      ['a cancelled one', (): { signal: AbortSignal } => ({ signal: AbortSignal.timeout(500) }), 'cancelled'],
-      ['one that hangs', (): { timeoutMs: number } => ({ timeoutMs: 500 }), 'timed-out'],
-    ])('%s ends with all it has started', async (_what, options, code) => {
-      const seconds = sleepSeconds();
-      await expect(node01.run(['sh', '-c', 'sleep "$1" & sleep "$1"', 'sh', seconds], options())).rejects.toMatchObject({ code });
-      await noProcess(seconds);
-    });
-
-    it('in a terminal of a size that follows', async () => {
-      let resized: ((size: { columns: number; rows: number }) => void) | undefined;
-      const stdin = new PassThrough();
-      const stdout = new PassThrough();
-      let seen = '';
-      stdout.on('data', (chunk: Buffer) => (seen += chunk.toString()));
-      const code = node01.attach(['sh', '-c', 'tty; stty size; read -r word; stty size; exit 4'], {
-        stdin,
-        stdout,
-        stderr: new PassThrough(),
-        terminal: {
-          columns: 101,
-          rows: 23,
-          onResize: (listener) => {
-            resized = listener;
-            return () => undefined;
-          },
-        },
-      });
-      await until(() => Promise.resolve(seen.includes('23 101')));
-      resized?.({ columns: 77, rows: 11 });
-      await until(async () =>
-        /^77 11$|^11 77$/m.test((await node01.run(['sh', '-c', 'for t in /dev/pts/[0-9]*; do stty -F "$t" size; done'])).stdout),
-      );
-      stdin.write('go\n');
-      expect(await code).toBe(4);
-      expect(seen.replaceAll('\r', '')).toMatch(/^\/dev\/pts\/\d+\n23 101\ngo\n11 77\n$/);
-    });
-
-    it('with pipes of whoever runs kvci, binary and to their end', async () => {
-      const bytes = Buffer.from(Array.from({ length: 100_000 }, (_, index) => index % 256));
-      const stdout = new PassThrough();
-      const read = stdout.toArray();
-      expect(await node01.attach(['cat'], { stdin: Readable.from([bytes]), stdout, stderr: new PassThrough() })).toBe(0);
-      stdout.end();
-      expect(Buffer.concat((await read) as Buffer[]).equals(bytes)).toBe(true);
-    });
-  });
-
-  describe('take and give files', () => {
-    it('each whole, with its mode, in new folders and in memory', async () => {
-      await node01.write([
-        { path: '/etc/kvci-test/deep/a', content: 'ä\n', mode: 0o600 },
-        { path: '/run/kvci-test-b', content: '' },
-      ]);
-      await node01.write([{ path: '/etc/kvci-test/deep/a', content: 'again\n', mode: 0o640 }]);
-      expect(await output(node01, 'stat', '--format=%a %s %U', '/etc/kvci-test/deep/a', '/run/kvci-test-b')).toBe('640 6 root\n644 0 root');
-      expect(await output(node01, 'ls', '-A', '/etc/kvci-test/deep')).toBe('a');
-    });
-
-    it('as a tar from one to the other', async () => {
-      await node02.run(['mkdir', '-p', '/srv/got']);
-      await node02.unpack(await node01.pack('/etc/kvci-test'), '/srv/got');
-      expect(await output(node02, 'cat', '/srv/got/kvci-test/deep/a')).toBe('again');
-    });
-
-    it('that are not there: the command says so', async () => {
-      await expect(text(await node01.pack('/etc/no-such-file'))).rejects.toMatchObject({
-        code: 'command-failed',
-        message: expect.stringContaining('no-such-file') as string,
-      });
-    });
+  describe('each of them', () => {
+    nodeContract({ node: () => node01, other: () => node02, bytes: 20_000_000 });
   });
 
   describe('are reached', () => {

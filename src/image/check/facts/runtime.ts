@@ -123,7 +123,7 @@ const sandboxImage: Fact = {
 };
 
 /** What bridge networks and kubelet's own probes need; a CNI of the cluster brings its own besides. */
-const CNI_PLUGINS = ['bridge', 'host-local', 'loopback', 'portmap'] as const;
+export const CNI_PLUGINS = ['bridge', 'host-local', 'loopback', 'portmap'] as const;
 
 const cniPlugins: Fact = {
   id: 'cni-plugins',

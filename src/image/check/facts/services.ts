@@ -134,7 +134,7 @@ function networkManagerFindings(image: ImageView): Finding[] {
 }
 
 const MODULE_FILES = /^(etc|usr\/lib)\/modules-load\.d\/[^/]+\.conf$/;
-const NEEDED_MODULES = ['overlay', 'br_netfilter'] as const;
+export const NEEDED_MODULES = ['overlay', 'br_netfilter'] as const;
 
 const modulesLoad: Fact = {
   id: 'modules-load',
@@ -150,7 +150,7 @@ const modulesLoad: Fact = {
 };
 
 const SYSCTL_FILES = /^(etc|usr\/lib)\/sysctl\.d\/[^/]+\.conf$/;
-const NEEDED_SYSCTLS = {
+export const NEEDED_SYSCTLS = {
   'net.ipv4.ip_forward': '1',
   'net.ipv6.conf.all.forwarding': '1',
   'net.bridge.bridge-nf-call-iptables': '1',

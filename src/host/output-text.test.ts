@@ -1,7 +1,7 @@
 import { finished } from 'node:stream/promises';
 import { expect, it } from 'vitest';
 
-import { OutputText } from './output.ts';
+import { OutputText } from './output-text.ts';
 
 it('keeps the text and hands on its lines, whatever the chunks', async () => {
   const lines: string[] = [];

@@ -1,0 +1,60 @@
+import { resolve } from 'node:path';
+
+import { parseEngineChoice } from '../../host/engine/discovery.ts';
+import type { CommandModule } from '../command.ts';
+import { addDiskFlags, type DiskFlags, wantedDisk } from '../disk-flags.ts';
+import { lockFile } from '../image-flags.ts';
+import { addOutputFlag } from '../output-flag.ts';
+import { planLine } from '../progress/format.ts';
+import { formatDisk } from '../render/disk.ts';
+
+interface Flags extends DiskFlags {
+  readonly output?: string;
+  readonly dryRun?: true;
+  readonly lock?: string;
+  readonly locked?: true;
+  readonly engine?: string;
+}
+
+export const diskBuild: CommandModule = {
+  examples: [
+    { line: 'disk build localhost/node:1.31', what: 'a compressed qcow2 of 10 GB, kept in the cache' },
+    { line: 'disk build --k8s 1.31 --output node.qcow2', what: 'build the image first if it must be, and put the disk here' },
+    { line: 'disk build localhost/node:1.31 --format raw --size 20G', what: 'a sparse raw disk' },
+    {
+      line: 'disk build localhost/node:1.31 --ssh-key ~/.ssh/id_ed25519.pub --karg quiet',
+      what: 'with a key for root and a kernel argument',
+    },
+    { line: 'disk build localhost/node:1.31 --dry-run', what: 'only show what would be done' },
+  ],
+  define: (command, act) =>
+    addOutputFlag(
+      addDiskFlags(command.argument('[image]', 'tag or digest of an image in the store, or a folder with an OCI layout')),
+      'put a copy of the disk there',
+    )
+      .option('--dry-run', 'show the plan and change nothing')
+      .option('--lock <file>', 'lock file of the image (default: kvci.lock beside kvci.yaml, else in the current folder)')
+      .option('--locked', 'refuse when anything is missing from the lock')
+      .option('--engine <engine>', 'engine that builds the image: auto, docker, podman, embedded or an address (default: auto)')
+      .action(
+        act<[string | undefined], Flags>(async (context, flags, [image]) => {
+          const loaded = await context.config();
+          const wanted = wantedDisk(loaded, image, flags, context.cwd);
+          const settings = {
+            lockFile: lockFile(loaded, context.cwd, flags.lock),
+            locked: flags.locked ?? false,
+            noCache: false,
+            engine: parseEngineChoice(flags.engine ?? loaded.config.engine ?? 'auto'),
+            folder: context.cwd,
+          };
+          const service = await context.services.disk();
+          if (flags.dryRun === true) {
+            const steps = await service.plan(wanted, settings, context.run);
+            return { data: { steps }, text: () => steps.map(planLine).join('\n') };
+          }
+          const output = flags.output === undefined ? undefined : resolve(context.cwd, flags.output);
+          const built = await service.build(wanted, settings, output, context.run);
+          return { data: built, text: () => formatDisk(built) };
+        }),
+      ),
+};

@@ -1,0 +1,171 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+
+import { parseYaml } from '../config/parse.ts';
+import { hasErrno, KvciError } from '../core/errors.ts';
+import { type RunContext, runStep } from '../core/plan.ts';
+import { digestFile, writeFileAtomic } from '../host/files.ts';
+import type { Ledger } from '../host/types.ts';
+import { KVCI_LABELS } from '../image/labels.ts';
+import { locateImage, type LocatedImage } from '../image/locate.ts';
+import { type DiskSource, requireDisk } from '../machine/qemu/disk-source.ts';
+import type { VmSandboxParts } from '../machine/qemu/vm-sandbox.ts';
+import type { MachineProvider } from '../machine/types.ts';
+import { readImageAt } from '../oci/image.ts';
+import type { ImageLayout } from '../oci/layout.ts';
+import type { Architecture } from '../payload/types.ts';
+import { openContainerBench } from '../verify/container-bench.ts';
+import { type FactsFile, factsFileSchema } from '../verify/expectations.ts';
+import { checkFactsFile } from '../verify/facts-file.ts';
+import { machineBench } from '../verify/machine-bench.ts';
+import type { VerifyReport, VerifySubject } from '../verify/types.ts';
+import { verify } from '../verify/verify.ts';
+import { isDiskFile } from './boot-disk.ts';
+import { reportStatement } from './render/verify.ts';
+import type { DiskService, ImageService, VerifyService, WantedVerification } from './services.ts';
+
+export interface VerifyServiceParts {
+  /** kvci's image store. */
+  readonly layout: () => Promise<ImageLayout>;
+  readonly hostArchitecture: Architecture;
+  readonly ledger: Ledger;
+  /** Socket of the engine of this host that somebody named for nodes; undefined for kvci's own. */
+  readonly engine: () => Promise<string | undefined>;
+  readonly containers: (engine: string | undefined) => Promise<MachineProvider>;
+  readonly image: () => Promise<ImageService>;
+  readonly disk: () => Promise<DiskService>;
+  readonly vms: () => Promise<VmSandboxParts>;
+  /** Programs that take part, by name. */
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** The verification over the rooms that do the work. */
+export function createVerifyService(parts: VerifyServiceParts): VerifyService {
+  return {
+    verify: async (wanted, cwd, run) => {
+      const facts = await readFacts(wanted.factsFile, cwd);
+      const report = await (wanted.as === 'machine'
+        ? verifyMachines(wanted, cwd, facts, parts, run)
+        : verifyContainers(wanted, facts, parts, run));
+      const beside = report.subject.disk === undefined ? undefined : `${report.subject.disk.file}.verification.json`;
+      const file = wanted.report === undefined ? beside : resolve(cwd, wanted.report);
+      if (file !== undefined) await writeFileAtomic(file, reportStatement(report, run.clock.now()));
+      return { report, ...(file === undefined ? {} : { statement: file }) };
+    },
+  };
+}
+
+/** Boots copies of a disk, which is made first where an image is named. */
+async function verifyMachines(
+  wanted: WantedVerification,
+  cwd: string,
+  facts: FactsFile,
+  parts: VerifyServiceParts,
+  run: RunContext,
+): Promise<VerifyReport> {
+  const { disk, image } = await diskOf(wanted, cwd, parts, run);
+  const [{ digest, size }, vms] = await Promise.all([digestFile(disk.path), parts.vms()]);
+  const bench = machineBench({ vms, disk, diskSize: undefined, acceleration: 'auto' });
+  const subject: VerifySubject = {
+    kind: 'machine',
+    name: nameOf(wanted),
+    disk: { file: disk.path, digest, size },
+    ...(image === undefined ? {} : { image }),
+  };
+  return verify({ subject, facts, versions: parts.versions }, bench, run);
+}
+
+interface DiskToVerify {
+  readonly disk: DiskSource;
+  readonly image: VerifySubject['image'];
+}
+
+/** A disk by its path, or the one of an image. */
+async function diskOf(
+  { disk, settings }: WantedVerification,
+  cwd: string,
+  parts: VerifyServiceParts,
+  run: RunContext,
+): Promise<DiskToVerify> {
+  if (disk.image.kind === 'stored') {
+    const path = resolve(cwd, disk.image.ref);
+    if (await isDiskFile(disk.image.ref, path)) {
+      await requireDisk(path);
+      return { disk: { path }, image: undefined };
+    }
+  }
+  const built = await (await parts.disk()).build(disk, settings, undefined, run);
+  const ref = disk.image.kind === 'stored' ? disk.image.ref : built.image;
+  return {
+    disk: { path: built.path, directBoot: built.directBoot, architecture: parts.hostArchitecture },
+    image: await imageOf(await locateImage(await parts.layout(), ref), parts),
+  };
+}
+
+/** How the result calls what was verified. */
+function nameOf({ disk: { image } }: WantedVerification): string {
+  return image.kind === 'stored' ? image.ref : `Kubernetes ${image.options.k8s} on ${image.options.base}`;
+}
+
+async function verifyContainers(
+  wanted: WantedVerification,
+  facts: FactsFile,
+  parts: VerifyServiceParts,
+  run: RunContext,
+): Promise<VerifyReport> {
+  const layout = await parts.layout();
+  const { settings } = wanted;
+  const { image } = wanted.disk;
+  const ref = image.kind === 'stored' ? image.ref : (await (await parts.image()).build(image.options, settings, run)).digest;
+  const located = await locateImage(layout, ref);
+  if (located.layout !== layout)
+    throw new KvciError('usage', 'not-in-store', `${ref} is not in kvci's store`, { hint: 'Containers are started from there.' });
+  const subject: VerifySubject = { kind: 'container', name: nameOf(wanted), image: await imageOf(located, parts) };
+  const { digest } = located.descriptor;
+  const engine = await parts.engine();
+  await using provider = await parts.containers(engine);
+  await runStep(
+    {
+      id: 'image',
+      title: 'image to the engine',
+      why: 'the engine does not have it yet',
+      find: async () => ((await provider.hasImage(digest)) ? true : undefined),
+      make: async ({ output, signal }) => provider.prepare(digest, output, signal).then(() => true),
+    },
+    run,
+  );
+  await using bench = await openContainerBench({ provider, image: digest, engine, ledger: parts.ledger, run });
+  return await verify({ subject, facts, versions: parts.versions }, bench, run);
+}
+
+async function imageOf(
+  { layout, descriptor }: LocatedImage,
+  { hostArchitecture }: VerifyServiceParts,
+): Promise<NonNullable<VerifySubject['image']>> {
+  const image = await readImageAt(layout, descriptor, hostArchitecture);
+  const labels = image.config.config?.Labels ?? {};
+  const [kubernetes, base] = [labels[KVCI_LABELS.kubernetes], labels[KVCI_LABELS.base]];
+  return {
+    digest: image.descriptor.digest,
+    ...(kubernetes === undefined ? {} : { kubernetes }),
+    ...(base === undefined ? {} : { base }),
+  };
+}
+
+/** @throws KvciError `facts-not-found`, ProblemsError `config-invalid`, `facts-invalid` */
+async function readFacts(file: string | undefined, cwd: string): Promise<FactsFile> {
+  if (file === undefined) return factsFileSchema.parse({});
+  let text: string;
+  try {
+    text = await readFile(resolve(cwd, file), 'utf8');
+  } catch (cause) {
+    if (!hasErrno(cause, 'ENOENT', 'ENOTDIR', 'EISDIR', 'EACCES')) throw cause;
+    throw new KvciError('notFoundOrExists', 'facts-not-found', `--facts: ${file} cannot be read (${cause.code ?? ''})`, {
+      facts: { flag: '--facts' },
+      cause,
+    });
+  }
+  const { data } = parseYaml(text, file, factsFileSchema);
+  checkFactsFile(data, file);
+  return data;
+}

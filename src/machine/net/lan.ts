@@ -1,0 +1,132 @@
+import { KvciError } from '../../core/errors.ts';
+import { renderTemplate, type TemplateSources } from '../../core/template.ts';
+import type { IpFamily, MachineNetwork, NodeAddresses } from '../types.ts';
+
+/** How a network of virtual machines is. */
+export interface LanOptions {
+  readonly families: readonly IpFamily[];
+  /** Without them a machine has no IPv6 but its link-local address, unless it asks by itself. */
+  readonly routerAdvertisements: boolean;
+  /** How long DHCPv4 waits before it answers; 0 on a network that works. DHCPv6 has no such way. */
+  readonly dhcpDelaySeconds: number;
+}
+
+/** The design's ranges: the same in every network, since each has a namespace of its own. */
+export const LAN_RANGES: Readonly<Record<IpFamily, string>> = { ipv4: '192.168.66.0/24', ipv6: 'fd00::/64' };
+
+export const BRIDGE = 'lan';
+
+/** Last part of the first machine's address, less one. */
+const FIRST_HOST = 100;
+
+/** The most machines of a network: the IPv4 range has no more addresses. */
+export const MOST_MACHINES = 154;
+
+/** The ranges of a network of these families. */
+export function lanNetwork(families: readonly IpFamily[]): MachineNetwork {
+  return Object.fromEntries(families.map((family) => [family, LAN_RANGES[family]]));
+}
+
+/** `192.168.66.101` and `fd00::101` for the first machine, `index` 1. */
+export function lanAddresses(families: readonly IpFamily[], index: number): NodeAddresses {
+  if (index < 1 || index > MOST_MACHINES)
+    throw new KvciError('usage', 'too-many-machines', `a network has room for ${MOST_MACHINES} machines`);
+  const host = FIRST_HOST + index;
+  // Written in decimal digits on purpose, so that both addresses of a machine look alike.
+  const all = { ipv4: `192.168.66.${host}`, ipv6: `fd00::${host}` };
+  return Object.fromEntries(families.map((family) => [family, all[family]]));
+}
+
+/** The bridge's own address. */
+export function gatewayAddress(family: IpFamily): string {
+  return family === 'ipv4' ? '192.168.66.1' : 'fd00::1';
+}
+
+/**
+ * A MAC address that no other machine of the network has, the same whenever the machine starts: it is made of the end of its
+ * address.
+ *
+ * @throws KvciError `bug` for a machine without an address
+ */
+export function macOf({ ipv4, ipv6 }: NodeAddresses): string {
+  const end = ipv4 !== undefined ? ipv4.split('.').slice(-2).map(Number) : ipv6 !== undefined ? ipv6Tail(ipv6) : undefined;
+  if (end === undefined) throw new KvciError('bug', 'no-address', 'a machine without an address has no place in a network');
+  // 52:54:00 is what QEMU's own addresses begin with.
+  return ['52', '54', '00', ipv4 === undefined ? '06' : '04', ...end.map((byte) => byte.toString(16).padStart(2, '0'))].join(':');
+}
+
+function ipv6Tail(address: string): readonly number[] {
+  const group = Number.parseInt(address.split(':').at(-1) ?? '', 16);
+  return [(group >> 8) & 0xff, group & 0xff];
+}
+
+/** Name of a machine's network device on the host's side: at most 15 letters, which names of machines may exceed. */
+export function tapName(addresses: NodeAddresses): string {
+  return `tap-${macOf(addresses).replaceAll(':', '').slice(6)}`;
+}
+
+/** Input of `ip -batch -` that makes the bridge. */
+export function bridgeBatch(options: LanOptions): string {
+  const addresses = options.families.map((family) =>
+    family === 'ipv4'
+      ? `address add ${gatewayAddress('ipv4')}/24 dev ${BRIDGE}`
+      : // Nobody else is there yet: waiting for a doublet would only delay.
+        `address add ${gatewayAddress('ipv6')}/64 dev ${BRIDGE} nodad`,
+  );
+  return lines([
+    // Snooping without anybody who asks for memberships would lose neighbour discovery.
+    // Without an address of its own it takes the lowest of its ports, and is somebody else whenever one comes or goes.
+    `link add ${BRIDGE} address 52:54:00:00:00:01 type bridge stp_state 0 forward_delay 0 mcast_snooping 0`,
+    ...(options.families.includes('ipv6') ? [] : [`link set ${BRIDGE} addrgenmode none`]),
+    ...addresses,
+    `link set ${BRIDGE} up`,
+  ]);
+}
+
+/** Settings of the kernel, by path below /proc/sys, that have to stand before the bridge is made. */
+export function lanSettings(options: LanOptions): Readonly<Record<string, string>> {
+  const ipv6 = options.families.includes('ipv6');
+  return {
+    'net/ipv6/conf/default/disable_ipv6': ipv6 ? '0' : '1',
+    'net/ipv6/conf/all/disable_ipv6': ipv6 ? '0' : '1',
+    // Nobody else has the bridge's addresses: routers are advertised a second sooner.
+    ...(ipv6 ? { 'net/ipv6/conf/default/accept_dad': '0' } : {}),
+    // How often an address that does not answer yet is asked for again: a machine that comes up is found sooner.
+    'net/ipv4/neigh/default/retrans_time_ms': '200',
+    ...(ipv6 ? { 'net/ipv6/neigh/default/retrans_time_ms': '200' } : {}),
+  };
+}
+
+/** Input of `ip -batch -` that gives a machine its place on the bridge. */
+export function tapBatch(addresses: NodeAddresses): string {
+  const tap = tapName(addresses);
+  return lines([`tuntap add dev ${tap} mode tap vnet_hdr`, `link set ${tap} addrgenmode none`, `link set ${tap} master ${BRIDGE} up`]);
+}
+
+/** The configuration of dnsmasq. @param folder where it keeps its files */
+export function dnsmasqConfig(templates: TemplateSources, options: LanOptions, folder: string): string {
+  const has = (family: IpFamily): boolean => options.families.includes(family);
+  return renderTemplate(templates, 'net/dnsmasq.conf', {
+    folder,
+    bridge: BRIDGE,
+    dhcpDelay: options.dhcpDelaySeconds,
+    ipv4: has('ipv4') ? { network: '192.168.66.0', netmask: '255.255.255.0', gateway: gatewayAddress('ipv4'), router: false } : undefined,
+    ipv6: has('ipv6')
+      ? { network: 'fd00::', prefix: 64, gateway: gatewayAddress('ipv6'), advertised: options.routerAdvertisements, routerLifetime: 0 }
+      : undefined,
+  });
+}
+
+/** A machine in dnsmasq's eyes: the line of its lease (`dhcp-hostsdir`) and those of its name (`hostsdir`). */
+export function dnsmasqHost(name: string, addresses: NodeAddresses): { readonly lease: string; readonly names: string } {
+  const { ipv4, ipv6 } = addresses;
+  const all = [...(ipv4 === undefined ? [] : [ipv4]), ...(ipv6 === undefined ? [] : [`[${ipv6}]`])];
+  return {
+    lease: lines([[macOf(addresses), ...all, name, 'infinite'].join(',')]),
+    names: lines([ipv4, ipv6].flatMap((address) => (address === undefined ? [] : [`${address} ${name}`]))),
+  };
+}
+
+function lines(list: readonly string[]): string {
+  return list.map((line) => `${line}\n`).join('');
+}

@@ -1,0 +1,24 @@
+import { describe, expect, it } from 'vitest';
+
+import { kvmProblem, tunProblem } from './checks.ts';
+
+const VERDICT = { version: 1, boot: 'b', qemu: 'QEMU 10', reason: 'no kernel has started under it' } as const;
+
+describe('what virtual machines need of the host', () => {
+  it('/dev/net/tun, which only machines need', () => {
+    expect(tunProblem('usable', true)).toBeUndefined();
+    expect(tunProblem('closed', false)).toMatchObject({ level: 'warning', commands: [['chmod', '0666', '/dev/net/tun']] });
+    expect(tunProblem('absent', true)).toMatchObject({ level: 'error', commands: [['modprobe', 'tun']] });
+  });
+
+  it('KVM, for speed, where a kernel starts under it', () => {
+    expect(kvmProblem('usable', undefined)).toBeUndefined();
+    expect(kvmProblem('usable', { ...VERDICT, usable: true })).toBeUndefined();
+    expect(kvmProblem('usable', { ...VERDICT, usable: false })).toMatchObject({
+      level: 'warning',
+      message: expect.stringContaining('no kernel has started') as string,
+    });
+    expect(kvmProblem('closed', undefined)).toMatchObject({ level: 'warning', commands: [['chmod', '0666', '/dev/kvm']] });
+    expect(kvmProblem('absent', undefined)?.message).toContain('no KVM');
+  });
+});

@@ -1,0 +1,62 @@
+import { access, constants } from 'node:fs/promises';
+
+import { hasErrno } from '../../core/errors.ts';
+import type { HostCheck, HostProblem } from '../../host/types.ts';
+import { emulationNote, type KvmVerdict } from './kvm.ts';
+
+/** Whether this user may open a device. */
+export type DeviceState = 'usable' | 'closed' | 'absent';
+
+export interface VmCheckSettings {
+  /** The command at hand needs machines; else who builds images needs none. */
+  readonly required: boolean;
+  /** What is remembered of KVM on this boot of the host. */
+  readonly verdict: () => Promise<KvmVerdict | undefined>;
+}
+
+/** What virtual machines need of the host, beside what sandboxes do. */
+export function vmChecks({ required, verdict }: VmCheckSettings): HostCheck[] {
+  return [
+    { id: 'tun', title: '/dev/net/tun', run: async () => tunProblem(await deviceState('/dev/net/tun'), required) },
+    {
+      id: 'kvm',
+      title: 'KVM',
+      run: async () => kvmProblem(await deviceState('/dev/kvm'), await verdict()),
+      found: async () => (await verdict())?.reason ?? 'there; whether a kernel starts under it is tried by the first machine',
+    },
+  ];
+}
+
+export function tunProblem(state: DeviceState, required: boolean): HostProblem | undefined {
+  if (state === 'usable') return undefined;
+  return {
+    level: required ? 'error' : 'warning',
+    message: `/dev/net/tun ${state === 'absent' ? 'does not exist' : 'is closed to this user'}: virtual machines need it, images do not`,
+    commands: [state === 'absent' ? ['modprobe', 'tun'] : ['chmod', '0666', '/dev/net/tun']],
+  };
+}
+
+/** Machines are emulated without it, which is slow and works. */
+export function kvmProblem(state: DeviceState, verdict: KvmVerdict | undefined): HostProblem | undefined {
+  if (state === 'absent')
+    return { level: 'warning', message: 'this host has no KVM: virtual machines are emulated, which is about ten times as slow' };
+  if (state === 'closed') {
+    return {
+      level: 'warning',
+      message: '/dev/kvm is closed to this user: virtual machines are emulated, which is about ten times as slow',
+      commands: [['chmod', '0666', '/dev/kvm']],
+    };
+  }
+  return verdict?.usable === false ? { level: 'warning', message: emulationNote(verdict.reason) } : undefined;
+}
+
+async function deviceState(path: string): Promise<DeviceState> {
+  try {
+    await access(path, constants.R_OK | constants.W_OK);
+    return 'usable';
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return 'absent';
+    if (hasErrno(error, 'EACCES', 'EPERM')) return 'closed';
+    throw error;
+  }
+}

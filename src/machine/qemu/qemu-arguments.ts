@@ -1,0 +1,216 @@
+import { KvciError } from '../../core/errors.ts';
+import type { Architecture } from '../../payload/types.ts';
+
+export const FIRMWARES = ['uefi', 'bios', 'direct'] as const;
+export type Firmware = (typeof FIRMWARES)[number];
+
+/** KVM, or QEMU's own emulation. */
+export type Accelerator = 'kvm' | 'tcg';
+
+/** How a machine finds its kernel. All paths are of the sandbox. */
+export type QemuBoot =
+  | { readonly firmware: 'direct'; readonly kernel: string; readonly initramfs: string; readonly arguments: string }
+  /** `variables` is the machine's own copy. */
+  | { readonly firmware: 'uefi'; readonly code: string; readonly variables: string }
+  | { readonly firmware: 'bios' };
+
+export interface QemuDisk {
+  readonly path: string;
+  readonly format: 'qcow2' | 'raw';
+  /** What is written goes to a temporary file and is lost: for a look at what a disk does. */
+  readonly snapshot: boolean;
+}
+
+/** A machine as QEMU is told of it. */
+export interface QemuMachine {
+  readonly architecture: Architecture;
+  readonly name: string;
+  readonly accelerator: Accelerator;
+  readonly cpuModel: string;
+  readonly cpus: number;
+  /** Bytes. */
+  readonly memory: number;
+  readonly boot: QemuBoot;
+  readonly disk: QemuDisk;
+  /** A machine without one is alone. */
+  readonly network?: { readonly tap: string; readonly mac: string; readonly vhost: boolean };
+  /** What systemd in the machine is handed: systemd.system-credentials(7). The contents are files, so that no process list shows them. */
+  readonly credentials: readonly { readonly name: string; readonly path: string }[];
+}
+
+/** Files by which a running machine is spoken to, in a folder of the sandbox. */
+export interface QemuSockets {
+  /** Two ways to the monitor: each takes one client at a time, and one of them listens as long as the machine lives. */
+  readonly monitors: readonly [events: string, commands: string];
+  readonly console: string;
+  readonly consoleLog: string;
+  readonly pid: string;
+}
+
+/** @param folder a path that is short: names of sockets have at most 107 bytes */
+export function qemuSockets(folder: string, consoleLog: string): QemuSockets {
+  return {
+    monitors: [`${folder}/events.qmp`, `${folder}/commands.qmp`],
+    console: `${folder}/console.sock`,
+    consoleLog,
+    pid: `${folder}/qemu.pid`,
+  };
+}
+
+/** What differs between the machines that are emulated. */
+interface Board {
+  readonly program: string;
+  readonly machine: string;
+  /** `max` of an arm64 machine checks pointers by a cipher, which costs half of the speed under emulation. */
+  readonly emulated: string;
+  readonly firmwares: readonly Firmware[];
+  /** Where the tools image has the firmware: code, and variables to copy. */
+  readonly uefi: { readonly code: string; readonly variables: string };
+}
+
+const BOARDS: Readonly<Record<Architecture, Board>> = {
+  amd64: {
+    program: 'qemu-system-x86_64',
+    machine: 'q35',
+    emulated: 'max',
+    firmwares: ['uefi', 'bios', 'direct'],
+    uefi: { code: '/usr/share/OVMF/OVMF_CODE_4M.fd', variables: '/usr/share/OVMF/OVMF_VARS_4M.fd' },
+  },
+  arm64: {
+    program: 'qemu-system-aarch64',
+    machine: 'virt,gic-version=max',
+    emulated: 'max,pauth-impdef=on',
+    firmwares: ['uefi', 'direct'],
+    uefi: { code: '/usr/share/AAVMF/AAVMF_CODE.fd', variables: '/usr/share/AAVMF/AAVMF_VARS.fd' },
+  },
+};
+
+export function qemuProgram(architecture: Architecture): string {
+  return BOARDS[architecture].program;
+}
+
+export function uefiFiles(architecture: Architecture): Board['uefi'] {
+  return BOARDS[architecture].uefi;
+}
+
+/** @throws KvciError `no-such-firmware` */
+export function checkFirmware(firmware: Firmware, architecture: Architecture): void {
+  const { firmwares } = BOARDS[architecture];
+  if (firmwares.includes(firmware)) return;
+  throw new KvciError(
+    'usage',
+    'no-such-firmware',
+    `--firmware: ${architecture} machines have no ${firmware}, only ${firmwares.join(' and ')}`,
+    {
+      facts: { flag: '--firmware' },
+    },
+  );
+}
+
+/** All features of the host under KVM, all that QEMU can emulate without it. */
+export function defaultCpuModel(architecture: Architecture, accelerator: Accelerator): string {
+  return accelerator === 'kvm' ? 'host' : BOARDS[architecture].emulated;
+}
+
+/** The part of the command line that a machine is, however it is spoken to. */
+function machineArguments(machine: QemuMachine): string[] {
+  const { architecture, name, accelerator, cpuModel, cpus, memory, boot, disk, network, credentials } = machine;
+  checkFirmware(boot.firmware, architecture);
+  const board = BOARDS[architecture];
+  // Without a display SeaBIOS speaks to the console only when it is told so.
+  const firmware = { uefi: ',pflash0=firmware,pflash1=variables', bios: ',graphics=off', direct: '' }[boot.firmware];
+  return [
+    board.program,
+    '-no-user-config',
+    '-nodefaults',
+    ...option('-name', `guest=${escape(name)}`),
+    ...option('-machine', `${board.machine},accel=${accelerator}${firmware}`),
+    ...option('-cpu', cpuModel),
+    ...option('-smp', `cpus=${cpus}`),
+    ...option('-m', `size=${Math.floor(memory / 2 ** 20)}M`),
+    ...option('-rtc', 'base=utc'),
+    ...option('-display', 'none'),
+    ...bootArguments(boot),
+    ...option('-blockdev', JSON.stringify(blockNode(disk))),
+    ...option('-device', 'virtio-blk-pci,drive=disk,bootindex=1'),
+    ...(network === undefined ? [] : networkArguments(network)),
+    ...option('-device', 'virtio-rng-pci'),
+    ...credentials.flatMap(({ name: id, path }) => option('-fw_cfg', `name=opt/io.systemd.credentials/${escape(id)},file=${escape(path)}`)),
+  ];
+}
+
+/** Starts a machine that lives until it is ended; the command ends when it runs, or says why it cannot. */
+export function qemuArgv(machine: QemuMachine, sockets: QemuSockets): [string, ...string[]] {
+  const [program = '', ...rest] = machineArguments(machine);
+  const monitors = sockets.monitors.flatMap((path, index) => [
+    ...option('-chardev', `socket,id=monitor${index},path=${escape(path)},server=on,wait=off`),
+    ...option('-mon', `chardev=monitor${index},mode=control`),
+  ]);
+  const { console, consoleLog } = sockets;
+  return [
+    program,
+    ...rest,
+    ...monitors,
+    // Whoever is attached or not: all that is said is kept.
+    ...option('-chardev', `socket,id=console,path=${escape(console)},server=on,wait=off,logfile=${escape(consoleLog)},logappend=on`),
+    ...option('-serial', 'chardev:console'),
+    ...option('-pidfile', sockets.pid),
+    '-daemonize',
+  ];
+}
+
+/** Starts a machine that shows its console on standard output and ends at its first reboot: for a look at whether it starts at all. */
+export function qemuTrialArgv(machine: QemuMachine): [string, ...string[]] {
+  const [program = '', ...rest] = machineArguments({ ...machine, disk: { ...machine.disk, snapshot: true } });
+  return [program, ...rest, ...option('-serial', 'stdio'), ...option('-monitor', 'none'), '-no-reboot'];
+}
+
+function bootArguments(boot: QemuBoot): string[] {
+  switch (boot.firmware) {
+    case 'direct':
+      return [...option('-kernel', boot.kernel), ...option('-initrd', boot.initramfs), ...option('-append', boot.arguments)];
+    case 'uefi':
+      return [
+        ...option('-blockdev', JSON.stringify(flashNode('firmware', boot.code, true))),
+        ...option('-blockdev', JSON.stringify(flashNode('variables', boot.variables, false))),
+        ...option('-boot', 'strict=on'),
+      ];
+    case 'bios':
+      return option('-boot', 'strict=on');
+  }
+}
+
+function flashNode(name: string, filename: string, readOnly: boolean): object {
+  return { driver: 'raw', 'node-name': name, 'read-only': readOnly, file: { driver: 'file', filename, 'read-only': readOnly } };
+}
+
+/**
+ * Without flushes: what a machine has written is in the host's memory when it says that it is on disk. A crash of the host costs
+ * the disk, which is a copy; on an emulated machine flushes cost seconds of every boot.
+ */
+function blockNode({ path, format, snapshot }: QemuDisk): object {
+  const node = {
+    driver: format,
+    discard: 'unmap',
+    cache: { 'no-flush': true },
+    file: { driver: 'file', filename: path, discard: 'unmap', ...(snapshot ? { locking: 'off', 'read-only': true } : {}) },
+  };
+  return snapshot ? { ...node, 'node-name': 'disk', 'read-only': true } : { ...node, 'node-name': 'disk' };
+}
+
+/** Without a boot program: nobody boots from this network. */
+function networkArguments({ tap, mac, vhost }: NonNullable<QemuMachine['network']>): string[] {
+  return [
+    ...option('-netdev', `tap,id=lan,ifname=${tap},script=no,downscript=no${vhost ? ',vhost=on' : ''}`),
+    ...option('-device', `virtio-net-pci,netdev=lan,mac=${mac},romfile=`),
+  ];
+}
+
+function option(name: string, value: string): string[] {
+  return [name, value];
+}
+
+/** In a list of options a comma stands for itself when it is doubled. */
+function escape(value: string): string {
+  return value.replaceAll(',', ',,');
+}

@@ -1,0 +1,229 @@
+import { KvciError } from '../../core/errors.ts';
+import { formatSize } from '../../core/sizes.ts';
+import type { SshKeyPair } from '../../host/ssh.ts';
+import type { CommandRunner } from '../../host/types.ts';
+import { joinLan } from '../net/lan-services.ts';
+import { macOf, tapName } from '../net/lan.ts';
+import { putFile } from '../../sandbox/put-file.ts';
+import type { NodeAddresses } from '../types.ts';
+import type { DeviceState } from './checks.ts';
+import { machineCredentials } from './credentials.ts';
+import { type DiskSource, inspectDisk } from './disk-source.ts';
+import { type Acceleration, chooseAccelerator, emulationNote, readVerdict, tryKvm, writeVerdict } from './kvm.ts';
+import {
+  type Accelerator,
+  checkFirmware,
+  defaultCpuModel,
+  type Firmware,
+  qemuArgv,
+  type QemuBoot,
+  type QemuMachine,
+  qemuProgram,
+  qemuTrialArgv,
+  uefiFiles,
+} from './qemu-arguments.ts';
+import { qemuFailure } from './qemu-failure.ts';
+import { socketsOf, type Vm, vmFolder, watchVm } from './vm.ts';
+import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
+import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
+
+/** A machine as it is wanted. */
+export interface VmSpec {
+  readonly name: string;
+  readonly addresses: NodeAddresses;
+  readonly cpus: number;
+  /** Bytes. */
+  readonly memory: number;
+  readonly disk: DiskSource;
+  /** Bytes of the machine's own disk; undefined: as large as the one it is made of. */
+  readonly diskSize?: number;
+  readonly firmware: Firmware;
+  readonly acceleration: Acceleration;
+  /** Added to the kernel's arguments; only with `direct` firmware. */
+  readonly kernelArguments: readonly string[];
+  /** Given: the machine gets a key of ours and proves itself by it. Own: it makes its own. */
+  readonly hostKey: 'given' | 'own';
+}
+
+/** What QEMU itself takes beside the machine's memory, by measurement. */
+const QEMU_MEMORY = 150e6;
+
+/** Copies a file that is not there yet, whole or not at all. */
+const COPY_ONCE = '[ -e "$2" ] || { cp -- "$1" "$2.new" && chmod 0600 "$2.new" && mv -- "$2.new" "$2"; }';
+
+/**
+ * Starts a machine from a copy-on-write child of its disk; one whose child is there already goes on from it.
+ *
+ * @throws KvciError `not-enough-memory`, `disk-architecture`, `bad-disk`, `no-such-firmware`, `kvm-unusable`, and what QEMU refuses
+ */
+export async function startVm(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSpec, signal: AbortSignal): Promise<Vm> {
+  const { runner } = sandbox;
+  const { name, addresses, firmware, cpus, memory } = spec;
+  checkFirmware(firmware, parts.architecture);
+  await requireTun(runner);
+  await checkMemory(spec, parts);
+  const before = sandbox.record.machines[name];
+  const hostKey = before === undefined ? newHostKey(parts, spec) : before.hostKey;
+  const folder = vmFolder(name);
+  await runner.run(['mkdir', '-p', '-m', '0700', folder, `${folder}/credentials`, `${MACHINES_INSIDE}/${name}`], { signal });
+  const disk = await ownDisk(parts, sandbox, spec, signal);
+  const boot = await bootOf(parts, sandbox, spec, signal);
+  const accelerator = await chooseFor(parts, runner, spec, boot, disk, signal);
+  const record = { addresses, hostKey, accelerator, firmware, cpus, memory };
+  await sandbox.keepMachine(name, record);
+  await joinLan(runner, name, addresses, signal);
+  const machine: QemuMachine = {
+    ...machineOf(parts, spec, boot, accelerator),
+    disk: { path: disk, format: 'qcow2', snapshot: false },
+    network: { tap: tapName(addresses), mac: macOf(addresses), vhost: (await hasDevice(runner, '/dev/vhost-net')) === 'usable' },
+    credentials: await writeCredentials(sandbox, name, hostKey, signal),
+  };
+  try {
+    await runner.run(qemuArgv(machine, socketsOf(name)), { signal });
+  } catch (error) {
+    throw qemuFailure(error, name);
+  }
+  return watchVm(parts, sandbox, name, record);
+}
+
+function newHostKey({ ssh }: VmSandboxParts, { name, hostKey }: VmSpec): SshKeyPair | undefined {
+  return hostKey === 'given' ? ssh.newKeyPair(name) : undefined;
+}
+
+/** Before anything starts: a machine that does not fit would drag the host down. */
+async function checkMemory({ name, memory }: VmSpec, { memoryAvailable }: VmSandboxParts): Promise<void> {
+  const available = await memoryAvailable();
+  if (memory + QEMU_MEMORY <= available) return;
+  throw new KvciError(
+    'hostNotReady',
+    'not-enough-memory',
+    `${name} is to have ${formatSize(memory)} of memory; this host has ${formatSize(available)} available`,
+    { hint: 'Ask for less with --memory, or free memory.', facts: { needed: memory + QEMU_MEMORY, available } },
+  );
+}
+
+async function requireTun(runner: CommandRunner): Promise<void> {
+  const state = await hasDevice(runner, '/dev/net/tun');
+  if (state === 'usable') return;
+  throw new KvciError('hostNotReady', 'no-tun', `/dev/net/tun ${state === 'absent' ? 'does not exist' : 'is closed to this user'}`, {
+    hint: 'Virtual machines need it. "kvci doctor" tells the command that mends it.',
+  });
+}
+
+/** The machine's own disk, in the sandbox's eyes. */
+async function ownDisk({ architecture }: VmSandboxParts, sandbox: VmSandbox, spec: VmSpec, signal: AbortSignal): Promise<string> {
+  const child = `${MACHINES_INSIDE}/${spec.name}/disk.qcow2`;
+  if ((await sandbox.runner.run(['test', '-e', child], { accept: [1] })).exitCode === 0) return child;
+  const base = sandbox.inside(spec.disk.path);
+  const { format, size } = await inspectDisk(spec.disk, base, sandbox.runner, architecture);
+  if (spec.diskSize !== undefined && spec.diskSize < size) {
+    throw new KvciError('usage', 'disk-too-small', `--disk-size: the disk is larger already: ${formatSize(size)}`, {
+      facts: { flag: '--disk-size', least: size },
+    });
+  }
+  const sizes = spec.diskSize === undefined ? [] : [String(spec.diskSize)];
+  await sandbox.runner.run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', base, '-F', format, `${child}.new`, ...sizes], { signal });
+  await sandbox.runner.run(['mv', '--', `${child}.new`, child], { signal });
+  return child;
+}
+
+async function bootOf(
+  { architecture }: VmSandboxParts,
+  sandbox: VmSandbox,
+  { name, disk, firmware, kernelArguments }: VmSpec,
+  signal: AbortSignal,
+): Promise<QemuBoot> {
+  if (firmware === 'bios') return { firmware };
+  if (firmware === 'uefi') {
+    const { code, variables } = uefiFiles(architecture);
+    const own = `${MACHINES_INSIDE}/${name}/uefi-variables.fd`;
+    const { exitCode } = await sandbox.runner.run(['test', '-r', code, '-a', '-r', variables], { accept: [1] });
+    if (exitCode !== 0) {
+      throw new KvciError('hostNotReady', 'no-firmware', `the tools image has no UEFI firmware (${code})`, {
+        hint: 'Name a tools image of this version of kvci, or none: kvci makes its own. Or use another --firmware.',
+      });
+    }
+    await sandbox.runner.run(['sh', '-c', COPY_ONCE, 'sh', variables, own], { signal });
+    return { firmware, code, variables: own };
+  }
+  const { directBoot } = disk;
+  if (directBoot === undefined) {
+    throw new KvciError('usage', 'no-kernel', `--firmware: nothing tells the kernel of ${disk.path}`, {
+      hint: 'Only disks that kvci made have their kernel beside them; boot this one by its boot loader: --firmware uefi.',
+      facts: { flag: '--firmware' },
+    });
+  }
+  return {
+    firmware,
+    kernel: sandbox.inside(directBoot.kernel),
+    initramfs: sandbox.inside(directBoot.initramfs),
+    // Also in the credentials, which older systemd does not know.
+    arguments: [directBoot.arguments, `systemd.hostname=${name}`, ...kernelArguments].join(' '),
+  };
+}
+
+function machineOf(
+  { architecture }: VmSandboxParts,
+  { name, cpus, memory }: VmSpec,
+  boot: QemuBoot,
+  accelerator: Accelerator,
+): Omit<QemuMachine, 'disk' | 'network' | 'credentials'> {
+  return { architecture, name, accelerator, cpuModel: defaultCpuModel(architecture, accelerator), cpus, memory, boot };
+}
+
+/** KVM where it has proven itself, emulation otherwise; says why. */
+async function chooseFor(
+  parts: VmSandboxParts,
+  runner: CommandRunner,
+  spec: VmSpec,
+  boot: QemuBoot,
+  disk: string,
+  signal: AbortSignal,
+): Promise<Accelerator> {
+  const note = (message: string): void => {
+    parts.events({ type: 'problem', level: 'note', message });
+  };
+  const qemu = (await runner.run([qemuProgram(parts.architecture), '--version'], { signal })).stdout.split('\n')[0] ?? '';
+  const { state } = parts.directories;
+  const known = chooseAccelerator({
+    wanted: spec.acceleration,
+    device: await hasDevice(runner, '/dev/kvm'),
+    remembered: await readVerdict(state, qemu),
+  });
+  if (known !== 'try') {
+    if (known.note !== undefined) note(known.note);
+    return known.accelerator;
+  }
+  const trial: QemuMachine = {
+    ...machineOf(parts, spec, boot, 'kvm'),
+    disk: { path: disk, format: 'qcow2', snapshot: true },
+    credentials: [],
+  };
+  const verdict = await tryKvm(runner, qemuTrialArgv(trial), signal);
+  await writeVerdict(state, { qemu, ...verdict });
+  if (!verdict.usable) note(emulationNote(verdict.reason));
+  return verdict.usable ? 'kvm' : 'tcg';
+}
+
+/** Whether the sandbox may use a device. */
+async function hasDevice(runner: CommandRunner, path: string): Promise<DeviceState> {
+  if ((await runner.run(['test', '-c', path], { accept: [1] })).exitCode !== 0) return 'absent';
+  // Rights alone do not tell: what matters is that it can be opened.
+  const { exitCode } = await runner.run(['sh', '-c', ': <>"$1"', 'sh', path], { accept: [1, 2] });
+  return exitCode === 0 ? 'usable' : 'closed';
+}
+
+async function writeCredentials(
+  { runner, record }: VmSandbox,
+  name: string,
+  hostKey: SshKeyPair | undefined,
+  signal: AbortSignal,
+): Promise<QemuMachine['credentials']> {
+  const credentials = [...machineCredentials({ hostname: name, hostKey, authorizedKeys: [record.key.publicKey] })].map(([id, content]) => ({
+    name: id,
+    path: `${vmFolder(name)}/credentials/${id}`,
+    content,
+  }));
+  for (const { path, content } of credentials) await putFile(runner, path, content, signal);
+  return credentials.map(({ name: id, path }) => ({ name: id, path }));
+}

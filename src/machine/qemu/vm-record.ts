@@ -1,0 +1,144 @@
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+
+import { hasErrno, KvciError } from '../../core/errors.ts';
+import { Secret } from '../../core/secrets.ts';
+import { writeFileAtomic } from '../../host/files.ts';
+import type { SshKeyPair } from '../../host/ssh.ts';
+import { sandboxRecordSchema } from '../../sandbox/record-schema.ts';
+import type { SandboxRecord } from '../../sandbox/types.ts';
+import type { LanOptions } from '../net/lan.ts';
+import type { NodeAddresses } from '../types.ts';
+import { type Accelerator, FIRMWARES, type Firmware } from './qemu-arguments.ts';
+
+/** A machine as whoever comes later has to know it. */
+export interface VmRecord {
+  readonly addresses: NodeAddresses;
+  /** What it proves itself by; missing where it makes its own. */
+  readonly hostKey?: SshKeyPair | undefined;
+  readonly accelerator: Accelerator;
+  readonly firmware: Firmware;
+  readonly cpus: number;
+  /** Bytes. */
+  readonly memory: number;
+}
+
+/** A sandbox with machines: written before there is anything of it. */
+export interface VmSandboxRecord {
+  readonly version: 1;
+  readonly name: string;
+  /** ISO 8601. */
+  readonly createdAt: string;
+  /** What the machines run from, for people. */
+  readonly source: string;
+  /** Folder of the host with what the machines write. */
+  readonly folder: string;
+  readonly lan: LanOptions;
+  /** Who may log in to all of them. */
+  readonly key: SshKeyPair;
+  /** Missing while it is being started. */
+  readonly sandbox?: SandboxRecord | undefined;
+  /** Stays when whoever started it ends. */
+  readonly keep: boolean;
+  /** Where the sandbox sees folders of the host. */
+  readonly binds: readonly { readonly host: string; readonly inside: string }[];
+  readonly machines: Readonly<Record<string, VmRecord>>;
+}
+
+const keySchema = z.object({ privateKey: z.string().transform((text) => new Secret(text)), publicKey: z.string() });
+
+const addressesSchema = z.object({ ipv4: z.string().exactOptional(), ipv6: z.string().exactOptional() });
+
+const schema = z.object({
+  version: z.literal(1),
+  name: z.string(),
+  createdAt: z.string(),
+  source: z.string(),
+  folder: z.string(),
+  lan: z.object({ families: z.array(z.enum(['ipv4', 'ipv6'])), routerAdvertisements: z.boolean(), dhcpDelaySeconds: z.number() }),
+  key: keySchema,
+  sandbox: sandboxRecordSchema.optional(),
+  keep: z.boolean(),
+  binds: z.array(z.object({ host: z.string(), inside: z.string() })),
+  machines: z.record(
+    z.string(),
+    z.object({
+      addresses: addressesSchema,
+      hostKey: keySchema.optional(),
+      accelerator: z.enum(['kvm', 'tcg']),
+      firmware: z.enum(FIRMWARES),
+      cpus: z.number(),
+      memory: z.number(),
+    }),
+  ),
+});
+
+/** @throws KvciError `bad-state-file` */
+export function parseVmSandboxRecord(text: string, path: string): VmSandboxRecord {
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new KvciError('failed', 'bad-state-file', `${path} does not tell of virtual machines of kvci`, {
+      hint: 'It was not written by this version of kvci. Remove the file once the machines have ended.',
+      cause: error,
+    });
+  }
+}
+
+/** The keys are written out: the file is its owner's alone. */
+export function formatVmSandboxRecord(record: VmSandboxRecord): string {
+  const keyOut = ({ privateKey, publicKey }: SshKeyPair): object => ({ privateKey: privateKey.reveal(), publicKey });
+  const machines = Object.entries(record.machines).map(([name, machine]) => [
+    name,
+    { ...machine, hostKey: machine.hostKey === undefined ? undefined : keyOut(machine.hostKey) },
+  ]);
+  return `${JSON.stringify({ ...record, key: keyOut(record.key), machines: Object.fromEntries(machines) as object })}\n`;
+}
+
+/** Who a sandbox belongs to: itself, or a cluster, whose state decides how long its machines are kept. */
+export const VM_OWNERS = ['machines', 'cluster-machines'] as const;
+export type VmOwner = (typeof VM_OWNERS)[number];
+
+/** Records in a folder of the state directory, one file a sandbox. */
+export class VmSandboxRecords {
+  readonly folder: string;
+
+  constructor({ state }: { readonly state: string }, owner: VmOwner = 'machines') {
+    this.folder = join(state, owner);
+  }
+
+  path(name: string): string {
+    return join(this.folder, `${name}.json`);
+  }
+
+  async find(name: string): Promise<VmSandboxRecord | undefined> {
+    const path = this.path(name);
+    const text = await readFile(path, 'utf8').catch((error: unknown) => {
+      if (hasErrno(error, 'ENOENT')) return undefined;
+      throw error;
+    });
+    return text === undefined ? undefined : parseVmSandboxRecord(text, path);
+  }
+
+  async write(record: VmSandboxRecord): Promise<void> {
+    const path = this.path(record.name);
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await writeFileAtomic(path, formatVmSandboxRecord(record), 0o600);
+  }
+
+  async remove(name: string): Promise<void> {
+    await rm(this.path(name), { force: true });
+  }
+
+  /** In order of name. */
+  async list(): Promise<readonly VmSandboxRecord[]> {
+    const files = await readdir(this.folder).catch((error: unknown) => {
+      if (hasErrno(error, 'ENOENT')) return [];
+      throw error;
+    });
+    const names = files.flatMap((file) => (file.endsWith('.json') ? [file.slice(0, -'.json'.length)] : []));
+    const records = await Promise.all(names.toSorted().map((name) => this.find(name)));
+    return records.filter((record) => record !== undefined);
+  }
+}

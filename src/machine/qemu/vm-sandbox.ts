@@ -1,0 +1,234 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Duplex } from 'node:stream';
+
+import { KvciError } from '../../core/errors.ts';
+import type { TemplateSources } from '../../core/template.ts';
+import type { Ssh } from '../../host/ssh.ts';
+import type { CommandRunner, Directories, Ledger, Locks } from '../../host/types.ts';
+import type { Architecture } from '../../payload/types.ts';
+import type { Sandboxes } from '../../sandbox/types.ts';
+import type { ExecNodeParts } from '../exec-node.ts';
+import type { LanOptions } from '../net/lan.ts';
+import { openThrough } from '../net/gateway.ts';
+import { GATEWAY_SOCKET, startLan } from '../net/lan-services.ts';
+import { bindsOf, launch } from './launch-vm-sandbox.ts';
+import { VM_FOLDER } from './reaper.ts';
+import { type VmOwner, type VmRecord, type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
+
+export interface VmSandboxParts extends ExecNodeParts {
+  readonly sandboxes: Sandboxes;
+  readonly directories: Pick<Directories, 'cache' | 'state'>;
+  readonly locks: Locks;
+  readonly ledger: Ledger;
+  readonly ssh: Ssh;
+  /** Of `templates/`. */
+  readonly templates: TemplateSources;
+  readonly architecture: Architecture;
+  /** Bytes. */
+  readonly memoryAvailable: () => Promise<number>;
+}
+
+export interface VmSandboxRequest {
+  readonly name: string;
+  /** Default: a sandbox of its own. */
+  readonly owner?: VmOwner;
+  /** What the machines run from, for people. */
+  readonly source: string;
+  readonly lan: LanOptions;
+  /** Files of the host that machines are made of. */
+  readonly files: readonly string[];
+  /** Stays when kvci ends, until somebody ends it. */
+  readonly keep: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** A sandbox with a network for machines. Whatever ends it ends all machines in it, with all that serves them. */
+export interface VmSandbox extends AsyncDisposable {
+  readonly runner: CommandRunner;
+  readonly record: VmSandboxRecord;
+  /** Writes down what has changed of a machine before it changes. */
+  keepMachine(name: string, machine: VmRecord): Promise<void>;
+  /** Of a machine that is gone. */
+  forgetMachine(name: string): Promise<void>;
+  /** Where the sandbox sees a file of the host that it was started with. */
+  inside(file: string): string;
+  /** Where this process sees a file of the sandbox. */
+  outside(file: string): string;
+  /** A TCP connection to an address of the network, which ends at once where nobody answers. */
+  open(address: string, port: number): Promise<Duplex>;
+  /** Ends it, and removes what its machines wrote. */
+  end(): Promise<void>;
+}
+
+/**
+ * Starts a sandbox with a network for machines. Letting go of one that is not kept ends it.
+ *
+ * @throws KvciError `name-taken`, and what a sandbox throws
+ */
+export async function startVmSandbox(parts: VmSandboxParts, request: VmSandboxRequest): Promise<VmSandbox> {
+  const { name, keep, signal } = request;
+  const records = new VmSandboxRecords(parts.directories, request.owner);
+  await using _lock = await parts.locks.exclusive(join(records.folder, `${name}.lock`), { signal });
+  const before = await records.find(name);
+  if (before !== undefined) {
+    // Whoever starts one holds the lock that we hold: what does not run was left by a kvci that was killed.
+    if (before.keep || (await openVmSandbox(parts, records, before)) !== undefined) throw taken(name);
+    await endRecorded(parts, records, before);
+  }
+  const record: VmSandboxRecord = {
+    version: 1,
+    name,
+    createdAt: new Date(parts.clock.now()).toISOString(),
+    source: request.source,
+    folder: join(parts.directories.cache, 'machines', `${name}-${randomBytes(4).toString('hex')}`),
+    lan: request.lan,
+    key: parts.ssh.newKeyPair('kvci'),
+    keep,
+    binds: bindsOf(request.files),
+    machines: {},
+  };
+  const { folder } = record;
+  await using undo = new AsyncDisposableStack();
+  const entry = undo.use(await parts.ledger.enter(VM_FOLDER, { folder, record: records.path(name) }));
+  undo.defer(() => remove(records, name, folder));
+  await records.write(record);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const { started, runner, endSandbox } = await launch(parts.sandboxes, records, record, signal);
+  undo.defer(endSandbox);
+  await startLan(runner, record.lan, parts.templates, signal);
+  const resources = undo.move();
+  const end = async (): Promise<void> => {
+    await resources.disposeAsync();
+  };
+  // From here on the record tells of a kept one; the ledger would have the next `prune` take it away.
+  if (keep) await parts.ledger.forget(entry.entry);
+  return vmSandbox(records, runner, started, keep ? leave : end, end);
+}
+
+/**
+ * Starts a sandbox anew that was kept and has ended, as after a reboot of the host: its machines are as their disks have them.
+ *
+ * @param files as when it was started first; they may lie elsewhere by now
+ */
+export async function restartVmSandbox(
+  parts: VmSandboxParts,
+  records: VmSandboxRecords,
+  before: VmSandboxRecord,
+  files: readonly string[],
+  signal: AbortSignal,
+): Promise<VmSandbox> {
+  const { started, runner, endSandbox } = await launch(parts.sandboxes, records, { ...before, binds: bindsOf(files) }, signal);
+  try {
+    await startLan(runner, before.lan, parts.templates, signal);
+  } catch (error) {
+    await endSandbox();
+    throw error;
+  }
+  return found(parts, records, started, runner);
+}
+
+/** A sandbox that runs, whoever started it. Letting go of it changes nothing. @throws KvciError `machine-not-found`, `machine-ended` */
+export async function findVmSandbox(parts: VmSandboxParts, name: string): Promise<VmSandbox> {
+  const records = new VmSandboxRecords(parts.directories);
+  const record = await records.find(name);
+  if (record === undefined) throw notFound(name);
+  const sandbox = await openVmSandbox(parts, records, record);
+  if (sandbox !== undefined) return sandbox;
+  throw new KvciError('notFoundOrExists', 'machine-ended', `the machine "${name}" has ended`, {
+    hint: `Remove what is left of it with "kvci disk boot --end ${name}".`,
+    facts: { machine: name },
+  });
+}
+
+/** The sandbox of a record; undefined when it has ended. */
+export async function openVmSandbox(
+  parts: VmSandboxParts,
+  records: VmSandboxRecords,
+  record: VmSandboxRecord,
+): Promise<VmSandbox | undefined> {
+  const sandbox = record.sandbox === undefined ? undefined : await parts.sandboxes.find(record.sandbox);
+  return sandbox === undefined ? undefined : found(parts, records, record, sandbox);
+}
+
+function found(parts: VmSandboxParts, records: VmSandboxRecords, record: VmSandboxRecord, runner: CommandRunner): VmSandbox {
+  return vmSandbox(records, runner, record, leave, () => endRecorded(parts, records, record));
+}
+
+/** Ends a sandbox, or removes what is left of one that has ended. @throws KvciError `machine-not-found` */
+export async function endVmSandbox(parts: VmSandboxParts, name: string): Promise<void> {
+  const records = new VmSandboxRecords(parts.directories);
+  const record = await records.find(name);
+  if (record === undefined) throw notFound(name);
+  await endRecorded(parts, records, record);
+}
+
+/** Ends what a record tells of, with all that its machines wrote. */
+export async function endRecorded(
+  { sandboxes }: Pick<VmSandboxParts, 'sandboxes'>,
+  records: VmSandboxRecords,
+  { name, folder, sandbox }: VmSandboxRecord,
+): Promise<void> {
+  if (sandbox !== undefined) await (await sandboxes.find(sandbox))?.end();
+  await remove(records, name, folder);
+}
+
+/** Letting go of a sandbox that stays. */
+function leave(): Promise<void> {
+  return Promise.resolve();
+}
+
+function vmSandbox(
+  records: VmSandboxRecords,
+  runner: CommandRunner,
+  first: VmSandboxRecord,
+  letGo: () => Promise<void>,
+  end: () => Promise<void>,
+): VmSandbox {
+  let record = first;
+  let writing = Promise.resolve();
+  const write = (machines: VmSandboxRecord['machines']): Promise<void> => {
+    record = { ...record, machines };
+    // One after the other: what was written first must not come last.
+    writing = writing.then(() => records.write(record));
+    return writing;
+  };
+  const outside = (file: string): string => `/proc/${record.sandbox?.pid ?? 0}/root${file}`;
+  return {
+    runner,
+    get record() {
+      return record;
+    },
+    keepMachine: (name, machine) => write({ ...record.machines, [name]: machine }),
+    forgetMachine: (name) => write(Object.fromEntries(Object.entries(record.machines).filter(([other]) => other !== name))),
+    inside: (file) => {
+      const bind = record.binds.find(({ host }) => host === dirname(file));
+      if (bind === undefined) throw new KvciError('bug', 'not-bound', `the sandbox was not started with ${file}`);
+      return join(bind.inside, file.slice(bind.host.length + 1));
+    },
+    outside,
+    open: (address, port) => openThrough(outside(GATEWAY_SOCKET), address, port),
+    end,
+    [Symbol.asyncDispose]: letGo,
+  };
+}
+
+async function remove(records: VmSandboxRecords, name: string, folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+  await records.remove(name);
+}
+
+function taken(name: string): KvciError {
+  return new KvciError('notFoundOrExists', 'name-taken', `there is a machine "${name}" already`, {
+    hint: `Give this one another name with --name, or end that one: "kvci disk boot --end ${name}".`,
+    facts: { machine: name },
+  });
+}
+
+function notFound(name: string): KvciError {
+  return new KvciError('notFoundOrExists', 'machine-not-found', `there is no machine "${name}"`, {
+    hint: '"kvci disk boot --list" shows those that there are.',
+    facts: { machine: name },
+  });
+}

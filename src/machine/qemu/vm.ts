@@ -1,0 +1,242 @@
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
+
+import { KvciError } from '../../core/errors.ts';
+import { CommandError } from '../../host/command-error.ts';
+import { execNode } from '../exec-node.ts';
+import type { NodeHandle } from '../types.ts';
+import { hasLease } from '../net/lan-services.ts';
+import { consoleCause } from './console-cause.ts';
+import { notReachable } from './not-reachable.ts';
+import { qemuSockets, type QemuSockets } from './qemu-arguments.ts';
+import { openQmp, type QmpClient, type QmpEvent } from './qmp.ts';
+import { SshSessions } from './ssh-sessions.ts';
+import type { VmRecord, VmSandboxRecord } from './vm-record.ts';
+import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
+import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
+
+const SSH_PORT = 22;
+
+/** How often it is asked whether a machine answers, and how often its console is read for why it does not. */
+const POLL_MS = 100;
+const CONSOLE_MS = 2_000;
+
+/** What a machine gets to shut down in order before its power is cut: systemd's own limit for a service, and more. */
+const SHUTDOWN_MS = 120_000;
+
+/** A running machine, in the eyes of whichever process asks. */
+export interface VmAccess extends AsyncDisposable {
+  readonly name: string;
+  readonly record: VmRecord;
+  /**
+   * The machine as a node, once it answers by SSH.
+   *
+   * @throws KvciError `machine-not-reachable` with the last lines of its console and the likely cause, `machine-ended`,
+   *   `kvm-unusable`, `host-key-differs`, `ssh-refused`, `cancelled`
+   */
+  node(deadlineMs: number, signal: AbortSignal): Promise<NodeHandle>;
+  /** Restarts it in order and answers when it answers again. */
+  reboot(deadlineMs: number, signal: AbortSignal): Promise<NodeHandle>;
+  /** Shuts it down in order, then by force. */
+  stop(signal: AbortSignal): Promise<void>;
+  /** Cuts its power. */
+  kill(): Promise<void>;
+  /** All that its console showed. */
+  console(): Promise<string>;
+  /** Its console, both ways. One at a time can have it. */
+  openConsole(): Promise<Duplex>;
+}
+
+/** A machine that one process watches: the one that has started it. */
+export interface Vm extends VmAccess {
+  /** Resolves when it has ended, however it did. */
+  readonly ended: Promise<void>;
+}
+
+export function vmFolder(name: string): string {
+  return `/run/kvci/vm/${name}`;
+}
+
+/** Where this host has what a machine wrote to its console, also when it has ended. */
+export function consoleFile({ folder }: Pick<VmSandboxRecord, 'folder'>, name: string): string {
+  return join(folder, name, 'console.log');
+}
+
+export function socketsOf(name: string): QemuSockets {
+  return qemuSockets(vmFolder(name), `${MACHINES_INSIDE}/${name}/console.log`);
+}
+
+/** Watches a machine that has just been started: only one process at a time can. @throws KvciError `machine-ended` */
+export async function watchVm(parts: VmSandboxParts, sandbox: VmSandbox, name: string, record: VmRecord): Promise<Vm> {
+  const failures: KvciError[] = [];
+  const monitor = await connectMonitor(sandbox, socketsOf(name).monitors[0], name, ({ event }) => {
+    if (event === 'STOP') void whyStopped();
+  });
+  // One that stopped before somebody listened does not say so again.
+  await whyStopped();
+
+  async function whyStopped(): Promise<void> {
+    const status = await monitor.execute('query-status').catch(() => undefined);
+    if (!isInternalError(status)) return;
+    failures.push(
+      new KvciError('hostNotReady', 'kvm-unusable', `${name}: KVM cannot run this machine (QEMU reports an internal error)`, {
+        hint: 'Use --acceleration emulation.',
+        facts: { machine: name },
+      }),
+    );
+    await monitor.execute('quit').catch(() => undefined);
+  }
+
+  let running = true;
+  const ended = monitor.closed.then(() => {
+    running = false;
+  });
+  const state: RunningState = {
+    failure: () => failures[0],
+    running: () => Promise.resolve(running),
+    untilEnded: () => ended,
+  };
+  const access = vmAccess(parts, sandbox, name, record, state);
+  return {
+    ...access,
+    ended,
+    [Symbol.asyncDispose]: async () => {
+      await access[Symbol.asyncDispose]();
+      monitor[Symbol.dispose]();
+    },
+  };
+}
+
+/** Takes hold of a machine that somebody has started. @throws KvciError `machine-ended` */
+export async function openVm(parts: VmSandboxParts, sandbox: VmSandbox, name: string, record: VmRecord): Promise<VmAccess> {
+  const { pid } = socketsOf(name);
+  const running = async (): Promise<boolean> =>
+    (await sandbox.runner.run(['sh', '-c', 'kill -0 "$(cat "$1")"', 'sh', pid], { accept: [1, 2] })).exitCode === 0;
+  if (!(await running())) throw ended(name);
+  const untilEnded = async (): Promise<void> => {
+    while (await running()) await parts.clock.wait(POLL_MS);
+  };
+  return vmAccess(parts, sandbox, name, record, { failure: () => undefined, running, untilEnded });
+}
+
+/** What is known of whether a machine runs. */
+interface RunningState {
+  /** Why it was ended, where that was for a reason. */
+  failure(): KvciError | undefined;
+  running(): Promise<boolean>;
+  untilEnded(): Promise<void>;
+}
+
+function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, record: VmRecord, state: RunningState): VmAccess {
+  const { clock, ssh } = parts;
+  const { addresses, hostKey } = record;
+  const sockets = socketsOf(name);
+  const sessions = new SshSessions((signal) => {
+    const open = (): Promise<Duplex> => sandbox.open(addresses.ipv4 ?? addresses.ipv6 ?? '', SSH_PORT);
+    return ssh.connect({ name, user: 'root', key: sandbox.record.key, hostKey: hostKey?.publicKey, open }, signal);
+  });
+  const handle = execNode(parts, { name, addresses, exec: (request) => sessions.exec(request) });
+  const readConsole = (): Promise<string> => readFile(consoleFile(sandbox.record, name), 'utf8');
+
+  const why = async (): Promise<KvciError> => {
+    const [console, leased, running] = await Promise.all([readConsole(), hasLease(sandbox.runner, addresses), state.running()]);
+    return notReachable(name, console, consoleCause(console, leased), running);
+  };
+
+  const node: VmAccess['node'] = async (deadlineMs, signal) => {
+    const deadline = clock.monotonic() + deadlineMs;
+    let nextLook = clock.monotonic() + CONSOLE_MS;
+    for (;;) {
+      const failure = state.failure();
+      if (failure !== undefined) throw failure;
+      try {
+        await sessions.connection(signal);
+        return handle;
+      } catch (error) {
+        if (!(error instanceof KvciError) || error.code !== 'ssh-unreachable') throw error;
+      }
+      const now = clock.monotonic();
+      if (now > deadline) throw await why();
+      if (now > nextLook) {
+        nextLook = now + CONSOLE_MS;
+        if (!(await state.running()) || consoleCause(await readConsole()).final) throw state.failure() ?? (await why());
+      }
+      // An abort shows in the next round.
+      await clock.wait(POLL_MS, signal).catch(() => undefined);
+    }
+  };
+
+  const command = async (what: string): Promise<void> => {
+    using control = await connectMonitor(sandbox, sockets.monitors[1], name, () => undefined);
+    await control.execute(what);
+  };
+
+  const kill = async (): Promise<void> => {
+    await sessions[Symbol.asyncDispose]();
+    await command('quit').catch((error: unknown) => {
+      if (!(error instanceof KvciError) || !['machine-ended', 'qmp-lost'].includes(error.code)) throw error;
+    });
+    await state.untilEnded();
+  };
+
+  return {
+    name,
+    record,
+    node,
+    reboot: async (deadlineMs, signal) => {
+      const bootId = async (): Promise<string> => (await handle.run(['cat', '/proc/sys/kernel/random/boot_id'], { signal })).stdout;
+      const before = await bootId();
+      await handle.run(['systemctl', 'reboot'], { signal }).catch(unlessLost);
+      const deadline = clock.monotonic() + deadlineMs;
+      for (;;) {
+        const again = await node(deadline - clock.monotonic(), signal);
+        const now = await bootId().catch(unlessLost);
+        if (now !== undefined && now !== before) return again;
+        await clock.wait(POLL_MS, signal).catch(() => undefined);
+      }
+    },
+    stop: async (signal) => {
+      await sessions[Symbol.asyncDispose]();
+      await command('system_powerdown');
+      const patience = AbortSignal.any([signal, AbortSignal.timeout(SHUTDOWN_MS)]);
+      await Promise.race([state.untilEnded(), once(patience, 'abort')]);
+      if (await state.running()) await kill();
+    },
+    kill,
+    console: readConsole,
+    openConsole: () => connect(sandbox, sockets.console, name),
+    [Symbol.asyncDispose]: () => sessions[Symbol.asyncDispose](),
+  };
+}
+
+async function connectMonitor(sandbox: VmSandbox, path: string, name: string, onEvent: (event: QmpEvent) => void): Promise<QmpClient> {
+  return openQmp(await connect(sandbox, path, name), onEvent);
+}
+
+async function connect(sandbox: VmSandbox, path: string, name: string): Promise<Duplex> {
+  const stream = createConnection(sandbox.outside(path));
+  try {
+    await once(stream, 'connect');
+    return stream;
+  } catch (error) {
+    throw ended(name, error);
+  }
+}
+
+function ended(name: string, cause?: unknown): KvciError {
+  return new KvciError('notFoundOrExists', 'machine-ended', `the machine ${name} has ended`, { facts: { machine: name }, cause });
+}
+
+function isInternalError(status: unknown): boolean {
+  return typeof status === 'object' && status !== null && 'status' in status && status.status === 'internal-error';
+}
+
+/** A machine that goes down takes the connection with it, and the command may say anything. */
+function unlessLost(error: unknown): undefined {
+  if (error instanceof CommandError || (error instanceof KvciError && ['ssh-lost', 'ssh-unreachable'].includes(error.code)))
+    return undefined;
+  throw error;
+}
