@@ -80,3 +80,9 @@ describe('renderError', () => {
     });
   });
 });
+
+test('of work that failed and could not be cleaned up after, why it failed is told', () => {
+  const first = new KvciError('failed', 'engine-lost', 'the engine is gone');
+  const both = new SuppressedError(new Error('cannot let go'), first);
+  expect(asReported(both, new AbortController().signal)).toBe(first);
+});

@@ -11,6 +11,8 @@ export function wantsJson(argv: readonly string[]): boolean {
 export function asReported(error: unknown, signal: AbortSignal): KvciError {
   if (signal.aborted) return cancelled(signal);
   if (error instanceof KvciError) return error;
+  // Letting go of something failed after the work had: why the work failed is told.
+  if (error instanceof SuppressedError) return asReported(error.suppressed, signal);
   return new KvciError('bug', 'internal-error', messageOf(error), {
     hint: 'This is a bug in kvci. Please report it with the lines above, the command you ran and what "kvci doctor --output json" prints.',
     cause: error,

@@ -63,6 +63,7 @@ function manifest(image: string): string {
     ...program,
     containers: program.containers.map((container) => ({
       ...container,
+      securityContext: { privileged: true },
       env: [{ name: 'NODE', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } }],
     })),
     hostNetwork: true,
