@@ -9,6 +9,8 @@ export const RPM = {
   packages: [
     'conntrack-tools',
     'cri-o',
+    // CRI-O brings one under a name of its own; pods without control groups run by the distribution's.
+    'crun',
     'ethtool',
     'iproute-tc',
     'iptables-nft',
