@@ -27,6 +27,10 @@ const CONSOLE_MS = 2_000;
 /** What a machine gets to shut down in order before its power is cut: systemd's own limit for a service, and more. */
 const SHUTDOWN_MS = 120_000;
 
+const LIST_RUNNING = `for file in "$1"*/qemu.pid; do
+  if kill -0 "$(cat "$file" 2>/dev/null)" 2>/dev/null; then basename "$(dirname "$file")"; fi
+done`;
+
 /** A running machine, in the eyes of whichever process asks. */
 export interface VmAccess extends AsyncDisposable {
   readonly name: string;
@@ -58,6 +62,12 @@ export interface Vm extends VmAccess {
 
 export function vmFolder(name: string): string {
   return `/run/kvci/vm/${name}`;
+}
+
+/** Names of the machines that run in a sandbox. */
+export async function runningVms({ runner }: VmSandbox): Promise<ReadonlySet<string>> {
+  const { stdout } = await runner.run(['sh', '-c', LIST_RUNNING, 'sh', vmFolder('')]);
+  return new Set(stdout.split('\n').filter((name) => name !== ''));
 }
 
 /** Where this host has what a machine wrote to its console, also when it has ended. */
@@ -153,7 +163,7 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
       const failure = state.failure();
       if (failure !== undefined) throw failure;
       try {
-        await sessions.connection(signal);
+        await sessions.ready(signal);
         return handle;
       } catch (error) {
         if (!(error instanceof KvciError) || error.code !== 'ssh-unreachable') throw error;
