@@ -6,7 +6,7 @@ import { lastLines } from '../host/command-error.ts';
 import { lanAddresses } from '../machine/net/lan.ts';
 import { LEASES } from '../machine/net/lan-services.ts';
 import { plain } from '../machine/qemu/console-cause.ts';
-import type { DiskSource } from '../machine/qemu/disk-source.ts';
+import { type DiskSource, filesOfDisk } from '../machine/qemu/disk-source.ts';
 import { keepConsole } from '../machine/qemu/kept-console.ts';
 import type { Acceleration } from '../machine/qemu/kvm.ts';
 import { startVm, type VmSpec } from '../machine/qemu/start-vm.ts';
@@ -73,12 +73,11 @@ function sandboxRequest(
   { disk }: MachineBenchParts,
   signal: AbortSignal,
 ): Parameters<typeof startVmSandbox>[1] {
-  const { path, directBoot } = disk;
   return {
     name: `verify-${randomBytes(3).toString('hex')}-${name}`,
-    source: path,
+    source: disk.path,
     lan: { families, routerAdvertisements, dhcpDelaySeconds: dhcpDelay },
-    files: [path, ...(directBoot === undefined ? [] : [directBoot.kernel, directBoot.initramfs])],
+    files: filesOfDisk(disk),
     keep: false,
     signal,
   };
