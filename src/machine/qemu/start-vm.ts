@@ -23,7 +23,8 @@ import {
   uefiFiles,
 } from './qemu-arguments.ts';
 import { qemuFailure } from './qemu-failure.ts';
-import { socketsOf, type Vm, vmFolder, watchVm } from './vm.ts';
+import { type Vm, watchVm } from './vm.ts';
+import { socketsOf, vmFolder } from './vm-files.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
 import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
 

@@ -9,7 +9,8 @@ import type { MachineNetwork, Machines, MachineSpec, MachinesSpec, NodeHandle } 
 import { type DiskSource, filesOfDisk } from './disk-source.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
 import { startVm } from './start-vm.ts';
-import { consoleFile, openVm, runningVms, type VmAccess } from './vm.ts';
+import { openVm, runningVms, type VmAccess } from './vm.ts';
+import { consoleFile } from './vm-files.ts';
 import { type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
 import { endRecorded, openVmSandbox, restartVmSandbox, startVmSandbox, type VmSandbox, type VmSandboxParts } from './vm-sandbox.ts';
 
