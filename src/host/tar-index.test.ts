@@ -58,13 +58,13 @@ function packed(...flags: readonly string[]): string {
 }
 
 describe('a tar that is indexed', () => {
-  it.each([
-    ['--format=posix'],
-    ['--format=gnu'],
-    ['--format=posix', '--owner=somebody:3000000', '--group=any:4000000'],
-    ['--format=gnu', '--owner=x:3000000'],
-  ])('has the entries that are read, %s %s', async (...flags) => {
-    const path = packed(...flags.filter((flag) => flag !== undefined));
+  it.each<readonly [readonly string[]]>([
+    [['--format=posix']],
+    [['--format=gnu']],
+    [['--format=posix', '--owner=somebody:3000000', '--group=any:4000000']],
+    [['--format=gnu', '--owner=somebody:3000000']],
+  ])('has the entries that are read, %j', async (flags) => {
+    const path = packed(...flags);
     const found = indexed(path);
     expect(found).toEqual(await read(path));
     const bytes = readFileSync(path);
