@@ -20,16 +20,15 @@ import { imageParts } from '../src/wiring/images.ts';
 /*
  * What native conversion costs against the same by hand with the same tools, in one run on one machine: the straight way (unpack, commit,
  * deploy, make a file system, compress), and the least that has to be done (unpack the layers, compress that very disk with zstd). Each
- * several times, the fastest counts. `node bench/disk.ts [IMAGE]`
+ * several times, the fastest counts. `node bench/disk.ts [IMAGE [TIMES]]`
  */
 
 const STRAIGHT_TO_NATIVE = 3;
 const NATIVE_TO_LEAST = 1.5;
 const AGAIN_BOUND_S = 1;
 const SIZE_BOUND = 400e6;
-const RUNS = 3;
-
-const [, , word = 'localhost/kvci/node:v1.31.0-debian-13'] = process.argv;
+const [, , word = 'localhost/kvci/node:v1.31.0-debian-13', times = '3'] = process.argv;
+const RUNS = Number(times);
 const kvci = fileURLToPath(new URL('../kvci', import.meta.url));
 const run: RunContext = { events: () => undefined, clock: systemClock, signal: new AbortController().signal };
 const settings = {
@@ -59,7 +58,7 @@ function line(what: string, value: number, bound: number, format: (value: number
 }
 
 const seconds = (value: number): string => `${value.toFixed(2)} s`;
-const times = (value: number): string => `${value.toFixed(2)} times`;
+const ratio = (value: number): string => `${value.toFixed(2)} times`;
 
 /** By hand, in the order of the steps; each runs in an empty folder where the ones before it have worked. */
 const UNPACK = 'mkdir root && for layer in $LAYERS; do zstd -dc "$layer" | tar -x --xattrs --xattrs-include="*" -C root; done';
@@ -123,8 +122,8 @@ try {
   }
   const straight = fastest(hands.map(({ steps }) => sum(steps.values())));
   const least = fastest(hands.map(({ steps, compress }) => (steps.get('unpack') ?? Number.NaN) + compress));
-  line('straight way against native', straight / fastest(native), STRAIGHT_TO_NATIVE, times, true);
-  line('native against unpack and compress', fastest(native) / least, NATIVE_TO_LEAST, times);
+  line('straight way against native', straight / fastest(native), STRAIGHT_TO_NATIVE, ratio, true);
+  line('native against unpack and compress', fastest(native) / least, NATIVE_TO_LEAST, ratio);
   line('the same disk again', fastest(Array.from({ length: RUNS }, () => build('--karg', 'kvci.bench=0').seconds)), AGAIN_BOUND_S, seconds);
   line('compressed', await diskUse(made[1]?.path ?? ''), SIZE_BOUND, formatSize);
 } finally {

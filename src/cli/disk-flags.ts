@@ -14,6 +14,7 @@ export interface DiskFlags {
   readonly k8s?: string;
   readonly format?: string;
   readonly converter?: string;
+  readonly converterImage?: string;
   readonly size?: string;
   readonly filesystem?: string;
   readonly karg?: readonly string[];
@@ -23,6 +24,7 @@ export interface DiskFlags {
 const FLAG_OF_KEY: Readonly<Record<string, string>> = {
   format: '--format',
   converter: '--converter',
+  converterImage: '--converter-image',
   size: '--size',
   filesystem: '--filesystem',
   kargs: '--karg',
@@ -33,6 +35,7 @@ export function addDiskFlags(command: Command): Command {
     .option('--k8s <version>', 'Kubernetes version of an image to build first, instead of IMAGE')
     .option('--format <format>', 'qcow2 (compressed) or raw (sparse) (default: qcow2)')
     .option('--converter <name>', 'auto, native, bootc-image-builder or image-builder (default: auto)')
+    .option('--converter-image <ref>', 'where a converter that is a container comes from (default: where it is published)')
     .option('--size <size>', 'size of the virtual disk (default: 10G)')
     .option('--filesystem <type>', 'ext4 or xfs (default: ext4)')
     .option('--karg <argument>', 'kernel argument to add; may be repeated', collect)
@@ -45,10 +48,10 @@ export function addDiskFlags(command: Command): Command {
  * @throws KvciError `bad-flag`, `missing-image`
  */
 export function wantedDisk(loaded: LoadedConfig, image: string | undefined, flags: DiskFlags, cwd: string): WantedDisk {
-  const { format, converter, size, filesystem, karg, sshKey = [] } = flags;
+  const { format, converter, converterImage, size, filesystem, karg, sshKey = [] } = flags;
   const { disk } = loaded.config;
   const kargs = [...(disk?.kargs ?? []), ...(karg ?? [])];
-  const parsed = diskOptionsSchema.safeParse({ ...disk, ...present({ format, converter, size, filesystem }), kargs });
+  const parsed = diskOptionsSchema.safeParse({ ...disk, ...present({ format, converter, converterImage, size, filesystem }), kargs });
   if (!parsed.success) throw badFlag(parsed.error.issues[0], FLAG_OF_KEY, 'disk build');
   if (image !== undefined && flags.k8s !== undefined) {
     throw new KvciError('usage', 'two-images', 'an image and --k8s are given', { hint: 'Name an image that is there, or what to build.' });

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { KvciError } from '../core/errors.ts';
 import { refineBy } from '../core/refine.ts';
 import { parseSize } from '../core/sizes.ts';
+import { parseReference } from '../oci/reference.ts';
 import { parseKarg } from './kargs.ts';
 import { CONVERTERS, DISK_FORMATS, type DiskOptions, FILESYSTEMS } from './types.ts';
 
@@ -15,6 +16,11 @@ export const diskOptionsSchema = z.strictObject({
     .enum(['auto', ...CONVERTERS])
     .default('auto')
     .describe('What makes the disk; auto takes the first that can and says why'),
+  converterImage: z
+    .string()
+    .check(refineBy((text) => parseReference(text)))
+    .optional()
+    .describe('Where a converter that is a container comes from, best by digest; by default where it is published'),
   size: z
     .string()
     .check(refineBy((text) => parseSize(text)))
@@ -30,8 +36,15 @@ export const diskOptionsSchema = z.strictObject({
 export type DiskSettings = z.output<typeof diskOptionsSchema>;
 
 /** @param sshKeys lines of authorized_keys */
-export function diskOptions({ format, size, filesystem, kargs }: DiskSettings, sshKeys: readonly string[]): DiskOptions {
-  return { format, filesystem, kargs, sshKeys, size: Math.ceil(parseSize(size) / MIB) * MIB };
+export function diskOptions({ format, size, filesystem, kargs, converterImage }: DiskSettings, sshKeys: readonly string[]): DiskOptions {
+  return {
+    format,
+    filesystem,
+    kargs,
+    sshKeys,
+    size: Math.ceil(parseSize(size) / MIB) * MIB,
+    ...(converterImage === undefined ? {} : { converterImage }),
+  };
 }
 
 /** https://man.openbsd.org/sshd.8#AUTHORIZED_KEYS_FILE_FORMAT, without options before the type. */

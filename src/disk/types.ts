@@ -24,6 +24,8 @@ export interface DiskOptions {
   readonly kargs: readonly string[];
   /** Public keys that may log in as root, a line of authorized_keys each. */
   readonly sshKeys: readonly string[];
+  /** Where a converter that is a container comes from, instead of where it is published. */
+  readonly converterImage?: string;
 }
 
 /** A bootc image where it lies: kvci's store, or a folder of the user's. Checked to be one, and for this architecture. */

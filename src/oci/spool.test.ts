@@ -1,4 +1,6 @@
 import { readdirSync, readSync, truncateSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { zstdDecompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 
 import { scratchFolder, scratchLayout, treeEntry } from '../../test/fixtures/layouts.ts';
@@ -41,6 +43,37 @@ describe('a tree with all its contents at hand', () => {
     expect([...spooled.tree.nodes.values()]).toEqual([...nodes.values()].map(({ digest: _digest, ...node }) => node));
     expect(['a', 'd/b', 'd/c', 'e'].map((path) => contentOf(spooled, path))).toEqual(['above', 'b', 'b', 'stored as it is']);
     expect(['empty', 'd', 'gone'].map((path) => contentOf(spooled, path))).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('is the same where somebody else unpacks', async () => {
+    const layout = await scratchLayout();
+    const layers = await layersOf(
+      layout,
+      [treeEntry('a', 'below'), treeEntry('d/b', 'b')],
+      [treeEntry('a', 'above')],
+      [treeEntry('c', 'c')],
+    );
+    const folder = scratchFolder();
+    const calls: string[] = [];
+    const unpack = async (from: string, to: string): Promise<void> => {
+      calls.push(from);
+      await writeFile(to, zstdDecompressSync(await readFile(from)));
+    };
+    await using spooled = await spoolTree(layout, layers, folder, unpack);
+    await using alone = await spoolTree(layout, layers, scratchFolder());
+    expect(spooled.tree).toEqual(alone.tree);
+    expect(['a', 'd/b', 'c'].map((path) => contentOf(spooled, path))).toEqual(['above', 'b', 'c']);
+    // Layers that are gzip or stored as they are need nobody.
+    expect(calls).toEqual([blobPath(layout, layers[0]!.digest)]);
+  });
+
+  it('who unpacks fails after the digest', async () => {
+    const layout = await scratchLayout();
+    const [good] = await layersOf(layout, [treeEntry('a', 'a')]);
+    const failing = (): Promise<void> => Promise.reject(new Error('no zstd'));
+    await expect(spoolTree(layout, [good!], scratchFolder(), failing)).rejects.toThrow('no zstd');
+    truncateSync(blobPath(layout, good!.digest), good!.size - 4);
+    await expect(spoolTree(layout, [good!], scratchFolder(), failing)).rejects.toMatchObject({ code: 'digest-mismatch' });
   });
 
   it('a sparse file is spooled whole', async () => {

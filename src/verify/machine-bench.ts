@@ -6,11 +6,12 @@ import { lastLines } from '../host/command-error.ts';
 import { lanAddresses } from '../machine/net/lan.ts';
 import { LEASES } from '../machine/net/lan-services.ts';
 import { plain } from '../machine/qemu/console-cause.ts';
-import type { DiskSource } from '../machine/qemu/disk-source.ts';
+import { type DiskSource, filesOfDisk } from '../machine/qemu/disk-source.ts';
 import { keepConsole } from '../machine/qemu/kept-console.ts';
 import type { Acceleration } from '../machine/qemu/kvm.ts';
 import { startVm, type VmSpec } from '../machine/qemu/start-vm.ts';
-import { consoleFile, type Vm } from '../machine/qemu/vm.ts';
+import type { Vm } from '../machine/qemu/vm.ts';
+import { consoleFile } from '../machine/qemu/vm-files.ts';
 import { startVmSandbox, type VmSandbox, type VmSandboxParts } from '../machine/qemu/vm-sandbox.ts';
 import type { NodeHandle } from '../machine/types.ts';
 import type { TestBench, TestNode } from './bench.ts';
@@ -73,12 +74,11 @@ function sandboxRequest(
   { disk }: MachineBenchParts,
   signal: AbortSignal,
 ): Parameters<typeof startVmSandbox>[1] {
-  const { path, directBoot } = disk;
   return {
     name: `verify-${randomBytes(3).toString('hex')}-${name}`,
-    source: path,
+    source: disk.path,
     lan: { families, routerAdvertisements, dhcpDelaySeconds: dhcpDelay },
-    files: [path, ...(directBoot === undefined ? [] : [directBoot.kernel, directBoot.initramfs])],
+    files: filesOfDisk(disk),
     keep: false,
     signal,
   };

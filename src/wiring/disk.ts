@@ -16,7 +16,7 @@ export async function diskService(
   const { RunRecords } = await import('../host/run-records.ts');
   const images = await imageParts(environment, settings, host, run);
   const service = createDiskService({
-    ports: { store: host.store, converters: await diskConverters(images) },
+    ports: { store: host.store, converters: await diskConverters(environment, settings, host, images, run) },
     image: once(() => imageService(environment, settings, host, run, images)),
     layout: () => images.layout(),
     hostArchitecture: images.hostArchitecture,
@@ -40,9 +40,17 @@ export async function diskService(
 }
 
 /** In the order in which `auto` prefers them. */
-async function diskConverters(images: ImageParts): Promise<readonly DiskConverter[]> {
+async function diskConverters(
+  environment: Environment,
+  settings: ServiceSettings,
+  host: HostParts,
+  images: ImageParts,
+  run: RunContext,
+): Promise<readonly DiskConverter[]> {
   const { nativeConverter } = await import('../disk/native/native-converter.ts');
   const { readTemplates } = await import('../image/sources.ts');
+  const { containerConverters } = await import('./converters.ts');
   const templates = await readTemplates(join(OWN_FOLDER, 'templates'));
-  return [nativeConverter({ sandboxes: images.sandboxes, tools: () => images.tools.use(), templates })];
+  const native = nativeConverter({ sandboxes: images.sandboxes, tools: () => images.tools.use(), templates });
+  return [native, ...(await containerConverters(environment, settings, host, images, run))];
 }

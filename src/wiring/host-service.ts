@@ -38,12 +38,18 @@ export async function hostService(
   ];
   const sandboxes = await sandboxesWithoutTools(environment, host);
   const { cacheItems, imageStore, storeBesideNodes } = await import('./cache.ts');
+  const { converterReapers } = await import('./converters.ts');
   const { unusedNodeEngine } = await import('./machines.ts');
   return createHostService({
     ...host,
     store: storeBesideNodes(host, sandboxes),
     unused: async () => [...(await unusedNodeEngine(host, sandboxes)), ...(await removeEndedVms(host.directories, sandboxes))],
-    reapers: [...(await verifyReapers()), ...vmReapers(sandboxes), ...sandboxReapers(sandboxes, host.signal)],
+    reapers: [
+      ...(await verifyReapers()),
+      ...(await converterReapers()),
+      ...vmReapers(sandboxes),
+      ...sandboxReapers(sandboxes, host.signal),
+    ],
     otherItems: () => cacheItems(host, sandboxes),
     images: imageStore(host),
     packageManager,

@@ -111,13 +111,22 @@ export async function openEngine(
   const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
   const { findEngine } = await import('../host/engine/find-engine.ts');
   const { hostCredentials } = await import('../host/engine/registry-credentials.ts');
-  const { startPodman } = await import('../sandbox/podman.ts');
-  const { readTemplates } = await import('../image/sources.ts');
 
   const connect = (endpoint: EngineEndpoint): Promise<ContainerEngine> =>
     connectEngine(endpoint, hostCredentials(environment, host.home, host.commands));
   const found = await findEngine(choice, engineSurroundings(environment, host), connect);
-  if (found !== undefined) return found;
+  return found ?? startOwnPodman(host, sandboxes, run, connect);
+}
+
+/** Podman from the tools image, in a sandbox that ends with kvci. */
+export async function startOwnPodman(
+  host: HostParts,
+  sandboxes: Sandboxes,
+  run: RunContext,
+  connect: (endpoint: EngineEndpoint) => Promise<ContainerEngine>,
+): Promise<ContainerEngine> {
+  const { startPodman } = await import('../sandbox/podman.ts');
+  const { readTemplates } = await import('../image/sources.ts');
   const templates = await readTemplates(join(OWN_FOLDER, 'templates'));
   const onWait = (): void => {
     run.events({ type: 'problem', level: 'note', message: "another kvci uses kvci's Podman: waiting until it has ended" });

@@ -129,10 +129,12 @@ describe('a native conversion', () => {
     expect(await run('ostree', 'admin', 'status', '--sysroot=sysroot')).toMatch(
       /^ {2}kvci [0-9a-f]{64}\.0\n {4}Version: 1\n {4}origin refspec: kvci\/node/m,
     );
+    const entry = await run('cat', 'sysroot/boot/loader/entries/ostree-1.conf');
     await run('ostree', 'admin', 'deploy', '--sysroot=sysroot', '--os=kvci', 'kvci/node');
     const config = await run('cat', 'sysroot/boot/syslinux/syslinux.cfg');
-    expect(config).toMatch(/^TIMEOUT 10\nDEFAULT A test \(of disks\) \(ostree:0\)\nLABEL /);
-    expect(config.match(/^LABEL .*$/gm)).toEqual(['LABEL A test (of disks) (ostree:0)', 'LABEL A test (of disks) (ostree:1)']);
+    expect(config).toMatch(/^TIMEOUT 10\n\nDEFAULT A test \(of disks\) 1 \(ostree:0\)\nLABEL /);
+    expect(config.match(/^LABEL .*$/gm)).toEqual(['LABEL A test (of disks) 1 (ostree:0)', 'LABEL A test (of disks) 1 (ostree:1)']);
+    expect(entry).toMatch(/^title A test \(of disks\) 1 \(ostree:0\)$/m);
     expect(config).toMatch(/APPEND root=UUID=[0-9a-f-]{36} rw console=ttyS0 quiet ostree=\/ostree\/boot\.0\//);
   });
 

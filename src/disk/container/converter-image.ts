@@ -13,8 +13,6 @@ export interface PinnedImage {
 }
 
 export interface ImageSources {
-  /** What the user asked for as converter. */
-  readonly wanted: string | undefined;
   /** The digest that a registry has for a name. */
   readonly resolve: (ref: string, signal: AbortSignal) => Promise<Digest>;
   readonly offline: boolean;
@@ -26,12 +24,18 @@ export function pinnedBy(wanted: string | undefined): string | undefined {
 }
 
 /**
- * Finds out which image a converter is: one that the engine has, else the one that a registry has under the first of its names.
+ * Finds out which image a converter is, `wanted` by the user or not: one that the engine has, else the one that a registry has under the first of its names.
  *
  * @throws KvciError `converter-image-missing`
  */
-export async function findConverterImage(dialect: Dialect, jobs: Jobs, sources: ImageSources, signal: AbortSignal): Promise<PinnedImage> {
-  const refs = sources.wanted === undefined ? dialect.images : [sources.wanted];
+export async function findConverterImage(
+  dialect: Dialect,
+  wanted: string | undefined,
+  jobs: Jobs,
+  sources: ImageSources,
+  signal: AbortSignal,
+): Promise<PinnedImage> {
+  const refs = wanted === undefined ? dialect.images : [wanted];
   for (const ref of refs) {
     const present = await jobs.image(ref);
     if (present !== undefined) return { ref: pinnedName(ref, present), present };

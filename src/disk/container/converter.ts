@@ -1,18 +1,19 @@
 import { mkdir } from 'node:fs/promises';
 
 import type { Clock } from '../../core/clock.ts';
-import type { Digest, Json } from '../../core/digest.ts';
+import type { Json } from '../../core/digest.ts';
 import { KvciError } from '../../core/errors.ts';
 import type { StepContext } from '../../core/plan.ts';
 import type { TemplateSources } from '../../core/template.ts';
+import type { EngineImage } from '../../host/engine/jobs.ts';
 import { asDiskFull } from '../../host/files.ts';
 import type { Directories, Ledger, Locks } from '../../host/types.ts';
 import type { DiskConverter, DiskRequest } from '../types.ts';
 import { runConversion } from './conversion.ts';
 import { findConverterImage, type ImageSources, pinnedBy, type PinnedImage, pullConverterImage } from './converter-image.ts';
-import { type NodeImageFacts, nodeImageFacts } from './node-image.ts';
+import { nodeImageFacts } from './node-image.ts';
 import { probeConverter, probeSurroundings, workBinds } from './probe.ts';
-import { converterProblem, engineProblem, nodeImageProblem, surroundingsProblem } from './problems.ts';
+import { converterProblem, engineProblem, imageFilesProblem, imageProblem, surroundingsProblem } from './problems.ts';
 import { type ConverterEngine, type Dialect, type Flags, outputOf, type Owner, type Workspace } from './types.ts';
 
 export interface ContainerConverterParts extends ImageSources {
@@ -30,40 +31,35 @@ export interface ContainerConverterParts extends ImageSources {
 /** Changes when the same converter is used in another way. */
 const CALL = 1;
 
-/** A converter that is a program in a container of a rootful Podman. */
+/**
+ * A converter that is a program in a container of a rootful Podman. Whether it can be used is told in part only before it is: what takes
+ * containers of it or reads the whole image is looked at when a disk has to be made, before the conversion starts.
+ */
 export function containerConverter(dialect: Dialect, parts: ContainerConverterParts): DiskConverter {
-  const facts = new Map<Digest, Promise<NodeImageFacts>>();
   const owner = parts.user.uid === 0 ? undefined : parts.user;
-  const factsOf = ({ source }: DiskRequest): Promise<NodeImageFacts> => {
-    const { digest } = source.image.descriptor;
-    const known = facts.get(digest) ?? nodeImageFacts(source);
-    facts.set(digest, known);
-    return known;
-  };
 
-  /** What can be known before anything is changed. */
+  /** What can be known at once, and without any change. */
   const check = async (engine: ConverterEngine, request: DiskRequest, signal: AbortSignal): Promise<Checked> => {
     const { jobs } = engine;
     const storage = await jobs.storage();
     refuse(engineProblem(jobs.info, storage));
-    const image = await factsOf(request);
-    refuse(nodeImageProblem(request, image));
-    return { storage: storage.root, unpacked: image.unpacked, converter: await findConverterImage(dialect, jobs, parts, signal) };
+    refuse(imageProblem(request.source));
+    return { storage: storage.root, converter: await findConverterImage(dialect, request.converterImage, jobs, parts, signal) };
   };
 
   /** What only containers of the converter can tell. */
   const probe = async (
     engine: ConverterEngine,
     request: DiskRequest,
-    { storage, unpacked, converter }: Checked,
+    { storage, converter }: Checked & { readonly converter: { readonly present: EngineImage } },
     work: Workspace,
     signal: AbortSignal,
   ): Promise<Flags> => {
-    if (converter.present === undefined) return new Map();
     const found = await probeConverter(engine, converter.ref, signal);
     refuse(converterProblem(dialect, converter.ref, request, converter.present, found));
     const around = await probeSurroundings(engine, converter.ref, workBinds(storage, outputOf(work.enginePath)), signal);
-    refuse(surroundingsProblem(around, unpacked));
+    const files = await nodeImageFacts(request.source);
+    refuse(imageFilesProblem(request, files) ?? surroundingsProblem(around, files.unpacked));
     return found.flags;
   };
 
@@ -72,20 +68,18 @@ export function containerConverter(dialect: Dialect, parts: ContainerConverterPa
     unfit: async (request, signal) => {
       try {
         await using engine = await parts.openEngine(signal);
-        const checked = await check(engine, request, signal);
-        await using work = await openWorkspace(engine, parts.directories.cache);
-        await probe(engine, request, checked, work, signal);
+        await check(engine, request, signal);
         return undefined;
       } catch (error) {
         if (signal.aborted || !(error instanceof KvciError)) throw error;
         return error;
       }
     },
-    identity: async (_request, signal): Promise<Json> => {
-      const named = pinnedBy(parts.wanted);
+    identity: async ({ converterImage }, signal): Promise<Json> => {
+      const named = pinnedBy(converterImage);
       if (named !== undefined) return { image: named, call: CALL };
       await using engine = await parts.openEngine(signal);
-      return { image: (await findConverterImage(dialect, engine.jobs, parts, signal)).ref, call: CALL };
+      return { image: (await findConverterImage(dialect, converterImage, engine.jobs, parts, signal)).ref, call: CALL };
     },
     convert: async (request, folder, context) => {
       const { signal, output } = context;
@@ -112,7 +106,6 @@ export function containerConverter(dialect: Dialect, parts: ContainerConverterPa
 interface Checked {
   /** The engine's folder of images. */
   readonly storage: string;
-  readonly unpacked: number;
   readonly converter: PinnedImage;
 }
 

@@ -22,7 +22,7 @@ it.each([
   ],
   ['error: failed to inspect the image: exit status 125', 'converter-lacks-image', 'failed'],
   ['bootc-image-builder no longer pulls images, make sure to pull it before', 'converter-lacks-image', 'failed'],
-  ['error: image localhost/node:1 is not a bootc image', 'not-bootc-image', 'failed'],
+  ['error: image localhost/node:1 is not a bootc image', 'not-a-bootc-image', 'failed'],
   ['error: unsupported root filesystem type: btrfs2', 'converter-filesystem', 'usage'],
   ['error: missing required info: DefaultRootFs', 'converter-no-default-filesystem', 'failed'],
   ['error: no default fs set: mount "/" requires a filesystem but none set', 'converter-no-default-filesystem', 'failed'],

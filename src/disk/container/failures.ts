@@ -63,7 +63,7 @@ export const FAILURE_RULES: readonly FailureRule[] = [
   {
     says: ['is not a bootc image'],
     reason: 'failed',
-    code: 'not-bootc-image',
+    code: 'not-a-bootc-image',
     message: 'the converter says that the image is not a bootc image',
     hint: 'Build one with "kvci image build", or add LABEL containers.bootc=1 to an image that boots.',
   },

@@ -1,15 +1,13 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
 
+import { KvciError, messageOf } from '../../core/errors.ts';
 import { followPath, imageTree, readFile } from '../../oci/image.ts';
 import type { Tree } from '../../oci/tree.ts';
 import type { SourceImage } from '../types.ts';
 
-/** What of an image decides whether the converters in containers can do something with it. */
+/** What of an image's files decides whether the converters in containers can do something with it. */
 export interface NodeImageFacts {
-  /** Value of the label `containers.bootc`. */
-  readonly label: string | undefined;
-  readonly architecture: string;
   /** Programs that the converters run in a container of the image (contract D2). */
   readonly bootc: boolean;
   readonly lsinitrd: boolean;
@@ -18,8 +16,6 @@ export interface NodeImageFacts {
   /** Bytes of its files. */
   readonly unpacked: number;
 }
-
-const BOOTC_LABEL = 'containers.bootc';
 
 /** Where an image may say how its disk is laid out; the first that is there counts (contract D6). */
 const DISK_YAML = ['usr/lib/image-builder/bootc/disk.yaml', 'usr/lib/bootc-image-builder/disk.yaml'] as const;
@@ -30,8 +26,6 @@ export async function nodeImageFacts({ image, layout }: SourceImage): Promise<No
   const place = DISK_YAML.find((path) => followPath(tree, path) !== undefined);
   const text = place === undefined ? undefined : await readFile(layout, tree, place);
   return {
-    label: image.config.config?.Labels?.[BOOTC_LABEL],
-    architecture: image.config.architecture,
     bootc: isProgram(tree, 'bootc'),
     lsinitrd: isProgram(tree, 'lsinitrd'),
     rootFilesystem: text === undefined ? undefined : rootFilesystemOf(text.toString()),
@@ -56,8 +50,18 @@ const diskYamlSchema = z.looseObject({
   }),
 });
 
-/** The type of the file system that a disk.yaml puts at `/`; undefined when it leaves that to others. */
+/**
+ * The type of the file system that a disk.yaml puts at `/`; undefined when it leaves that to others.
+ *
+ * @throws KvciError `bad-disk-yaml`
+ */
 export function rootFilesystemOf(text: string): string | undefined {
-  const { data } = diskYamlSchema.safeParse(parse(text));
+  let yaml: unknown;
+  try {
+    yaml = parse(text);
+  } catch (error) {
+    throw new KvciError('failed', 'bad-disk-yaml', `the image's own disk.yaml cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+  const { data } = diskYamlSchema.safeParse(yaml);
   return data?.partition_table.partitions.find(({ payload }) => payload?.mountpoint === '/')?.payload?.type;
 }

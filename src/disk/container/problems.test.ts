@@ -5,7 +5,7 @@ import { BOOTC_IMAGE_BUILDER } from '../bootc-image-builder.ts';
 import { IMAGE_BUILDER } from '../image-builder.ts';
 import type { DiskRequest } from '../types.ts';
 import type { NodeImageFacts } from './node-image.ts';
-import { converterProblem, engineMissing, engineProblem, nodeImageProblem, surroundingsProblem } from './problems.ts';
+import { converterProblem, engineMissing, engineProblem, imageFilesProblem, imageProblem, surroundingsProblem } from './problems.ts';
 import type { Surroundings } from './surroundings.ts';
 import type { ConverterProbe, Dialect } from './types.ts';
 
@@ -13,8 +13,6 @@ const GIB = 2 ** 30;
 
 const ENGINE: EngineInfo = { name: 'podman', version: '5.4.2', rootless: false, origin: 'rootful Podman socket', architecture: 'amd64' };
 const IMAGE: NodeImageFacts = {
-  label: '1',
-  architecture: 'amd64',
   bootc: true,
   lsinitrd: true,
   rootFilesystem: undefined,
@@ -70,9 +68,6 @@ describe('engines', () => {
 describe('node images', () => {
   it.each<[string, Partial<NodeImageFacts>, Partial<DiskRequest>, string | undefined]>([
     ['all there', {}, {}, undefined],
-    ['no label', { label: undefined }, {}, 'not-bootc-image'],
-    ['a label that says no', { label: '0' }, {}, 'not-bootc-image'],
-    ['another architecture', { architecture: 'arm64' }, {}, 'wrong-architecture'],
     ['no bootc', { bootc: false }, {}, 'image-lacks-bootc'],
     ['no lsinitrd', { lsinitrd: false }, {}, 'image-lacks-lsinitrd'],
     ['its own disk.yaml asks for another file system', { rootFilesystem: 'btrfs' }, {}, 'image-sets-filesystem'],
@@ -81,8 +76,19 @@ describe('node images', () => {
     ['a disk that is too small', {}, { size: 3 * GIB }, 'disk-too-small'],
     ['a disk smaller than what is beside the root', {}, { size: GIB }, 'disk-too-small'],
   ])('%s', (_name, facts, request, code) => {
-    expect(nodeImageProblem({ ...REQUEST, ...request }, { ...IMAGE, ...facts })?.code).toBe(code);
+    expect(imageFilesProblem({ ...REQUEST, ...request }, { ...IMAGE, ...facts })?.code).toBe(code);
   });
+});
+
+it.each([
+  ['as it should be', '1', 'amd64', undefined],
+  ['no label', undefined, 'amd64', 'not-a-bootc-image'],
+  ['a label that says no', '0', 'amd64', 'not-a-bootc-image'],
+  ['another architecture', '1', 'arm64', 'wrong-architecture'],
+])('a node image with %s', (_name, label, architecture, code) => {
+  const config = { architecture, config: { Labels: label === undefined ? {} : { 'containers.bootc': label } } };
+  const source = { image: { config }, architecture: 'amd64' } as unknown as DiskRequest['source'];
+  expect(imageProblem(source)?.code).toBe(code);
 });
 
 describe('converters', () => {
@@ -134,7 +140,7 @@ describe('what is around a converter', () => {
 it('every problem says what to do', () => {
   const problems = [
     engineProblem({ ...ENGINE, name: 'docker' }, { driver: 'overlay2', root: '/' }),
-    nodeImageProblem(REQUEST, { ...IMAGE, bootc: false }),
+    imageFilesProblem(REQUEST, { ...IMAGE, bootc: false }),
     surroundingsProblem({ ...AROUND, loopDevices: false }, 1),
   ];
   for (const problem of problems) expect(problem?.hint).toMatch(/native/);

@@ -2,7 +2,8 @@ import { KvciError } from '../../core/errors.ts';
 import { formatSize } from '../../core/sizes.ts';
 import type { EngineImage, LayerStorage } from '../../host/engine/jobs.ts';
 import type { EngineInfo } from '../../host/types.ts';
-import type { DiskRequest } from '../types.ts';
+import { BOOTC_LABEL } from '../../image/labels.ts';
+import type { DiskRequest, SourceImage } from '../types.ts';
 import type { NodeImageFacts } from './node-image.ts';
 import { smallestDisk, spaceNeeded } from './sizes.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -60,14 +61,20 @@ export function engineProblem({ name, rootless, origin }: EngineInfo, storage: L
   return undefined;
 }
 
-export function nodeImageProblem(request: DiskRequest, image: NodeImageFacts): KvciError | undefined {
-  const { architecture } = request.source;
-  if (image.label !== '1') {
-    return new KvciError('failed', 'not-bootc-image', 'the image is not a bootc image: it has no label containers.bootc=1', {
-      hint: 'Build one with "kvci image build", or add LABEL containers.bootc=1 to an image that boots.',
+/** What the configuration of a node image tells at once. */
+export function imageProblem({ image, architecture }: SourceImage): KvciError | undefined {
+  const { config } = image;
+  if (config.config?.Labels?.[BOOTC_LABEL] !== '1') {
+    return new KvciError('failed', 'not-a-bootc-image', `the image is not a bootc image: it has no label ${BOOTC_LABEL}=1`, {
+      hint: `Build one with "kvci image build", or add LABEL ${BOOTC_LABEL}=1 to an image that boots.`,
     });
   }
-  if (image.architecture !== architecture) return wrongArchitecture('the node image', image.architecture, architecture);
+  return config.architecture === architecture ? undefined : wrongArchitecture('the node image', config.architecture, architecture);
+}
+
+/** What the files of a node image tell. */
+export function imageFilesProblem(request: DiskRequest, image: NodeImageFacts): KvciError | undefined {
+  const { architecture } = request.source;
   for (const program of ['bootc', 'lsinitrd'] as const) {
     if (image[program]) continue;
     const from = program === 'bootc' ? 'no package of Debian has it' : 'it comes with dracut';

@@ -1,19 +1,20 @@
 import { createWriteStream } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
 import type { StepContext } from '../../core/plan.ts';
 import type { TemplateSources } from '../../core/template.ts';
 import { asDiskFull, removeTree } from '../../host/files.ts';
 import type { CommandRunner } from '../../host/types.ts';
+import { blobPath } from '../../oci/blobs.ts';
 import { type SpooledTree, spoolTree } from '../../oci/spool.ts';
 import type { Tools } from '../../sandbox/tools-image.ts';
 import type { Sandboxes } from '../../sandbox/types.ts';
 import type { ConvertedDisk, DiskRequest } from '../types.ts';
 import { allOf } from './all-of.ts';
 import { streamOf } from './contents.ts';
-import { compressArgv } from './filesystem.ts';
+import { compressArgv, unpackArgv } from './filesystem.ts';
 import { type DiskPlan, planDisk } from './plan-disk.ts';
 import { writeRawDisk } from './raw-disk.ts';
 import { smallInitramfs } from './small-initramfs.ts';
@@ -26,6 +27,7 @@ export interface NativeParts {
 }
 
 const INSIDE = '/disk';
+const BLOBS = '/blobs';
 const RAW = 'disk.raw';
 const QCOW2 = 'disk.qcow2';
 const WORK = 'work';
@@ -47,14 +49,17 @@ export async function convertNatively(
   await mkdir(work);
   try {
     const { tree: tools } = await parts.tools();
-    const binds = [{ host: folder, inside: INSIDE, writable: true }];
+    const { layout, image } = request.source;
+    const binds = [
+      { host: folder, inside: INSIDE, writable: true },
+      { host: dirname(blobPath(layout, image.descriptor.digest)), inside: BLOBS, writable: false },
+    ];
     context.output('reading the layers');
-    await using resources = new AsyncDisposableStack();
-    const [sandbox, spooled] = await both(
-      resources,
-      parts.sandboxes.start({ name: 'disk', binds, network: 'private', cgroups: false, signal: context.signal }),
-      spoolTree(request.source.layout, request.source.image.manifest.layers, work),
-    );
+    await using sandbox = await parts.sandboxes.start({ name: 'disk', binds, network: 'private', cgroups: false, signal: context.signal });
+    const unpack = async (from: string, to: string): Promise<void> => {
+      await sandbox.run(unpackArgv(join(BLOBS, basename(from)), join(INSIDE, WORK, basename(to))), { signal: context.signal });
+    };
+    await using spooled = await spoolTree(layout, image.manifest.layers, work, unpack);
     const plan = planDisk(request, spooled);
     context.output('writing the disk');
     const disk = { folder, inside: INSIDE, name: RAW, work: WORK, sandbox, tools, templates: parts.templates };
@@ -69,15 +74,6 @@ export async function convertNatively(
   } finally {
     await removeTree(work);
   }
-}
-
-/** Both resources, disposed with the stack, also where only one of them came. */
-async function both<A extends AsyncDisposable, B extends AsyncDisposable>(
-  stack: AsyncDisposableStack,
-  a: Promise<A>,
-  b: Promise<B>,
-): Promise<readonly [A, B]> {
-  return allOf([a.then((one) => stack.use(one)), b.then((other) => stack.use(other))]);
 }
 
 /** What boots the disk without its boot loader, beside it. */

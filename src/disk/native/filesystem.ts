@@ -44,3 +44,8 @@ export function fixedTime(created: number): Readonly<Record<string, string>> {
 export function compressArgv(raw: string, disk: string): [string, ...string[]] {
   return ['qemu-img', 'convert', '-c', '-m', '2', '-W', '-f', 'raw', '-O', 'qcow2', '-o', 'compression_type=zstd', raw, disk];
 }
+
+/** A layer as an uncompressed tar. */
+export function unpackArgv(blob: string, tar: string): [string, ...string[]] {
+  return ['zstd', '--decompress', '--quiet', '--no-progress', '-o', tar, blob];
+}

@@ -82,10 +82,16 @@ export function* sysrootEntries(parts: SysrootParts, deployed: (folder: string) 
   yield* tar.folder(posix.dirname(`boot${names.kernel}`));
   yield* tar.hardlink(`boot${names.kernel}`, object(kernel.vmlinuz), kernel.vmlinuz);
   yield* tar.hardlink(`boot${names.initramfs}`, object(kernel.initramfs), kernel.initramfs);
-  for (const [path, text] of bootFiles(parts.templates, names, parts.title, parts.options)) yield* tar.file(path, text);
+  for (const [path, text] of bootFiles(parts.templates, names, menuTitle(parts), parts.options)) yield* tar.file(path, text);
   for (const [path, target] of [...BOOT_LINKS, [names.link, names.target] as const]) yield* tar.symlink(path, target);
 
   yield* stateEntries(parts, tar);
+}
+
+/** As OSTree calls a deployment whose commit has a version. */
+function menuTitle({ title, commit: { metadata } }: SysrootParts): string {
+  const { version } = metadata;
+  return version === undefined ? title : `${title} ${version}`;
 }
 
 function* stateEntries({ root, spooled, state }: SysrootParts, tar: EntryMaker): Generator<TarEntryWithContent> {

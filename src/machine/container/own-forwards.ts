@@ -26,7 +26,7 @@ const END = 'pkill -KILL --full "^haproxy -D -f $1/"; rm -rf -- "$1"';
  * Ways into the network of nodes in kvci's own engine. That network and the host's meet in no place where a sandbox has rights,
  * but both see the sandbox's files: one load balancer on either side of a socket.
  */
-export function ownForwards(engine: NodeEngine, cluster: string): Forwards {
+export function ownForwards(engine: Pick<NodeEngine, 'sandbox' | 'network'>, cluster: string): Forwards {
   const folder = `/run/kvci/${cluster}`;
   const { sandbox, network } = engine;
   const sides = [

@@ -21,6 +21,12 @@ const CONSOLES: readonly [what: string, console: string, id: string, final: bool
     'no-bootable-device',
     true,
   ],
+  [
+    'a BIOS in a boot sector of zeros',
+    'SeaBIOS (version 1.16.3-debian-1.16.3-2)\r\nBooting from Hard Disk...\r\n',
+    'no-bootable-device',
+    false,
+  ],
   ['a boot loader without its kernel', "error: file `/vmlinuz' not found.\r\n\r\ngrub rescue> ", 'no-boot-program', true],
   [
     'an initramfs that has just begun to wait for the root',
@@ -50,6 +56,12 @@ const CONSOLES: readonly [what: string, console: string, id: string, final: bool
     'a kernel that panics',
     `${KERNEL}[    2.1] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100\r\n`,
     'kernel-panic',
+    true,
+  ],
+  [
+    'a systemd that was starved',
+    `${KERNEL}[  280.007835] systemd[1]: Failed to fork off sandboxing environment for executing generators: Protocol error\r\n`,
+    'init-failed',
     true,
   ],
   ['a mount that fails', `${KERNEL}You are in emergency mode. After logging in, type "journalctl -xb"\r\n`, 'emergency', true],

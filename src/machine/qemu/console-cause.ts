@@ -6,6 +6,7 @@ export interface ConsoleCause {
     | 'kernel-panic'
     | 'no-root'
     | 'emergency'
+    | 'init-failed'
     | 'no-dhcp'
     | 'no-address'
     | 'no-host-key'
@@ -15,6 +16,12 @@ export interface ConsoleCause {
   /** The machine does not get any further by itself: nobody has to wait for it. */
   readonly final: boolean;
 }
+
+const NO_BOOT_LOADER = {
+  id: 'no-bootable-device',
+  message: 'the firmware finds no boot loader on the disk',
+  hint: 'The disk is empty, made for another firmware (see --firmware) or for another architecture.',
+} as const;
 
 const NO_ROOT = {
   id: 'no-root',
@@ -29,11 +36,9 @@ interface Symptom extends ConsoleCause {
 /** In the order in which a boot goes: a panic is told by what led to it. */
 const SYMPTOMS: readonly Symptom[] = [
   {
-    id: 'no-bootable-device',
+    ...NO_BOOT_LOADER,
     pattern:
       /No bootable device|BdsDxe: No bootable option|Boot failed: not a bootable disk|BdsDxe: failed to load Boot\S+ .*Not Found[^]*Shell>/,
-    message: 'the firmware finds no boot loader on the disk',
-    hint: 'The disk is empty, made for another firmware (see --firmware) or for another architecture.',
     final: true,
   },
   {
@@ -60,6 +65,13 @@ const SYMPTOMS: readonly Symptom[] = [
     final: true,
   },
   {
+    id: 'init-failed',
+    pattern: /systemd\[1\]: (Freezing execution|Failed to fork off sandboxing environment)/,
+    message: 'systemd gave up',
+    hint: 'The line before says why; on a host that is far too busy even its own helpers time out.',
+    final: true,
+  },
+  {
     id: 'emergency',
     pattern:
       /You are in emergency mode|Entering emergency mode|Give root password for maintenance|Cannot open access to console, the root account is locked/,
@@ -71,6 +83,8 @@ const SYMPTOMS: readonly Symptom[] = [
 
 /** How far a boot without one of those has come. */
 const PROGRESS: readonly { readonly seen: RegExp; readonly cause: ConsoleCause }[] = [
+  // A boot sector that does nothing, and says nothing.
+  { seen: /Booting from Hard Disk\.\.\.\s*$/, cause: { ...NO_BOOT_LOADER, final: false } },
   { seen: /Job dev-[^\n]* running \([^\n]*\s*$/, cause: { ...NO_ROOT, final: false } },
   {
     seen: /(Failed to start|Failed with result)[^\n]*(ssh|sshd)|sshd: no hostkeys available|Failed to start [^\n]*OpenSSH/i,

@@ -23,7 +23,8 @@ import {
   uefiFiles,
 } from './qemu-arguments.ts';
 import { qemuFailure } from './qemu-failure.ts';
-import { socketsOf, type Vm, vmFolder, watchVm } from './vm.ts';
+import { type Vm, watchVm } from './vm.ts';
+import { socketsOf, vmFolder } from './vm-files.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
 import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
 
@@ -47,6 +48,9 @@ export interface VmSpec {
 
 /** What QEMU itself takes beside the machine's memory, by measurement. */
 const QEMU_MEMORY = 150e6;
+
+/** An emulated kernel that is starved while it looks for its timer finds none, and panics: it is told not to look. */
+const PATIENCE = { amd64: ['no_timer_check'], arm64: [] } as const;
 
 /** Copies a file that is not there yet, whole or not at all. */
 const COPY_ONCE = '[ -e "$2" ] || { cp -- "$1" "$2.new" && chmod 0600 "$2.new" && mv -- "$2.new" "$2"; }';
@@ -157,8 +161,8 @@ async function bootOf(
     firmware,
     kernel: sandbox.inside(directBoot.kernel),
     initramfs: sandbox.inside(directBoot.initramfs),
-    // Also in the credentials, which older systemd does not know.
-    arguments: [directBoot.arguments, `systemd.hostname=${name}`, ...kernelArguments].join(' '),
+    // The name is also in the credentials, which older systemd does not know.
+    arguments: [directBoot.arguments, ...PATIENCE[architecture], `systemd.hostname=${name}`, ...kernelArguments].join(' '),
   };
 }
 

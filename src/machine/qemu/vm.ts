@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
-import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 
 import { KvciError } from '../../core/errors.ts';
@@ -11,11 +10,10 @@ import type { NodeHandle } from '../types.ts';
 import { hasLease } from '../net/lan-services.ts';
 import { consoleCause } from './console-cause.ts';
 import { notReachable } from './not-reachable.ts';
-import { qemuSockets, type QemuSockets } from './qemu-arguments.ts';
 import { openQmp, type QmpClient, type QmpEvent } from './qmp.ts';
 import { SshSessions } from './ssh-sessions.ts';
-import type { VmRecord, VmSandboxRecord } from './vm-record.ts';
-import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
+import { consoleFile, socketsOf, vmFolder } from './vm-files.ts';
+import type { VmRecord } from './vm-record.ts';
 import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
 
 const SSH_PORT = 22;
@@ -26,6 +24,10 @@ const CONSOLE_MS = 2_000;
 
 /** What a machine gets to shut down in order before its power is cut: systemd's own limit for a service, and more. */
 const SHUTDOWN_MS = 120_000;
+
+const LIST_RUNNING = `for file in "$1"*/qemu.pid; do
+  if kill -0 "$(cat "$file" 2>/dev/null)" 2>/dev/null; then basename "$(dirname "$file")"; fi
+done`;
 
 /** A running machine, in the eyes of whichever process asks. */
 export interface VmAccess extends AsyncDisposable {
@@ -56,25 +58,20 @@ export interface Vm extends VmAccess {
   readonly ended: Promise<void>;
 }
 
-export function vmFolder(name: string): string {
-  return `/run/kvci/vm/${name}`;
-}
-
-/** Where this host has what a machine wrote to its console, also when it has ended. */
-export function consoleFile({ folder }: Pick<VmSandboxRecord, 'folder'>, name: string): string {
-  return join(folder, name, 'console.log');
-}
-
-export function socketsOf(name: string): QemuSockets {
-  return qemuSockets(vmFolder(name), `${MACHINES_INSIDE}/${name}/console.log`);
+/** Names of the machines that run in a sandbox. */
+export async function runningVms({ runner }: VmSandbox): Promise<ReadonlySet<string>> {
+  const { stdout } = await runner.run(['sh', '-c', LIST_RUNNING, 'sh', vmFolder('')]);
+  return new Set(stdout.split('\n').filter((name) => name !== ''));
 }
 
 /** Watches a machine that has just been started: only one process at a time can. @throws KvciError `machine-ended` */
 export async function watchVm(parts: VmSandboxParts, sandbox: VmSandbox, name: string, record: VmRecord): Promise<Vm> {
   const failures: KvciError[] = [];
+  let connected = false;
   const monitor = await connectMonitor(sandbox, socketsOf(name).monitors[0], name, ({ event }) => {
-    if (event === 'STOP') void whyStopped();
+    if (event === 'STOP' && connected) void whyStopped();
   });
+  connected = true;
   // One that stopped before somebody listened does not say so again.
   await whyStopped();
 
@@ -153,7 +150,7 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
       const failure = state.failure();
       if (failure !== undefined) throw failure;
       try {
-        await sessions.connection(signal);
+        await sessions.ready(signal);
         return handle;
       } catch (error) {
         if (!(error instanceof KvciError) || error.code !== 'ssh-unreachable') throw error;
@@ -202,7 +199,7 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
       await sessions[Symbol.asyncDispose]();
       await command('system_powerdown');
       const patience = AbortSignal.any([signal, AbortSignal.timeout(SHUTDOWN_MS)]);
-      await Promise.race([state.untilEnded(), once(patience, 'abort')]);
+      await Promise.race([state.untilEnded(), untilAborted(patience)]);
       if (await state.running()) await kill();
     },
     kill,
@@ -228,6 +225,15 @@ async function connect(sandbox: VmSandbox, path: string, name: string): Promise<
 
 function ended(name: string, cause?: unknown): KvciError {
   return new KvciError('notFoundOrExists', 'machine-ended', `the machine ${name} has ended`, { facts: { machine: name }, cause });
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => {
+      resolve();
+    });
+  });
 }
 
 function isInternalError(status: unknown): boolean {

@@ -51,7 +51,7 @@ const grown: StateFact = {
   when: 'each-boot',
   asks: () => [BLOCK_DEVICES],
   *check(look, { diskSize }) {
-    const file = '/usr/lib/repart.d';
+    const file = '/usr/lib/systemd/system/kvci-grow-root.service';
     const answer = answerTo(look, BLOCK_DEVICES);
     const root = answer.exitCode === 0 ? rootDisk(answer.text) : undefined;
     if (root === undefined) {

@@ -69,9 +69,8 @@ function engine(pretence?: Pretence): Promise<ConverterEngine> {
   return converterEngine(podman, join(folder, 'cache'), pretence);
 }
 
-function converter(dialect: Dialect, program: Program, openEngine: () => Promise<ConverterEngine> = () => engine()): DiskConverter {
+function converter(dialect: Dialect, openEngine: () => Promise<ConverterEngine> = () => engine()): DiskConverter {
   return containerConverter(dialect, {
-    wanted: doubleName(program),
     resolve: () => Promise.reject(new Error('no registry is needed')),
     offline: true,
     openEngine,
@@ -84,7 +83,7 @@ function converter(dialect: Dialect, program: Program, openEngine: () => Promise
   });
 }
 
-function request(more: Partial<DiskRequest> = {}, from = image): DiskRequest {
+function request(program: Program, more: Partial<DiskRequest> = {}, from = image): DiskRequest {
   return {
     source: { image: from, layout, architecture: from.config.architecture as Architecture },
     format: 'qcow2',
@@ -92,6 +91,7 @@ function request(more: Partial<DiskRequest> = {}, from = image): DiskRequest {
     filesystem: 'ext4',
     kargs: ['quiet'],
     sshKeys: ['ssh-ed25519 AAAA one@test'],
+    converterImage: doubleName(program),
     ...more,
   };
 }
@@ -141,14 +141,14 @@ async function expectNothingLeft(): Promise<void> {
 
 describe.each(PROGRAMS)('the double of %s', (program, dialect) => {
   it('makes a disk of what the driver gives it', async () => {
-    const by = converter(dialect, program);
-    expect(await by.unfit(request(), NEVER)).toBeUndefined();
-    expect(await by.identity(request(), NEVER)).toMatchObject({ image: expect.stringMatching(/@sha256:[0-9a-f]{64}$/) as string });
+    const by = converter(dialect);
+    const wanted = request(program);
+    expect(await by.unfit(wanted, NEVER)).toBeUndefined();
+    expect(await by.identity(wanted, NEVER)).toMatchObject({ image: expect.stringMatching(/@sha256:[0-9a-f]{64}$/) as string });
     const step = context();
-    const { file, made } = await convert(by, request(), step);
+    const { file, made } = await convert(by, wanted, step);
     expect(await readdir(made)).toEqual([file]);
-    const info = await qemuInfo(file);
-    expect(info).toMatchObject({ format: 'qcow2', 'virtual-size': 6 * GIB });
+    expect(await qemuInfo(file)).toMatchObject({ format: 'qcow2', 'virtual-size': 6 * GIB });
     expect(step.seen.length).toBeGreaterThan(0);
     expect(step.seen.every(({ total }) => total !== undefined)).toBe(true);
     await expectNothingLeft();
@@ -157,56 +157,64 @@ describe.each(PROGRAMS)('the double of %s', (program, dialect) => {
 
 it('a raw disk, and xfs as far as the arguments: the double makes ext4', async () => {
   const step = context();
-  const { file } = await convert(converter(BOOTC_IMAGE_BUILDER, 'bib-new'), request({ format: 'raw', filesystem: 'xfs' }), step);
+  const { file } = await convert(converter(BOOTC_IMAGE_BUILDER), request('bib-new', { format: 'raw', filesystem: 'xfs' }), step);
   expect(step.lines).toContain('the double makes ext4 where xfs is asked for');
   expect(await qemuInfo(file)).toMatchObject({ format: 'raw', 'virtual-size': 6 * GIB });
   await expectNothingLeft();
 });
 
 describe('refused by the driver, by name', () => {
-  it.each<[string, Pretence, string]>([
-    ['an engine that keeps images elsewhere', {}, 'converter-storage-elsewhere'],
-    ['an engine in a user namespace', { storage: true }, 'converter-user-namespace'],
-  ])('%s', async (_name, pretence, code) => {
-    const by = converter(BOOTC_IMAGE_BUILDER, 'bib-new', () => engine(pretence));
-    expect(await by.unfit(request(), NEVER)).toMatchObject({ code });
-    await expect(convert(by, request())).rejects.toMatchObject({ code });
+  it('an engine that keeps images elsewhere', async () => {
+    const by = converter(BOOTC_IMAGE_BUILDER, () => engine({}));
+    expect(await by.unfit(request('bib-new'), NEVER)).toMatchObject({ code: 'converter-storage-elsewhere' });
+    await expect(convert(by, request('bib-new'))).rejects.toMatchObject({ code: 'converter-storage-elsewhere' });
+  });
+
+  it.each<[string, Dialect, Pretence, () => DiskRequest, string]>([
+    ['an engine in a user namespace', BOOTC_IMAGE_BUILDER, { storage: true }, () => request('bib-new'), 'converter-user-namespace'],
+    ['plain debian-13, which has no bootc', BOOTC_IMAGE_BUILDER, ALL, () => request('bib-new', {}, plain), 'image-lacks-bootc'],
+    ['image-builder for the other', BOOTC_IMAGE_BUILDER, ALL, () => request('image-builder'), 'not-this-converter'],
+    ['bootc-image-builder for the other', IMAGE_BUILDER, ALL, () => request('bib-new'), 'not-this-converter'],
+    ['too small a disk', IMAGE_BUILDER, ALL, () => request('image-builder', { size: 2 * GIB }), 'disk-too-small'],
+  ])('%s', async (_name, dialect, pretence, wanted, code) => {
+    await expect(
+      convert(
+        converter(dialect, () => engine(pretence)),
+        wanted(),
+      ),
+    ).rejects.toMatchObject({ code });
     await expectNothingLeft();
   });
 
-  it('plain debian-13, which has no bootc', async () => {
-    const by = converter(BOOTC_IMAGE_BUILDER, 'bib-new');
-    expect(await by.unfit(request({}, plain), NEVER)).toMatchObject({ code: 'image-lacks-bootc' });
-    await expect(convert(by, request({}, plain))).rejects.toMatchObject({ code: 'image-lacks-bootc' });
-  });
-
-  it('the one converter for the other', async () => {
-    expect(await converter(BOOTC_IMAGE_BUILDER, 'image-builder').unfit(request(), NEVER)).toMatchObject({ code: 'not-this-converter' });
-    expect(await converter(IMAGE_BUILDER, 'bib-new').unfit(request(), NEVER)).toMatchObject({ code: 'not-this-converter' });
-  });
-
-  it('a disk on which the image has no place', async () => {
-    expect(await converter(IMAGE_BUILDER, 'image-builder').unfit(request({ size: 2 * GIB }), NEVER)).toMatchObject({
-      code: 'disk-too-small',
-    });
+  it('a converter that is nowhere', async () => {
+    const wanted = { ...request('bib-new'), converterImage: 'localhost/kvci-test/nowhere:1' };
+    expect(await converter(BOOTC_IMAGE_BUILDER).unfit(wanted, NEVER)).toMatchObject({ code: 'converter-image-missing' });
   });
 });
 
 describe('what goes wrong on the way', () => {
-  it('the container is killed', async () => {
-    const step = context(NEVER, (line) => {
-      if (line.startsWith('org.osbuild.')) void podman.sandbox.run(['podman', 'kill', '--all']);
+  /** Does something when the conversion has begun. */
+  const begun = (act: () => void, signal = NEVER): StepContext => {
+    let acted = false;
+    return context(signal, (line) => {
+      if (acted || !line.startsWith('org.osbuild.')) return;
+      acted = true;
+      act();
     });
-    await expect(convert(converter(BOOTC_IMAGE_BUILDER, 'bib-new'), request(), step)).rejects.toMatchObject({ code: 'converter-killed' });
+  };
+
+  it('the container is killed', async () => {
+    const step = begun(() => void podman.sandbox.run(['podman', 'kill', '--all']).catch(() => undefined));
+    await expect(convert(converter(BOOTC_IMAGE_BUILDER), request('bib-new'), step)).rejects.toMatchObject({ code: 'converter-killed' });
     await expectNothingLeft();
   });
 
   it('kvci is cancelled', async () => {
     const controller = new AbortController();
-    const step = context(controller.signal, (line) => {
-      if (line.startsWith('org.osbuild.')) controller.abort();
-    });
-    await expect(convert(converter(BOOTC_IMAGE_BUILDER, 'bib-new'), request(), step)).rejects.toMatchObject({ code: 'cancelled' });
+    const step = begun(() => {
+      controller.abort();
+    }, controller.signal);
+    await expect(convert(converter(BOOTC_IMAGE_BUILDER), request('bib-new'), step)).rejects.toMatchObject({ code: 'cancelled' });
     await expectNothingLeft();
   });
 
@@ -226,7 +234,7 @@ describe('what goes wrong on the way', () => {
           [Symbol.asyncDispose]: () => podman.sandbox.run(['umount', '--lazy', inside]).then(() => undefined),
         }),
     });
-    await expect(convert(converter(BOOTC_IMAGE_BUILDER, 'bib-new', small), request())).rejects.toMatchObject({ code: 'disk-full' });
+    await expect(convert(converter(BOOTC_IMAGE_BUILDER, small), request('bib-new'))).rejects.toMatchObject({ code: 'disk-full' });
     await expectNothingLeft();
   });
 });

@@ -147,7 +147,8 @@ describe('a machine that cannot be', () => {
     foreign = join(folder, 'foreign-kernel');
     await writeFile(noTable, '');
     await truncate(noTable, 1e6);
-    await writeFile(noLoader, Buffer.concat([Buffer.alloc(510), Buffer.from([0x55, 0xaa])]));
+    // A boot sector that hands back to the BIOS: INT 18h.
+    await writeFile(noLoader, Buffer.concat([Buffer.from([0xcd, 0x18]), Buffer.alloc(508), Buffer.from([0x55, 0xaa])]));
     await truncate(noLoader, 10e6);
     await writeFile(foreign, Buffer.concat([Buffer.alloc(0x38), Buffer.from('ARMd'), Buffer.alloc(1000)]));
     sandbox = await startVmSandbox(parts, sandboxRequest('bad', [...filesOfDisk(disk), noTable]));

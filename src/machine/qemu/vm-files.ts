@@ -1,0 +1,19 @@
+import { join } from 'node:path';
+
+import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
+import { qemuSockets, type QemuSockets } from './qemu-arguments.ts';
+import type { VmSandboxRecord } from './vm-record.ts';
+
+/** Where a machine's sockets and credentials are, in memory of the sandbox. */
+export function vmFolder(name: string): string {
+  return `/run/kvci/vm/${name}`;
+}
+
+/** Where this host has what a machine wrote to its console, also when it has ended. */
+export function consoleFile({ folder }: Pick<VmSandboxRecord, 'folder'>, name: string): string {
+  return join(folder, name, 'console.log');
+}
+
+export function socketsOf(name: string): QemuSockets {
+  return qemuSockets(vmFolder(name), `${MACHINES_INSIDE}/${name}/console.log`);
+}

@@ -1,0 +1,173 @@
+import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+
+import { KvciError } from '../../core/errors.ts';
+import { ownForwards } from '../container/own-forwards.ts';
+import { lanNetwork, type LanOptions } from '../net/lan.ts';
+import { leaveLan } from '../net/lan-services.ts';
+import type { MachineNetwork, Machines, MachineSpec, MachinesSpec, NodeHandle } from '../types.ts';
+import { type DiskSource, filesOfDisk } from './disk-source.ts';
+import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
+import { startVm } from './start-vm.ts';
+import { openVm, runningVms, type VmAccess } from './vm.ts';
+import { consoleFile } from './vm-files.ts';
+import { type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
+import { endRecorded, openVmSandbox, restartVmSandbox, startVmSandbox, type VmSandbox, type VmSandboxParts } from './vm-sandbox.ts';
+
+/** What a node gets where nobody says: kubeadm wants two processors and 1.7 GB of a control plane. */
+const CPUS = 2;
+const MEMORY = 3 * 2 ** 30;
+
+/** For a hang: an emulated node beside others takes minutes. */
+const BOOT_MS = 10 * 60_000;
+
+/** A node that runs answers at once; one that is just restarting soon. */
+const ENTER_MS = 2 * 60_000;
+
+/** The machines of a cluster: one sandbox, which outlives kvci and goes with the cluster. */
+export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource>, spec: MachinesSpec): Machines {
+  const records = new VmSandboxRecords(parts.directories, 'cluster-machines');
+  const name = spec.cluster;
+  let held: VmSandbox | undefined;
+  const entered: VmAccess[] = [];
+
+  /** What there is of this life of the cluster. */
+  const recorded = async (): Promise<VmSandboxRecord | undefined> => {
+    const record = await records.find(name);
+    return record?.source === sourceOf(spec) ? record : undefined;
+  };
+
+  const running = async (): Promise<VmSandbox | undefined> => {
+    if (held !== undefined) return held;
+    const record = await recorded();
+    return record === undefined ? undefined : (held = await openVmSandbox(parts, records, record));
+  };
+
+  const make = async (lan: LanOptions, signal: AbortSignal): Promise<VmSandbox> => {
+    const other = await records.find(name);
+    // Of an earlier life of the cluster, whose kvci was killed.
+    if (other !== undefined) await endRecorded(parts, records, other);
+    const files = filesOfDisk(await disk());
+    return startVmSandbox(parts, { name, owner: 'cluster-machines', source: sourceOf(spec), lan, files, keep: true, signal });
+  };
+
+  /** @throws KvciError `no-network` before there is one */
+  const required = async (signal: AbortSignal): Promise<VmSandbox> => {
+    const found = await running();
+    if (found !== undefined) return found;
+    const record = await recorded();
+    if (record === undefined) throw new KvciError('bug', 'no-network', 'a cluster of virtual machines has its network first');
+    return (held = await restartVmSandbox(parts, records, record, filesOfDisk(await disk()), signal));
+  };
+
+  const access = async (sandbox: VmSandbox, node: string): Promise<VmAccess> => {
+    const record = sandbox.record.machines[node];
+    if (record === undefined) throw notFound(spec, node);
+    const vm = await openVm(parts, sandbox, node, record);
+    entered.push(vm);
+    return vm;
+  };
+
+  const list = async (): ReturnType<Machines['list']> => {
+    const record = await recorded();
+    const sandbox = await running();
+    const alive = sandbox === undefined ? new Set() : await runningVms(sandbox);
+    return Object.keys(record?.machines ?? {})
+      .toSorted()
+      .map((node) => ({ name: node, state: alive.has(node) ? ('running' as const) : ('stopped' as const) }));
+  };
+
+  const forwards = async (signal: AbortSignal) => {
+    const { runner, record } = await required(signal);
+    // The same sandbox, entered without its network: loopback is this host's.
+    const outer = record.sandbox === undefined ? undefined : await parts.sandboxes.find({ ...record.sandbox, network: 'host' });
+    if (outer === undefined) throw new KvciError('failed', 'sandbox-ended', `the sandbox of the cluster "${name}" has ended`);
+    return ownForwards({ sandbox: outer, network: runner }, name);
+  };
+
+  return {
+    provider: 'vm',
+    network: async (families, signal): Promise<MachineNetwork> => {
+      const record = await recorded();
+      if (record !== undefined) return lanNetwork(record.lan.families);
+      held = await make({ families, routerAdvertisements: true, dhcpDelaySeconds: 0 }, signal);
+      return lanNetwork(families);
+    },
+    start: async (machine, signal): Promise<NodeHandle> => {
+      const sandbox = await required(signal);
+      if ((await runningVms(sandbox)).has(machine.name)) return (await access(sandbox, machine.name)).node(BOOT_MS, signal);
+      const vm = await startVm(parts, sandbox, vmSpec(machine, await disk()), signal);
+      entered.push(vm);
+      return vm.node(BOOT_MS, signal);
+    },
+    node: async (node) => {
+      const known = (await list()).find((machine) => machine.name === node);
+      if (known === undefined) throw notFound(spec, node);
+      const sandbox = await running();
+      if (known.state === 'stopped' || sandbox === undefined) {
+        throw new KvciError('notFoundOrExists', 'node-stopped', `the node ${node} of cluster ${name} does not run`, {
+          hint: `Start the cluster again: kvci start ${name}`,
+        });
+      }
+      return (await access(sandbox, node)).node(ENTER_MS, new AbortController().signal);
+    },
+    list,
+    stop: async (node, signal) => {
+      const sandbox = await running();
+      if (sandbox === undefined || !(await runningVms(sandbox)).has(node)) return;
+      await (await access(sandbox, node)).stop(signal);
+    },
+    remove: async (node) => {
+      const { signal } = new AbortController();
+      if ((await recorded())?.machines[node] === undefined) return;
+      const sandbox = await required(signal);
+      const record = sandbox.record.machines[node];
+      if (record === undefined) return;
+      if ((await runningVms(sandbox)).has(node)) await (await access(sandbox, node)).kill();
+      await leaveLan(sandbox.runner, node, record.addresses, signal);
+      await sandbox.runner.run(['rm', '-rf', `${MACHINES_INSIDE}/${node}`]);
+      await sandbox.forgetMachine(node);
+    },
+    console: async (node) => {
+      const record = await recorded();
+      if (record?.machines[node] === undefined) throw notFound(spec, node);
+      return readFile(consoleFile(record, node), 'utf8');
+    },
+    balance: async (port, targets, signal) => {
+      const record = await recorded();
+      return (await forwards(signal)).balance(lanNetwork(record?.lan.families ?? []), port, targets, signal);
+    },
+    forward: async (forward, targets, signal) => (await forwards(signal)).forward(forward, targets, signal),
+    destroy: async () => {
+      const record = await records.find(name);
+      if (record !== undefined) await endRecorded(parts, records, record);
+      held = undefined;
+    },
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(entered.splice(0).map((vm) => vm[Symbol.asyncDispose]()));
+    },
+  };
+}
+
+/** What tells one life of a cluster from another of its name. */
+function sourceOf({ cluster, run }: MachinesSpec): string {
+  return `cluster ${cluster}, run ${run}`;
+}
+
+function vmSpec({ name, addresses, cpus, memory }: MachineSpec, disk: DiskSource): Parameters<typeof startVm>[2] {
+  return {
+    name,
+    addresses,
+    cpus: cpus ?? Math.min(CPUS, availableParallelism()),
+    memory: memory ?? MEMORY,
+    disk,
+    firmware: disk.directBoot === undefined ? 'uefi' : 'direct',
+    acceleration: 'auto',
+    kernelArguments: [],
+    hostKey: 'given',
+  };
+}
+
+function notFound({ cluster }: MachinesSpec, node: string): KvciError {
+  return new KvciError('notFoundOrExists', 'node-not-found', `the cluster ${cluster} has no node ${node}`, { facts: { cluster, node } });
+}
