@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { ServiceSettings } from '../cli/services.ts';
 import { KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
+import type { hostConverterEngine } from '../disk/container/engines.ts';
 import type { ConverterEngine } from '../disk/container/types.ts';
 import type { DiskConverter } from '../disk/types.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
@@ -52,7 +53,7 @@ async function openConverterEngine(
 ): Promise<ConverterEngine> {
   const { engineCandidates, parseEngineChoice } = await import('../host/engine/discovery.ts');
   const { engineMissing } = await import('../disk/container/problems.ts');
-  const { hostConverterEngine } = await import('../disk/container/engines.ts');
+  const engines = await import('../disk/container/engines.ts');
   const choice = parseEngineChoice((await settings.config()).config.engine ?? 'auto');
   if (choice.kind === 'embedded') return ownEngine(environment, host, images, run);
   const tried: string[] = [];
@@ -60,7 +61,7 @@ async function openConverterEngine(
   for (const { address, origin, named } of engineCandidates(choice, engineSurroundings(environment, host))) {
     try {
       const opened = await open({ address, origin }, environment, host);
-      if (fits(opened, choice)) return hostConverterEngine(opened);
+      if (fits(opened, choice)) return engines.hostConverterEngine(opened);
       other ??= opened;
     } catch (error) {
       if (named || !(error instanceof KvciError)) throw error;
@@ -68,10 +69,10 @@ async function openConverterEngine(
     }
   }
   if (other === undefined) throw engineMissing(tried);
-  return hostConverterEngine(other);
+  return engines.hostConverterEngine(other);
 }
 
-type Opened = Parameters<typeof import('../disk/container/engines.ts').hostConverterEngine>[0];
+type Opened = Parameters<typeof hostConverterEngine>[0];
 
 function fits({ jobs: { info } }: Opened, choice: EngineChoice): boolean {
   return choice.kind === 'address' || (info.name === 'podman' && !info.rootless);
