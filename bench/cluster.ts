@@ -38,7 +38,7 @@ interface Outputs {
 
 function run(...args: readonly string[]): { readonly answer: unknown; readonly seconds: number } {
   const started = performance.now();
-  const { status, stdout } = spawnSync(kvci, [...args, '--output', 'json', '--progress', 'none'], {
+  const { status, stdout } = spawnSync(kvci, ['--output', 'json', '--progress', 'none', ...args], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -56,6 +56,9 @@ export async function timeKind(node: string, kubernetes: string, pause: string, 
   const podman = nsenterArgv(record.sandbox, ['nsenter', `--net=${NETWORK}`, '--', ...inside, 'podman'], undefined);
   await writeFile(join(bin, 'podman'), `#!/bin/sh\nexec ${shellLine(podman)} "$@"\n`);
   await chmod(join(bin, 'podman'), 0o755);
+  // kind binds it, and kvci's sandbox has none where the host has none.
+  const [nsenter, ...entering] = nsenterArgv(record.sandbox, ['mkdir', '-p', '/usr/lib/modules'], undefined);
+  must(nsenter, entering, folder);
   must(join(bin, 'podman'), ['build', '--tag', IMAGE, '-'], folder, containerfile(node, kubernetes, pause));
 
   const config = join(folder, 'kind.yaml');
@@ -117,11 +120,13 @@ function containerfile(node: string, kubernetes: string, pause: string): string 
 
 /** The pod network as a DaemonSet whose programs are the node's own. */
 function network(image: string): string {
-  const labels = { app: 'bench-network' };
-  const read = ['/usr', '/lib', '/lib64', '/etc/kubernetes', '/var/lib/kubelet/pki'];
+  const name = 'bench-network';
+  const labels = { app: name };
+  const read = ['/usr', '/lib', '/lib64'];
   const paths = [...read, '/etc/cni/net.d'];
   const nameOf = (path: string): string => path.slice(1).replaceAll(/[/.]/g, '-');
   const spec = {
+    serviceAccountName: name,
     hostNetwork: true,
     tolerations: [{ operator: 'Exists' }],
     containers: [
@@ -131,20 +136,32 @@ function network(image: string): string {
         imagePullPolicy: 'Never',
         command: ['/usr/bin/bash', '-c', readFileSync(new URL('kind-network.sh', import.meta.url), 'utf8')],
         env: [{ name: 'NODE', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } }],
-        securityContext: { privileged: true },
+        // The pause image is of an ordinary user's.
+        securityContext: { privileged: true, runAsUser: 0 },
         volumeMounts: paths.map((path) => ({ name: nameOf(path), mountPath: path, readOnly: read.includes(path) })),
       },
     ],
     volumes: paths.map((path) => ({ name: nameOf(path), hostPath: { path } })),
   };
   const set = { selector: { matchLabels: labels }, template: { metadata: { labels }, spec } };
+  const rbac = { apiGroup: 'rbac.authorization.k8s.io' };
+  const metadata = { name, namespace: 'kube-system' };
+  const rules = [{ apiGroups: [''], resources: ['nodes'], verbs: ['get', 'list'] }];
+  const subjects = [{ kind: 'ServiceAccount', ...metadata }];
+  const items = [
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata },
+    { apiVersion: `${rbac.apiGroup}/v1`, kind: 'ClusterRole', metadata: { name }, rules },
+    {
+      apiVersion: `${rbac.apiGroup}/v1`,
+      kind: 'ClusterRoleBinding',
+      metadata: { name },
+      roleRef: { ...rbac, kind: 'ClusterRole', name },
+      subjects,
+    },
+    { apiVersion: 'apps/v1', kind: 'DaemonSet', metadata, spec: set },
+  ];
   // JSON is YAML.
-  return JSON.stringify({
-    apiVersion: 'apps/v1',
-    kind: 'DaemonSet',
-    metadata: { name: 'bench-network', namespace: 'kube-system' },
-    spec: set,
-  });
+  return JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
 }
 
 function must(file: string, args: readonly string[], cwd: string, input = '', added: Readonly<Record<string, string>> = {}): string {

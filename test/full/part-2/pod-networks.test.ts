@@ -63,7 +63,7 @@ function manifest(image: string): string {
     ...program,
     containers: program.containers.map((container) => ({
       ...container,
-      securityContext: { privileged: true },
+      securityContext: { privileged: true, runAsUser: 0 },
       env: [{ name: 'NODE', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } }],
     })),
     hostNetwork: true,
