@@ -11,7 +11,7 @@ import { REMOVE_NODE_DEADLINE_MS } from './deadlines.ts';
 import { exposeApi } from './endpoint.ts';
 import { removeEtcdMember } from './etcd.ts';
 import { requireCluster, requireMade, requireNode } from './find-cluster.ts';
-import { kubeletAnswers } from './kubelet.ts';
+import { kubeletAnswers, SURE_ANSWER_MS } from './kubelet.ts';
 import { lockCluster } from './lock-cluster.ts';
 import { parseCni } from './options.ts';
 import type { ClusterPorts } from './ports.ts';
@@ -86,17 +86,22 @@ async function takeOut(
   const living: readonly NodeHandle[] = await Promise.all(nodes.filter(({ name }) => runs(name)).map(({ name }) => machines.node(name)));
   const addressOf = ({ index }: NodeState): string => mainAddress(nodeAddresses(network, index), families);
 
-  if (drain && node.joined && runs(node.name) && (await kubeletAnswers(node.name, api, signal))) {
-    await cluster.step('drain', 'drain', node.name, () => drainNode(node.name, state.name, api, cluster.context.clock, signal));
+  const helper = nodes.find(({ role, name, joined }) => role === 'control-plane' && joined && runs(name));
+  const through = living.find(({ name }) => name === helper?.name);
+  if (node.role === 'control-plane' && (helper === undefined || through === undefined)) {
+    throw new KvciError('failed', 'no-control-plane', `no other control plane of the cluster "${state.name}" runs`, {
+      hint: `Start them with "kvci up ${state.name}", or remove the cluster with "kvci down ${state.name}".`,
+    });
   }
-  if (node.role === 'control-plane') {
-    const helper = nodes.find(({ role, name, joined }) => role === 'control-plane' && joined && runs(name));
-    const through = living.find(({ name }) => name === helper?.name);
-    if (helper === undefined || through === undefined) {
-      throw new KvciError('failed', 'no-control-plane', `no other control plane of the cluster "${state.name}" runs`, {
-        hint: `Start them with "kvci up ${state.name}", or remove the cluster with "kvci down ${state.name}".`,
-      });
+  if (drain && node.joined && runs(node.name)) {
+    if (await kubeletAnswers(node.name, api, signal, SURE_ANSWER_MS)) {
+      await cluster.step('drain', 'drain', node.name, () => drainNode(node.name, state.name, api, cluster.context.clock, signal));
+    } else {
+      const message = `${node.name} is removed with the pods on it: its kubelet does not answer, and could not end them`;
+      cluster.context.events({ type: 'problem', level: 'warning', message });
     }
+  }
+  if (node.role === 'control-plane' && helper !== undefined && through !== undefined) {
     await cluster.step('api', 'API address', undefined, () => exposeApi({ ...state, nodes: [...nodes] }, network, machines, signal));
     await cluster.step('etcd', 'etcd member', node.name, () =>
       removeEtcdMember(through, addressOf(helper), { name: node.name, address: addressOf(node) }, signal),

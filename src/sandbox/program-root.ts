@@ -8,7 +8,8 @@ import type { Sandboxes } from './types.ts';
  */
 const WRITE = `
 set -e
-files=$(ldd "$@" | sed -n 's|^[^/]*\\(/[^ :]*\\) (0x.*|\\1|p' | sort -u)
+linked=$(ldd "$@")
+files=$(echo "$linked" | sed -n 's|^[^/]*\\(/[^ :]*\\) (0x.*|\\1|p' | sort -u)
 exec tar --create --dereference --hard-dereference --numeric-owner --owner=0 --group=0 --file=- --directory=/ --transform='s|^/||' -P -- "$@" $files
 `;
 

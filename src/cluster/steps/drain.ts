@@ -4,6 +4,9 @@ import { KvciError, throwIfCancelled } from '../../core/errors.ts';
 import type { ClusterView, KubernetesApi, KubernetesObject, ObservedPod } from '../../host/kubernetes.ts';
 import { DRAIN_DEADLINE_MS } from '../deadlines.ts';
 
+/** For giving up: the API may be slow, and a node that takes no pods is worse than a wait. */
+const UNDO_MS = 30_000;
+
 /** How soon a pod whose disruption budget forbids its end is asked again. */
 const AGAIN_MS = 1_000;
 
@@ -41,7 +44,7 @@ export async function drainNode(
     }
   } catch (error) {
     // What matters more is why it could not be drained.
-    await api.merge(schedulable(node, true), AbortSignal.timeout(AGAIN_MS)).catch(() => undefined);
+    await api.merge(schedulable(node, true), AbortSignal.timeout(UNDO_MS)).catch(() => undefined);
     throw error;
   }
 }

@@ -21,7 +21,7 @@ export function containerNodeChecks(commands: CommandRunner, user: { readonly ui
 const MOUNT = ['unshare', '--user', '--map-root-user', '--mount', '--cgroup', 'sh', '-c'] as const;
 
 /** To be root of a network. */
-const IN_NETWORK = ['unshare', '--user', '--map-root-user', '--net', 'sh', '-c'] as const;
+const IN_NETWORK = ['unshare', '--user', '--map-root-user', '--net', 'env', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'sh', '-c'] as const;
 
 async function checkCgroups(commands: CommandRunner, { uid }: { readonly uid: number }): Promise<HostProblem | undefined> {
   const failed = await failureOf(commands, 'mount -t tmpfs none /tmp && mkdir /tmp/x && mount -t cgroup2 none /tmp/x');
@@ -59,6 +59,8 @@ const NETWORKS = [
 
 /** Where the host has no programs to ask with, nothing is said. */
 async function checkNetworks(commands: CommandRunner): Promise<HostProblem | undefined> {
+  // Whether there are user namespaces is asked elsewhere.
+  if ((await failureOf(commands, 'true', IN_NETWORK)) !== undefined) return undefined;
   const asked = await Promise.all(
     NETWORKS.map(async ({ module, script }) => ({ module, failed: await failureOf(commands, script, IN_NETWORK) })),
   );

@@ -7,8 +7,6 @@ import type { Tar, TarEntryWithContent } from '../../host/tar.ts';
 import type { ContainerEngine } from '../../host/types.ts';
 import { RUN_LABEL } from './labels.ts';
 
-const IMAGE = 'localhost/kvci/privilege:1';
-
 /** Where programs and their loader are on the engine's host: the image is empty, nothing has to be downloaded. */
 const USERLAND = ['/usr', '/lib', '/lib64'];
 
@@ -30,14 +28,15 @@ export interface ProbedEngine {
 export async function privilegeProblem(probed: ProbedEngine, signal: AbortSignal): Promise<string | undefined> {
   const { engine, containers, tar, exists } = probed;
   const name = `kvci-probe-${randomBytes(4).toString('hex')}`;
-  let id: string | undefined;
+  // Of this probe alone: others may be at work beside it.
+  const image = `localhost/kvci/${name}:latest`;
   try {
-    await engine.importRoot(tar.write([folder('usr')]), IMAGE, signal);
-    id = await containers.create(
+    await engine.importRoot(tar.write([folder('usr')]), image, signal);
+    const id = await containers.create(
       {
         name,
         hostname: name,
-        image: IMAGE,
+        image,
         labels: { [RUN_LABEL]: 'probe' },
         env: {},
         command: COMMAND,
@@ -50,14 +49,20 @@ export async function privilegeProblem(probed: ProbedEngine, signal: AbortSignal
       },
       signal,
     );
-    await containers.start(id, signal);
+    return await refusal(() => containers.start(id, signal), signal);
+  } finally {
+    await containers.remove(name);
+    await engine.remove(image);
+  }
+}
+
+async function refusal(start: () => Promise<void>, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    await start();
     return undefined;
   } catch (error) {
     if (signal.aborted || !(error instanceof KvciError)) throw error;
     return error.message;
-  } finally {
-    if (id !== undefined) await containers.remove(id);
-    await engine.remove(IMAGE);
   }
 }
 
