@@ -66,7 +66,7 @@ const STRAIGHT: readonly (readonly [string, string])[] = [
   ['unpack', UNPACK],
   [
     'ostree commit',
-    'mv root/etc root/usr/etc && rm -rf root/var root/run root/tmp && mkdir root/var && ostree admin init-fs --modern sysroot && ' +
+    'mv root/etc root/usr/etc && rm -rf root/var root/run root/tmp && mkdir root/var && mkdir sysroot && ostree admin init-fs --modern sysroot && ' +
       'ostree admin os-init --sysroot=sysroot kvci && ostree commit --repo=sysroot/ostree/repo -b kvci/node --tree=dir=root',
   ],
   [

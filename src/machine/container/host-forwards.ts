@@ -79,7 +79,8 @@ export function hostForwards({ engine, containers, balancerRoot }: HostForwardsP
     },
     forward: async (_name, targets) => {
       const [target, ...others] = targets;
-      return published(others.length > 0 ? await one(containers, own) : await nodeOf(target, labels, containers), port);
+      const through = others.length > 0 ? await one(containers, own) : await nodeOf(target, labels, containers);
+      return published(through, target?.port ?? port);
     },
     // It goes with the containers.
     remove: () => Promise.resolve(),
