@@ -6,6 +6,8 @@ import type { z } from 'zod';
 import { CONFIG_FILE, type LoadedConfig } from '../config/load.ts';
 import { issueMessage } from '../config/parse.ts';
 import { KvciError } from '../core/errors.ts';
+import { parseEngineChoice } from '../host/engine/discovery.ts';
+import type { BuildSettings } from '../image/build.ts';
 import { type ImageOptions, imageOptionsSchema } from '../image/options.ts';
 import { collect } from './command.ts';
 
@@ -68,6 +70,32 @@ export function imageOptions(loaded: LoadedConfig, flags: ImageFlags): ImageOpti
   const parsed = imageOptionsSchema.safeParse(given);
   if (parsed.success) return parsed.data;
   throw badFlag(parsed.error.issues[0], FLAG_OF_KEY, 'image build');
+}
+
+/** The flags of a command that builds an image on its way to something else. */
+export interface BuildFlags {
+  readonly lock?: string;
+  readonly locked?: true;
+  readonly engine?: string;
+}
+
+/** @param engine what the engine is for */
+export function addBuildFlags(command: Command, engine = 'engine that builds the image'): Command {
+  return command
+    .option('--lock <file>', 'lock file of the image (default: kvci.lock beside kvci.yaml, else in the current folder)')
+    .option('--locked', 'refuse when anything is missing from the lock')
+    .option('--engine <engine>', `${engine}: auto, docker, podman, embedded or an address (default: auto)`);
+}
+
+/** How such an image is built. @throws KvciError `bad-engine-url` */
+export function buildSettings(loaded: LoadedConfig, cwd: string, flags: BuildFlags): BuildSettings {
+  return {
+    lockFile: lockFile(loaded, cwd, flags.lock),
+    locked: flags.locked ?? false,
+    noCache: false,
+    engine: parseEngineChoice(flags.engine ?? loaded.config.engine ?? 'auto'),
+    folder: cwd,
+  };
 }
 
 /** kvci.lock: `--lock`, else beside kvci.yaml, else in the current folder. */

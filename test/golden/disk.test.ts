@@ -1,6 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, it } from 'vitest';
 
 import { sha256 } from '../../src/core/digest.ts';
 import { shellLine } from '../../src/core/shell.ts';
@@ -10,18 +8,7 @@ import { diskIds, layOutDisk, partitionArgv, partitionTable } from '../../src/di
 import { bootFiles, bootNames, kernelArguments } from '../../src/disk/native/sysroot.ts';
 import { readTemplates } from '../../src/image/sources.ts';
 import { renderTemplate } from '../../src/core/template.ts';
-
-const UPDATE = process.env['KVCI_UPDATE_GOLDEN'] === '1';
-const FOLDER = new URL('disk/', import.meta.url).pathname;
-
-async function golden(name: string, rendered: string): Promise<void> {
-  const path = join(FOLDER, name);
-  if (UPDATE) {
-    await mkdir(FOLDER, { recursive: true });
-    await writeFile(path, rendered);
-  }
-  expect(rendered).toBe(await readFile(path, 'utf8'));
-}
+import { golden } from '../fixtures/golden.ts';
 
 const IDS = diskIds(sha256('a disk'));
 const LAYOUT = layOutDisk(10_000_269_312, 700_000_000);
@@ -34,15 +21,15 @@ describe('what OSTree and the boot loader read', () => {
   const options = kernelArguments(IDS.filesystem, BOOT_CHECKSUM, ['console=ttyS0,115200n8', 'quiet']);
 
   it.each([...bootFiles(templates, names, 'Debian GNU/Linux 13 (trixie)', options)])('%s', async (path, text) => {
-    await golden(path.replace(/^.*\//, '').replace(COMMIT, 'commit'), text);
+    await golden(`disk/${path.replace(/^.*\//, '').replace(COMMIT, 'commit')}`, text);
   });
 
   it('the names of what is booted', async () => {
-    await golden('names.json', `${JSON.stringify(names, undefined, 2)}\n`);
+    await golden('disk/names.json', `${JSON.stringify(names, undefined, 2)}\n`);
   });
 
   it('the first program of the small initramfs', async () => {
-    await golden('init', renderTemplate(templates, 'disk/native/init', { filesystem: 'ext4', prepareRoot: '/usr/lib/ostree/ostree-prepare-root' }));
+    await golden('disk/init', renderTemplate(templates, 'disk/native/init', { filesystem: 'ext4', prepareRoot: '/usr/lib/ostree/ostree-prepare-root' }));
   });
 });
 
@@ -61,6 +48,6 @@ describe.each(['amd64', 'arm64'] as const)('commands of a conversion, %s', (arch
       shellLine(compressArgv(paths.disk, '/disk/disk.qcow2')),
       '',
     ];
-    await golden(`commands-${architecture}.sh`, lines.join('\n'));
+    await golden(`disk/commands-${architecture}.sh`, lines.join('\n'));
   });
 });

@@ -1,19 +1,15 @@
 import { resolve } from 'node:path';
 
-import { parseEngineChoice } from '../../host/engine/discovery.ts';
 import type { CommandModule } from '../command.ts';
 import { addDiskFlags, type DiskFlags, wantedDisk } from '../disk-flags.ts';
-import { lockFile } from '../image-flags.ts';
+import { addBuildFlags, type BuildFlags, buildSettings } from '../image-flags.ts';
 import { addOutputFlag } from '../output-flag.ts';
 import { planLine } from '../progress/format.ts';
 import { formatDisk } from '../render/disk.ts';
 
-interface Flags extends DiskFlags {
+interface Flags extends DiskFlags, BuildFlags {
   readonly output?: string;
   readonly dryRun?: true;
-  readonly lock?: string;
-  readonly locked?: true;
-  readonly engine?: string;
 }
 
 export const diskBuild: CommandModule = {
@@ -28,25 +24,18 @@ export const diskBuild: CommandModule = {
     { line: 'disk build localhost/node:1.31 --dry-run', what: 'only show what would be done' },
   ],
   define: (command, act) =>
-    addOutputFlag(
-      addDiskFlags(command.argument('[image]', 'tag or digest of an image in the store, or a folder with an OCI layout')),
-      'put a copy of the disk there',
+    addBuildFlags(
+      addOutputFlag(
+        addDiskFlags(command.argument('[image]', 'tag or digest of an image in the store, or a folder with an OCI layout')),
+        'put a copy of the disk there',
+      ),
     )
       .option('--dry-run', 'show the plan and change nothing')
-      .option('--lock <file>', 'lock file of the image (default: kvci.lock beside kvci.yaml, else in the current folder)')
-      .option('--locked', 'refuse when anything is missing from the lock')
-      .option('--engine <engine>', 'engine that builds the image: auto, docker, podman, embedded or an address (default: auto)')
       .action(
         act<[string | undefined], Flags>(async (context, flags, [image]) => {
           const loaded = await context.config();
           const wanted = wantedDisk(loaded, image, flags, context.cwd);
-          const settings = {
-            lockFile: lockFile(loaded, context.cwd, flags.lock),
-            locked: flags.locked ?? false,
-            noCache: false,
-            engine: parseEngineChoice(flags.engine ?? loaded.config.engine ?? 'auto'),
-            folder: context.cwd,
-          };
+          const settings = buildSettings(loaded, context.cwd, flags);
           const service = await context.services.disk();
           if (flags.dryRun === true) {
             const steps = await service.plan(wanted, settings, context.run);

@@ -1,18 +1,14 @@
 import { parseDuration } from '../../core/durations.ts';
-import { parseEngineChoice } from '../../host/engine/discovery.ts';
 import { addClusterFlags, type ClusterFlags, wantedCluster } from '../cluster-flags.ts';
 import { type CommandModule, flagValue } from '../command.ts';
-import { lockFile } from '../image-flags.ts';
+import { addBuildFlags, type BuildFlags, buildSettings } from '../image-flags.ts';
 import { planLine } from '../progress/format.ts';
 import { clusterDocument, formatUp } from '../render/cluster.ts';
 
-interface Flags extends ClusterFlags {
+interface Flags extends ClusterFlags, BuildFlags {
   readonly timeout?: number;
   readonly keepOnFailure?: true;
   readonly dryRun?: true;
-  readonly lock?: string;
-  readonly locked?: true;
-  readonly engine?: string;
 }
 
 export const up: CommandModule = {
@@ -24,7 +20,10 @@ export const up: CommandModule = {
     { line: 'up --nodes 2 --dry-run', what: 'only show what would be done' },
   ],
   define: (command, act) =>
-    addClusterFlags(command.argument('[name]', 'name of the cluster (default: kvci)'))
+    addBuildFlags(
+      addClusterFlags(command.argument('[name]', 'name of the cluster (default: kvci)')),
+      'engine that builds the image and runs the nodes',
+    )
       .option(
         '--timeout <duration>',
         'how long it may take once the image is there, such as 10m (default: 30m)',
@@ -32,22 +31,12 @@ export const up: CommandModule = {
       )
       .option('--keep-on-failure', 'leave what there is when it fails, to look at it and go on')
       .option('--dry-run', 'show the plan and change nothing')
-      .option('--lock <file>', 'lock file of the image (default: kvci.lock beside kvci.yaml, else in the current folder)')
-      .option('--locked', 'refuse when anything is missing from the lock')
-      .option(
-        '--engine <engine>',
-        'engine that builds the image and runs the nodes: auto, docker, podman, embedded or an address (default: auto)',
-      )
       .action(
         act<[string | undefined], Flags>(async (context, flags, [name]) => {
           const loaded = await context.config();
           const wanted = wantedCluster(loaded, name, flags);
           const settings = {
-            lockFile: lockFile(loaded, context.cwd, flags.lock),
-            locked: flags.locked ?? false,
-            noCache: false,
-            engine: parseEngineChoice(flags.engine ?? loaded.config.engine ?? 'auto'),
-            folder: context.cwd,
+            ...buildSettings(loaded, context.cwd, flags),
             keepOnFailure: flags.keepOnFailure ?? false,
             timeoutMs: flags.timeout,
           };
