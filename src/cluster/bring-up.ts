@@ -1,42 +1,31 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-import type { Digest } from '../core/digest.ts';
 import { KvciError } from '../core/errors.ts';
 import type { EventSink } from '../core/events.ts';
 import { writeFileAtomic } from '../host/files.ts';
 import type { ClusterView, KubernetesApi } from '../host/kubernetes.ts';
-import type { HostPort, MachineNetwork, Machines } from '../machine/types.ts';
-import { addressList, mainAddress, nodeAddresses } from './addresses.ts';
+import type { HostPort, Machines } from '../machine/types.ts';
 import { Begun } from './begun.ts';
 import type { ClusterRun } from './cluster-run.ts';
-import { JOIN_TOKEN_LIFE, REMOVE_PROBE_MS } from './deadlines.ts';
+import { beginControlPlane, leaderOf } from './control-plane.ts';
+import { REMOVE_PROBE_MS } from './deadlines.ts';
 import { exposeApi } from './endpoint.ts';
-import type { InitSecrets, KubeadmCluster } from './kubeadm.ts';
 import { hostKubeconfig } from './kubeconfig.ts';
 import { applyManifest } from './manifest.ts';
 import { parseCni } from './options.ts';
 import type { ClusterPorts } from './ports.ts';
 import type { NodeState } from './state.ts';
-import { type BootedNode, bootNode, untilUp } from './steps/boot.ts';
+import { type BootedNode, bootNode } from './steps/boot.ts';
 import { tellBootPhases } from './steps/boot-phases.ts';
-import { forgetNode } from './steps/forget-node.ts';
-import { ADMIN_CONF, caHash, initControlPlane, makeCertificates, prepareJoin } from './steps/init.ts';
-import { joinNode } from './steps/join.ts';
+import { ADMIN_CONF } from './steps/init.ts';
 import { labelNode } from './steps/label-nodes.ts';
-import { isMember } from './steps/member.ts';
 import { nodeStep } from './steps/node-step.ts';
 import { setPodNetwork } from './steps/pod-network.ts';
 import { isProbe, removeProbe, startProbe } from './steps/probe.ts';
 import { readinessWatch } from './steps/readiness.ts';
 import { missing, nodesNotReady, notReady, notReadyInTime } from './steps/ready.ts';
 import { setStorage } from './steps/storage.ts';
-import { bootstrapToken, certificateKey } from './tokens.ts';
-
-interface Booting {
-  readonly node: NodeState;
-  readonly booted: Promise<BootedNode>;
-}
 
 /**
  * Brings all nodes of a cluster's state up to Ready. Each step finds what an earlier run did: calling it again after a kill goes on
@@ -77,14 +66,14 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
   // An engine publishes ports of nodes that run.
   const exposed = await run.step('api', 'API address', undefined, () => exposeApi(run.state, network, machines, signal));
   await run.update(exposed);
-  const { api } = exposed;
   const others = booting.filter((other) => other !== leader);
-  const { joined } = await initAndJoin(run, machines, first, others, network, ports, begun);
-  const kubeconfig = await writeKubeconfig(run, first, api, ports);
+  const controlPlane = await beginControlPlane(run, machines, first, others, network, ports.secrets, begun);
+  await controlPlane.serves;
+  const kubeconfig = await writeKubeconfig(run, first, exposed.api, ports);
   const kubernetes = await ports.api(kubeconfig);
 
   const configured = begun.add(configure(run, kubernetes, ports, first));
-  await joined;
+  await controlPlane.join(kubernetes);
   await configured;
   await untilReady(run, kubernetes, started);
   await Promise.all(booting.map(async ({ booted }) => tellBootPhases((await booted).handle, startedAt, signal, events)));
@@ -102,106 +91,6 @@ function noteLimits({ node, facts }: BootedNode, events: EventSink): void {
     level: 'warning',
     message: `${node.name} runs without the bounds that were asked for (${lacking.join(', ')}): this host gives containers no such control groups`,
   });
-}
-
-/** The control plane that lets others in: the first of a new cluster, later any that is a member, as the first may be gone. */
-async function leaderOf(booting: readonly Booting[], signal: AbortSignal): Promise<Booting> {
-  const controlPlanes = booting.filter(({ node }) => node.role === 'control-plane');
-  const [first] = controlPlanes;
-  if (first === undefined) throw new KvciError('bug', 'no-control-plane', 'a cluster without control planes');
-  if (!controlPlanes.some(({ node }) => node.joined)) return first;
-  for (const each of controlPlanes) if (await isMember((await each.booted).handle, signal)) return each;
-  return first;
-}
-
-/** Makes the control plane on the leading node and joins the others; answers as soon as the API serves, with what is still joining. */
-async function initAndJoin(
-  run: ClusterRun,
-  machines: Machines,
-  first: BootedNode,
-  others: readonly Booting[],
-  network: MachineNetwork,
-  { secrets: masked }: Pick<ClusterPorts, 'secrets'>,
-  begun: Begun,
-): Promise<{ readonly joined: Promise<void> }> {
-  const { state, context } = run;
-  const { signal } = context;
-  const cluster = kubeadmCluster(run, network);
-  const controlPlanes = state.nodes.filter(({ role }) => role === 'control-plane').length;
-  const secrets: InitSecrets = { token: bootstrapToken(), ...(controlPlanes > 1 ? { certificateKey: certificateKey() } : {}) };
-  // kubeadm prints commands with them.
-  for (const secret of [secrets.token, secrets.certificateKey]) if (secret !== undefined) masked.add(secret);
-
-  let hash: Digest;
-  let initialised: Promise<void>;
-  let serves: Promise<void>;
-  if (await isMember(first.handle, signal)) {
-    await run.updateNode(first.node.name, { joined: true });
-    hash = await caHash(first.handle, signal);
-    const missing = await Promise.all(others.map(async ({ booted }) => !(await isMember((await booted).handle, signal))));
-    initialised = missing.includes(true)
-      ? nodeStep(run, machines, 'token', 'new join token', first.node.name, () =>
-          prepareJoin(first.handle, secrets, JOIN_TOKEN_LIFE, signal),
-        )
-      : Promise.resolve();
-    serves = initialised;
-  } else {
-    hash = await nodeStep(run, machines, 'certificates', 'certificates', first.node.name, (output) =>
-      makeCertificates(first, cluster, secrets, signal, output),
-    );
-    const served = Promise.withResolvers<undefined>();
-    initialised = nodeStep(run, machines, 'init', 'kubeadm init', first.node.name, async (output) => {
-      await untilUp(first.handle, signal);
-      await initControlPlane(first, secrets, signal, output, () => {
-        served.resolve(undefined);
-      });
-      await run.updateNode(first.node.name, { joined: true });
-    });
-    // Nobody awaits it where no other node joins.
-    serves = begun.add(Promise.race([served.promise, initialised]));
-  }
-  void begun.add(initialised);
-
-  const main = ({ handle }: BootedNode): string => mainAddress(handle.addresses, state.families);
-  const join = async (booting: Promise<BootedNode>, when: Promise<unknown>): Promise<void> => {
-    const booted = await booting;
-    if (!(await isMember(booted.handle, signal))) {
-      await untilUp(booted.handle, signal);
-      await when;
-      await nodeStep(run, machines, 'join', 'kubeadm join', booted.node.name, (output) =>
-        joinNode(booted, cluster, { ...secrets, caHash: hash }, signal, output, () =>
-          forgetNode(first.handle, main(first), { name: booted.node.name, role: booted.node.role, address: main(booted) }, signal),
-        ),
-      );
-    }
-    await run.updateNode(booted.node.name, { joined: true });
-  };
-  // etcd takes one new member at a time; workers join all at once, the moment the API has the cluster's information.
-  let previous: Promise<unknown> = initialised;
-  const joins = others.map(({ node, booted }) => {
-    const worker = node.role === 'worker';
-    const joining = join(booted, worker ? serves : previous);
-    if (!worker) previous = joining;
-    return begun.add(joining);
-  });
-  await initialised;
-  return { joined: begun.add(Promise.all(joins).then(() => undefined)) };
-}
-
-/** What `kubeadm` is told of a cluster. */
-export function kubeadmCluster({ state }: Pick<ClusterRun, 'state'>, network: MachineNetwork): KubeadmCluster {
-  const { families, endpoint = '' } = state;
-  const controlPlanes = state.nodes.filter(({ role }) => role === 'control-plane');
-  const addresses = controlPlanes.flatMap(({ index }) => addressList(nodeAddresses(network, index), families));
-  return {
-    name: state.name,
-    kubernetes: state.kubernetes,
-    families,
-    endpoint,
-    // This host calls the API on its loopback.
-    names: [...new Set(['localhost', '127.0.0.1', '::1', ...addresses])],
-    allocateRanges: parseCni(state.options.cni).kind !== 'bridge',
-  };
 }
 
 function hasBridge({ state }: ClusterRun): boolean {

@@ -5,12 +5,15 @@
 /** How long a join token lives: longer than the slowest bring-up under emulation, shorter than a working day. */
 export const JOIN_TOKEN_LIFE = '2h0m0s';
 
+/** How long a part of the control plane may take to answer its health check, in seconds. */
+export const HEALTH_CHECK_S = 600;
+
 /**
  * kubeadm's own. Its minute for an API call is too short where the API server makes its first objects on a busy machine, its four
  * minutes for the control plane where nodes are emulated. https://kubernetes.io/docs/reference/config-api/kubeadm-config.v1beta4/#Timeouts
  */
 export const KUBEADM_TIMEOUTS = {
-  controlPlaneComponentHealthCheck: '10m0s',
+  controlPlaneComponentHealthCheck: `${HEALTH_CHECK_S}s`,
   discovery: '15m0s',
   kubeletHealthCheck: '8m0s',
   kubernetesAPICall: '5m0s',

@@ -6,6 +6,7 @@ import type { IpFamily, NodeAddresses } from '../machine/types.ts';
 import { addressList, hostPort, mainAddress, POD_RANGES, SERVICE_RANGES } from './addresses.ts';
 import { JOIN_TOKEN_LIFE, KUBEADM_TIMEOUTS } from './deadlines.ts';
 import type { NodeFacts } from './node-facts.ts';
+import { PATCHES } from './patches.ts';
 import { ignoredChecks } from './rules.ts';
 
 /*
@@ -16,6 +17,15 @@ import { ignoredChecks } from './rules.ts';
 export const API_PORT = 6443;
 
 const KUBEADM = 'kubeadm.k8s.io/v1beta4';
+
+/** Both start before the API server knows what they may do: refused once, they ask for their lease again this soon. */
+const LEASE = { 'leader-elect-retry-period': '1s' };
+
+/**
+ * The controller manager makes an account and a token for each of its forty controllers before the first of them works; at its
+ * default of 20 calls a second that alone takes five seconds.
+ */
+const CALLS = { 'kube-api-qps': '100', 'kube-api-burst': '200' };
 
 /** kubeadm's own check of the kernel and of control groups cannot know that a container does without. */
 const UNCHECKED_IN_CONTAINER = ['SystemVerification'];
@@ -60,6 +70,7 @@ export function initConfig(cluster: KubeadmCluster, node: KubeadmNode, secrets: 
       ...(secrets.certificateKey === undefined ? {} : { certificateKey: secrets.certificateKey.reveal() }),
       localAPIEndpoint: { advertiseAddress: mainAddress(node.addresses, families), bindPort: API_PORT },
       nodeRegistration: registration(node, cluster),
+      patches: { directory: PATCHES },
       timeouts: KUBEADM_TIMEOUTS,
     },
     {
@@ -73,7 +84,10 @@ export function initConfig(cluster: KubeadmCluster, node: KubeadmNode, secrets: 
         serviceSubnet: families.map((family) => SERVICE_RANGES[family]).join(),
       },
       apiServer: { certSANs: cluster.names },
-      ...(cluster.allocateRanges ? {} : { controllerManager: { extraArgs: [{ name: 'allocate-node-cidrs', value: 'false' }] } }),
+      controllerManager: {
+        extraArgs: args({ ...LEASE, ...CALLS, ...(cluster.allocateRanges ? {} : { 'allocate-node-cidrs': 'false' }) }),
+      },
+      scheduler: { extraArgs: args(LEASE) },
     },
     kubeProxyConfig(node.facts),
   );
@@ -105,6 +119,7 @@ export function joinConfig(cluster: KubeadmCluster, node: KubeadmNode, role: 'co
             localAPIEndpoint: { advertiseAddress: mainAddress(node.addresses, cluster.families), bindPort: API_PORT },
             ...(secrets.certificateKey === undefined ? {} : { certificateKey: secrets.certificateKey.reveal() }),
           },
+          patches: { directory: PATCHES },
         }),
     timeouts: KUBEADM_TIMEOUTS,
   });
@@ -136,6 +151,10 @@ function kubeProxyConfig(facts: NodeFacts): object {
     // Settings of the kernel that a container may not make: zero leaves them as they are.
     ...(facts.container ? { conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: '0s', tcpCloseWaitTimeout: '0s' } } : {}),
   };
+}
+
+function args(flags: Readonly<Record<string, string>>): readonly object[] {
+  return Object.entries(flags).map(([name, value]) => ({ name, value }));
 }
 
 function documents(...parts: readonly object[]): string {

@@ -22,3 +22,8 @@ export const KUBEADM_RULES: readonly KubeadmRule[] = [
 export function ignoredChecks(kubernetes: string, rules = KUBEADM_RULES): readonly string[] {
   return rules.filter((rule) => inRange(kubernetes, rule.kubernetes)).flatMap((rule) => rule.ignoredChecks);
 }
+
+/** Whether kubeadm takes a patch of CoreDNS' Deployment; an older one refuses a file of that name. */
+export function patchesCoreDns(kubernetes: string): boolean {
+  return inRange(kubernetes, '>=1.32.0-0');
+}

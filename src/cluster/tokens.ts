@@ -10,6 +10,11 @@ export function bootstrapToken(): Secret {
   return new Secret(`${word(6)}.${word(16)}`);
 }
 
+/** The part of a bootstrap token that is no secret: what is signed with the token is found by it. */
+export function tokenId(token: Secret): string {
+  return token.reveal().split('.')[0] ?? '';
+}
+
 /** The key that encrypts the certificates of a control plane on their way to the next: an AES-256 key in hexadecimal. */
 export function certificateKey(): Secret {
   return new Secret(randomBytes(32).toString('hex'));

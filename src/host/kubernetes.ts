@@ -64,6 +64,12 @@ export interface KubernetesApi {
    * @throws KvciError `cancelled` with what the signal was aborted with
    */
   until(wanted: (view: ClusterView) => boolean, signal: AbortSignal, seen?: (view: ClusterView) => void): Promise<ClusterView>;
+  /** Watches a ConfigMap until `wanted` accepts its data. @throws as {@link until} */
+  untilConfigMap(
+    map: { readonly namespace: string; readonly name: string },
+    wanted: (data: Readonly<Record<string, string>>) => boolean,
+    signal: AbortSignal,
+  ): Promise<void>;
   podLog(pod: Pick<ObservedPod, 'namespace' | 'name'>, lines: number, signal: AbortSignal): Promise<string>;
   events(signal: AbortSignal): Promise<readonly string[]>;
 }

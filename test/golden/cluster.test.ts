@@ -8,6 +8,7 @@ import { Secret } from '../../src/core/secrets.ts';
 import { nodeAddresses } from '../../src/cluster/addresses.ts';
 import { controlPlaneEndpoint, initConfig, joinConfig, type KubeadmCluster, type KubeadmNode, tokenConfig } from '../../src/cluster/kubeadm.ts';
 import { hostKubeconfig } from '../../src/cluster/kubeconfig.ts';
+import { kubeadmPatches } from '../../src/cluster/patches.ts';
 import { conflist, routes } from '../../src/cluster/steps/pod-network.ts';
 import { probe } from '../../src/cluster/steps/probe.ts';
 import { nodeVolumes, storageClass } from '../../src/cluster/steps/storage.ts';
@@ -59,6 +60,11 @@ describe('what kubeadm reads', () => {
   it('an older version has checks that are wrong', async () => {
     const families: readonly IpFamily[] = ['ipv6'];
     await golden('init-1.31.yaml', initConfig(cluster(families, { kubernetes: '1.31.0' }), node(1, families, true), SECRETS));
+  });
+
+  it.each(['1.31.0', '1.36.3'])('patches of what kubeadm %s writes', async (kubernetes) => {
+    const files = kubeadmPatches(kubernetes).map(({ path, content }) => `# ${path}\n${content}`);
+    await golden(`patches-${kubernetes}.yaml`, files.join('---\n'));
   });
 
   it('several control planes share their certificates by a key', async () => {

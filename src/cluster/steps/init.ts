@@ -5,6 +5,7 @@ import { KvciError } from '../../core/errors.ts';
 import type { NodeHandle } from '../../machine/types.ts';
 import { COMMAND_DEADLINE_MS, KUBEADM_DEADLINE_MS } from '../deadlines.ts';
 import { initConfig, type InitSecrets, type KubeadmCluster, tokenConfig } from '../kubeadm.ts';
+import { kubeadmPatches } from '../patches.ts';
 import type { StepOutput } from '../cluster-run.ts';
 import type { BootedNode } from './boot.ts';
 import { markMember } from './member.ts';
@@ -27,7 +28,7 @@ export async function makeCertificates(
 ): Promise<Digest> {
   await resetNode(handle, signal);
   const config = initConfig(cluster, { name: node.name, addresses: handle.addresses, facts }, secrets);
-  await handle.write([{ path: CONFIG, content: config, mode: 0o600 }], signal);
+  await handle.write([{ path: CONFIG, content: config, mode: 0o600 }, ...kubeadmPatches(cluster.kubernetes)], signal);
   await kubeadm(handle, ['init', 'phase', 'certs', 'all', '--config', CONFIG], signal, output);
   return caHash(handle, signal);
 }

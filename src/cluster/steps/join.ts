@@ -1,5 +1,6 @@
 import { COMMAND_DEADLINE_MS } from '../deadlines.ts';
 import { joinConfig, type JoinSecrets, type KubeadmCluster } from '../kubeadm.ts';
+import { kubeadmPatches } from '../patches.ts';
 import type { StepOutput } from '../cluster-run.ts';
 import type { BootedNode } from './boot.ts';
 import { kubeadm, resetNode } from './init.ts';
@@ -8,7 +9,7 @@ import { markMember } from './member.ts';
 const CONFIG = '/etc/kubernetes/kvci-join.yaml';
 
 /**
- * Joins a node to its cluster. It may begin before the API serves: kubeadm waits for the cluster's information.
+ * Joins a node to its cluster.
  *
  * @param forget takes what an earlier join left of the node out of the cluster
  */
@@ -22,7 +23,8 @@ export async function joinNode(
 ): Promise<void> {
   if (await resetNode(handle, signal)) await forget();
   const content = joinConfig(cluster, { name: node.name, addresses: handle.addresses, facts }, node.role, secrets);
-  await handle.write([{ path: CONFIG, content, mode: 0o600 }], signal);
+  const patches = node.role === 'worker' ? [] : kubeadmPatches(cluster.kubernetes);
+  await handle.write([{ path: CONFIG, content, mode: 0o600 }, ...patches], signal);
   await kubeadm(handle, ['join', '--config', CONFIG], signal, output);
   await handle.run(['rm', '-f', CONFIG], { timeoutMs: COMMAND_DEADLINE_MS, signal });
   await markMember(handle, signal);

@@ -6,6 +6,7 @@ import {
   KubernetesObjectApi,
   makeInformer,
   PatchStrategy,
+  type V1ConfigMap,
   V1Eviction,
   type V1Node,
   type V1Pod,
@@ -79,7 +80,26 @@ export function kubernetesClient(kubeconfig: string): KubernetesApi {
       }
     },
     view: (signal) => asked('list nodes and pods', signal, view),
-    until: (wanted, signal, seen) => watchUntil(config, core, wanted, signal, seen),
+    until: (wanted, signal, seen) => {
+      const nodes = follow<V1Node>(config, '/api/v1/nodes', () => core.listNode());
+      const pods = follow<V1Pod>(config, '/api/v1/pods', () => core.listPodForAllNamespaces());
+      const found = (): ClusterView | undefined => {
+        const seenNow = viewOf(nodes.items(), pods.items());
+        seen?.(seenNow);
+        return wanted(seenNow) ? seenNow : undefined;
+      };
+      return watchUntil([nodes, pods], found, signal);
+    },
+    untilConfigMap: async ({ namespace, name }, wanted, signal) => {
+      const maps = follow<V1ConfigMap>(config, `/api/v1/namespaces/${namespace}/configmaps`, () =>
+        core.listNamespacedConfigMap({ namespace }),
+      );
+      const found = (): true | undefined => {
+        const map = maps.items().find(({ metadata }) => metadata?.name === name);
+        return map !== undefined && wanted(map.data ?? {}) ? true : undefined;
+      };
+      await watchUntil([maps], found, signal);
+    },
     podLog: ({ namespace, name }, lines, signal) =>
       asked(`read the log of ${namespace}/${name}`, signal, () => core.readNamespacedPodLog({ namespace, name, tailLines: lines })),
     events: async (signal) => {
@@ -147,37 +167,27 @@ function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   });
 }
 
-async function watchUntil(
-  config: KubeConfig,
-  core: CoreV1Api,
-  wanted: (view: ClusterView) => boolean,
-  signal: AbortSignal,
-  seen: ((view: ClusterView) => void) | undefined,
-): Promise<ClusterView> {
-  const nodes = follow<V1Node>(config, '/api/v1/nodes', () => core.listNode());
-  const pods = follow<V1Pod>(config, '/api/v1/pods', () => core.listPodForAllNamespaces());
+/** Follows kinds and answers with what `found` first makes of them. */
+async function watchUntil<T>(kinds: readonly Followed<unknown>[], found: () => T | undefined, signal: AbortSignal): Promise<T> {
   try {
     return await abortable(
-      new Promise<ClusterView>((resolve, reject) => {
+      new Promise<T>((resolve, reject) => {
         const look = (): void => {
           // An exception in a callback of the library would be lost.
           try {
-            if (!nodes.listed() || !pods.listed()) return;
-            const view = viewOf(nodes.items(), pods.items());
-            seen?.(view);
-            if (wanted(view)) resolve(view);
+            if (!kinds.every((kind) => kind.listed())) return;
+            const answer = found();
+            if (answer !== undefined) resolve(answer);
           } catch (error) {
             reject(error instanceof Error ? error : new Error(String(error)));
           }
         };
-        nodes.start(look);
-        pods.start(look);
+        for (const kind of kinds) kind.start(look);
       }),
       signal,
     );
   } finally {
-    nodes.stop();
-    pods.stop();
+    for (const kind of kinds) kind.stop();
   }
 }
 
@@ -189,7 +199,11 @@ interface Followed<T> {
 }
 
 /** Lists and watches one kind, again and again where the connection breaks. */
-function follow<T extends V1Node | V1Pod>(config: KubeConfig, path: string, list: () => Promise<KubernetesListObject<T>>): Followed<T> {
+function follow<T extends V1ConfigMap | V1Node | V1Pod>(
+  config: KubeConfig,
+  path: string,
+  list: () => Promise<KubernetesListObject<T>>,
+): Followed<T> {
   let listed = false;
   let stopped = false;
   let changed: () => void = () => undefined;
