@@ -45,7 +45,7 @@ schema: setup ## rewrite schema/kvci.schema.json
 	./kvci config schema >schema/kvci.schema.json
 
 bench: setup ## each speed and size ratio beside its bound
-	@for file in bench/*.ts; do node "$$file"; done
+	@failed=0; for file in bench/*.ts; do node "$$file" || failed=1; done; exit "$$failed"
 
 package: setup ## the npm package, as kvci-VERSION.tgz
 	npm pack

@@ -4,7 +4,7 @@ import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { timeKind } from './kind.ts';
+import { timeKind } from './kind/kind.ts';
 
 /*
  * How long clusters of container nodes take: two nodes to both instants, against upstream's kind in the same engine, again, down;

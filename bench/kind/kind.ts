@@ -5,11 +5,11 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { shellLine } from '../src/core/shell.ts';
-import { chooseDirectories } from '../src/host/directories.ts';
-import { readRecord, recordPath } from '../src/sandbox/node-engine-record.ts';
-import { nsenterArgv } from '../src/sandbox/enter.ts';
-import { NETWORK } from '../src/sandbox/node-sandbox.ts';
+import { shellLine } from '../../src/core/shell.ts';
+import { chooseDirectories } from '../../src/host/directories.ts';
+import { readRecord, recordPath } from '../../src/sandbox/node-engine-record.ts';
+import { nsenterArgv } from '../../src/sandbox/enter.ts';
+import { NETWORK } from '../../src/sandbox/node-sandbox.ts';
 
 /*
  * Upstream's kind over the very engine that kvci runs its nodes in, with the same node image. What kind asks of an image and
@@ -134,7 +134,7 @@ function network(image: string): string {
         name: 'network',
         image,
         imagePullPolicy: 'Never',
-        command: ['/usr/bin/bash', '-c', readFileSync(new URL('kind-network.sh', import.meta.url), 'utf8')],
+        command: ['/usr/bin/bash', '-c', readFileSync(new URL('network.sh', import.meta.url), 'utf8')],
         env: [{ name: 'NODE', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } }],
         // The pause image is of an ordinary user's.
         securityContext: { privileged: true, runAsUser: 0 },

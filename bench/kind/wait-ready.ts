@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises';
 
-import { probe, isProbe } from '../src/cluster/steps/probe.ts';
-import { nodesNotReady, notReady } from '../src/cluster/steps/ready.ts';
-import { kubernetesClient } from '../src/host/adapters/kubernetes-client.ts';
+import { probe, isProbe } from '../../src/cluster/steps/probe.ts';
+import { nodesNotReady, notReady } from '../../src/cluster/steps/ready.ts';
+import { kubernetesClient } from '../../src/host/adapters/kubernetes-client.ts';
 
 /*
  * The wait with which `kvci up` ends, for a cluster that somebody else has made: all nodes Ready, and everything Ready. Says when
- * each was seen, in milliseconds since the epoch. `node bench/wait-ready.ts KUBECONFIG PAUSE-IMAGE NODE...`
+ * each was seen, in milliseconds since the epoch. `node bench/kind/wait-ready.ts KUBECONFIG PAUSE-IMAGE NODE...`
  */
 
 const [, , kubeconfig = '', image = '', ...names] = process.argv;
