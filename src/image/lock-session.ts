@@ -99,7 +99,7 @@ export class LockSession {
   async save(): Promise<boolean> {
     if (!this.#added) return false;
     await using _held = await this.#options.locks.exclusive(
-      join(this.#options.runtimeFolder, `lockfile-${hexOf(sha256(this.path)).slice(0, 16)}`),
+      join(this.#options.runtimeFolder, `lockfile-${hexOf(sha256(this.path)).slice(0, 16)}.lock`),
     );
     const text = await readIfThere(this.path);
     const onDisk = text === undefined ? EMPTY_LOCK : parseLock(text, this.path);
