@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { z } from 'zod';
 
-import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
+import { hasErrno, KvciError } from '../core/errors.ts';
 import { writeFileAtomic } from './files.ts';
 import { identify, isRunning, pidNamespace } from './processes.ts';
+import { notRemoved, type SweepResult } from './sweep.ts';
 import type { Directories, Ledger, LedgerEntry } from './types.ts';
 
 const entrySchema: z.ZodType<LedgerEntry & { readonly namespace: string }> = z.object({
@@ -55,14 +56,11 @@ export interface Reaper {
   reap(resource: LedgerEntry['resource']): Promise<void>;
 }
 
-export interface ReapResult {
-  readonly removed: readonly string[];
-  /** What could not be removed, or is of a kind that this version does not know; its entry stays. */
-  readonly failed: readonly KvciError[];
-}
-
-/** Removes every orphan, the youngest kinds of resources in the order of `reapers`; goes on when one fails. */
-export async function reapOrphans(ledger: Ledger, reapers: readonly Reaper[]): Promise<ReapResult> {
+/**
+ * Removes every orphan, the youngest kinds of resources in the order of `reapers`; goes on when one fails, or is of a kind that this
+ * version does not know: its entry stays.
+ */
+export async function reapOrphans(ledger: Ledger, reapers: readonly Reaper[]): Promise<SweepResult> {
   const removed: string[] = [];
   const failed: KvciError[] = [];
   const rank = (entry: LedgerEntry): number => reapers.findIndex((reaper) => reaper.kind === entry.kind);
@@ -78,9 +76,7 @@ export async function reapOrphans(ledger: Ledger, reapers: readonly Reaper[]): P
       await ledger.forget(entry);
       removed.push(title);
     } catch (error) {
-      failed.push(
-        new KvciError('failed', 'not-removed', `cannot remove ${title}: ${messageOf(error)}`, { cause: error, facts: { entry } }),
-      );
+      failed.push(notRemoved(title, error, { entry }));
     }
   }
   return { removed, failed };

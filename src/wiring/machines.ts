@@ -47,7 +47,7 @@ export async function containerMachineProvider(parts: MachineParts, run: RunCont
 }
 
 /** kvci's own engine need not be asked what it is. */
-function ownEngine(
+export function ownEngine(
   connect: (endpoint: EngineEndpoint, known: EngineInfo) => Promise<Containers>,
 ): (endpoint: EngineEndpoint) => Promise<Containers> {
   return (endpoint) =>
@@ -124,36 +124,4 @@ async function engineNodeHost(endpoint: EngineEndpoint, { layout, sandboxes }: M
     modules: endpoint.address.transport === 'unix' && existsSync('/lib/modules'),
     balancerRoot: (signal) => programRoot(sandboxes, BALANCER_PROGRAMS, signal),
   });
-}
-
-/**
- * What `prune` ends: nodes of clusters whose state is lost, an engine whose last node is gone, and what is left of one that was
- * killed. A cluster that somebody works on is theirs.
- */
-export async function unusedNodeEngine(host: HostParts, sandboxes: Sandboxes): Promise<readonly string[]> {
-  const { systemClock } = await import('../host/clock.ts');
-  const { endUnusedNodeEngine, findNodeEngine } = await import('../sandbox/node-engine.ts');
-  const { recordPath } = await import('../sandbox/node-engine-record.ts');
-  const { connectContainers } = await import('../host/adapters/dockerode-containers.ts');
-  const { ClusterStates } = await import('../cluster/state.ts');
-  const { removeLostClusters } = await import('../machine/container/lost-clusters.ts');
-  const parts = { ...host, sandboxes, clock: systemClock, connect: ownEngine(connectContainers) };
-  const states = new ClusterStates(host.directories);
-  const isThere = (): boolean => existsSync(recordPath(host.directories));
-  const before = isThere();
-  const isKnown = async (cluster: string): Promise<boolean> => {
-    const lock = await host.locks.tryExclusive(states.lock(cluster));
-    await lock?.[Symbol.asyncDispose]();
-    return lock === undefined || (await states.names()).includes(cluster);
-  };
-  const removeLost = async (): Promise<readonly string[]> => {
-    await using engine = await findNodeEngine(parts, host.signal);
-    return engine === undefined ? [] : await removeLostClusters(engine, isKnown);
-  };
-  const lost = await removeLost();
-  await endUnusedNodeEngine(parts);
-  return [
-    ...lost.map((cluster) => `nodes of the cluster "${cluster}", whose state is lost`),
-    ...(before && !isThere() ? ["kvci's engine for nodes that are containers"] : []),
-  ];
 }

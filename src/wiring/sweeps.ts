@@ -1,0 +1,51 @@
+import { existsSync } from 'node:fs';
+
+import type { ClusterStates } from '../cluster/state.ts';
+import { type Sweep, sweepOf } from '../host/sweep.ts';
+import type { Sandboxes } from '../sandbox/types.ts';
+import type { HostParts } from './host.ts';
+import { ownEngine } from './machines.ts';
+
+const ENGINE = "kvci's engine for nodes that are containers";
+
+/**
+ * What `prune` takes away beside what the ledger and the store know of: nodes of clusters whose state is lost, an engine whose last
+ * node is gone, what is left of machines. A cluster that somebody works on is theirs.
+ */
+export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise<readonly Sweep[]> {
+  const { systemClock } = await import('../host/clock.ts');
+  const { endUnusedNodeEngine, findNodeEngine } = await import('../sandbox/node-engine.ts');
+  const { recordPath } = await import('../sandbox/node-engine-record.ts');
+  const { connectContainers } = await import('../host/adapters/dockerode-containers.ts');
+  const { ClusterStates } = await import('../cluster/state.ts');
+  const { removeLostClusters } = await import('../machine/container/lost-clusters.ts');
+  const { removeEndedVms } = await import('../machine/qemu/reaper.ts');
+  const parts = { ...host, sandboxes, clock: systemClock, connect: ownEngine(connectContainers) };
+  const states = new ClusterStates(host.directories);
+  const isKnown = async (cluster: string): Promise<boolean> => {
+    const lock = await host.locks.tryExclusive(states.lock(cluster));
+    await lock?.[Symbol.asyncDispose]();
+    return lock === undefined || (await states.names()).includes(cluster);
+  };
+  const removeLost = async (): Promise<readonly string[]> => {
+    await using engine = await findNodeEngine(parts, host.signal);
+    return engine === undefined ? [] : await removeLostClusters(engine, isKnown);
+  };
+  /** Whoever lets go of the engine as the last one ends it, too. */
+  const orEngine = async (removed: () => Promise<readonly string[]>): Promise<readonly string[]> => {
+    const isThere = (): boolean => existsSync(recordPath(host.directories));
+    const before = isThere();
+    return [...(await removed()), ...(before && !isThere() ? [ENGINE] : [])];
+  };
+  return [
+    sweepOf("nodes of lost clusters in kvci's engine", () => orEngine(removeLost)),
+    sweepOf(ENGINE, () => orEngine(() => endUnusedNodeEngine(parts, () => isInOwnEngine(states)).then(() => []))),
+    sweepOf('what is left of machines', () => removeEndedVms(host.directories, sandboxes)),
+  ];
+}
+
+/** Whether a cluster that is known may be in kvci's own engine. */
+async function isInOwnEngine(states: ClusterStates): Promise<boolean> {
+  const found = await Promise.all((await states.names()).map((name) => states.find(name).catch(() => 'unreadable' as const)));
+  return found.some((state) => state === 'unreadable' || (state?.provider === 'kind' && state.engine === undefined));
+}
