@@ -34,7 +34,7 @@ function doctorOf(uid: number, problems: readonly HostProblem[]) {
       },
     },
     store: { find: unused, make: unused, list: unused, remove: unused, lastUsed: unused, removeUnused: unused, removeLeftovers: unused },
-    ledger: { enter: unused, orphans: unused, forget: unused },
+    ledger: { enter: unused, entries: unused, orphans: unused, forget: unused },
     reapers: [],
     sweeps: [],
     uid,

@@ -1,11 +1,13 @@
 import { existsSync } from 'node:fs';
 
 import type { ClusterStates } from '../cluster/state.ts';
-import { type Sweep, sweepOf } from '../host/sweep.ts';
+import { type Sweep, sweepOf, type SweepResult } from '../host/sweep.ts';
+import type { Claim } from '../machine/container/lost-clusters.ts';
 import type { Sandboxes } from '../sandbox/types.ts';
 import type { HostParts } from './host.ts';
 import { ownEngine } from './machines.ts';
 
+const NOTHING: SweepResult = { removed: [], failed: [] };
 const ENGINE = "kvci's engine for nodes that are containers";
 
 /**
@@ -18,28 +20,31 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
   const { recordPath } = await import('../sandbox/node-engine-record.ts');
   const { connectContainers } = await import('../host/adapters/dockerode-containers.ts');
   const { ClusterStates } = await import('../cluster/state.ts');
+  const { claimCluster } = await import('../cluster/claim-cluster.ts');
+  const { ownPlace } = await import('../machine/container/own-node-host.ts');
   const { removeLostClusters } = await import('../machine/container/lost-clusters.ts');
   const { removeEndedVms } = await import('../machine/qemu/reaper.ts');
   const parts = { ...host, sandboxes, clock: systemClock, connect: ownEngine(connectContainers) };
   const states = new ClusterStates(host.directories);
-  const isKnown = async (cluster: string): Promise<boolean> => {
-    const lock = await host.locks.tryExclusive(states.lock(cluster));
-    await lock?.[Symbol.asyncDispose]();
-    return lock === undefined || (await states.names()).includes(cluster);
-  };
-  const removeLost = async (): Promise<readonly string[]> => {
+  const claim = (cluster: string): Promise<Claim | undefined> => claimCluster(cluster, { ...host, states });
+  const removeLost = async (): Promise<SweepResult> => {
     await using engine = await findNodeEngine(parts, host.signal);
-    return engine === undefined ? [] : await removeLostClusters(engine, isKnown);
+    return engine === undefined ? NOTHING : await removeLostClusters(ownPlace(engine), claim);
+  };
+  const endUnused = async (): Promise<SweepResult> => {
+    await endUnusedNodeEngine(parts, () => isInOwnEngine(states));
+    return NOTHING;
   };
   /** Whoever lets go of the engine as the last one ends it, too. */
-  const orEngine = async (removed: () => Promise<readonly string[]>): Promise<readonly string[]> => {
+  const orEngine = async (sweep: () => Promise<SweepResult>): Promise<SweepResult> => {
     const isThere = (): boolean => existsSync(recordPath(host.directories));
     const before = isThere();
-    return [...(await removed()), ...(before && !isThere() ? [ENGINE] : [])];
+    const { removed, failed } = await sweep();
+    return { removed: [...removed, ...(before && !isThere() ? [ENGINE] : [])], failed };
   };
   return [
-    sweepOf("nodes of lost clusters in kvci's engine", () => orEngine(removeLost)),
-    sweepOf(ENGINE, () => orEngine(() => endUnusedNodeEngine(parts, () => isInOwnEngine(states)).then(() => []))),
+    { what: "nodes of lost clusters in kvci's engine", sweep: () => orEngine(removeLost) },
+    { what: ENGINE, sweep: () => orEngine(endUnused) },
     sweepOf('what is left of machines', () => removeEndedVms(host.directories, sandboxes)),
   ];
 }
