@@ -7,6 +7,7 @@ import { systemClock } from '../host/clock.ts';
 import { fileLedger } from '../host/ledger.ts';
 import { fileLocks } from '../host/locks.ts';
 import { removeLostClusters, type LostPlace } from '../machine/container/lost-clusters.ts';
+import { type MemoryContainer, memoryContainers } from '../../test/fixtures/memory-containers.ts';
 import { claimCluster } from './claim-cluster.ts';
 import { clusterOptionsSchema } from './options.ts';
 import { type ClusterState, ClusterStates, parseState } from './state.ts';
@@ -30,45 +31,25 @@ function stateOf(name: string, run: string): ClusterState {
   return parseState(text, 'test');
 }
 
-const of = (name: string, cluster: string, run: string) => ({
+const of = (name: string, cluster: string, run: string): MemoryContainer => ({
   name,
-  id: name,
-  ranges: [],
-  running: true,
-  addresses: {},
-  published: new Map<number, number>(),
   labels: { owner: 'me', 'io.kvci.run': run, 'io.kvci.run/cluster': cluster },
 });
 
 /** An engine with these containers. */
-function placeOf(items: readonly ReturnType<typeof of>[], onRemove: (id: string) => Promise<void> = () => Promise.resolve()) {
-  const left = new Map(items.map((item) => [item.id, item]));
+function placeOf(items: readonly MemoryContainer[], onRemove?: (id: string) => Promise<void>) {
+  const { containers, left } = memoryContainers(items, onRemove);
   const ended: string[] = [];
   const place: LostPlace = {
     labels: { owner: 'me' },
-    containers: {
-      list: (labels) =>
-        Promise.resolve(
-          [...left.values()].filter((item) =>
-            Object.entries(labels).every(([name, value]) => Object.entries(item.labels).some(([n, v]) => n === name && v === value)),
-          ),
-        ),
-      remove: async (id) => {
-        await onRemove(id);
-        left.delete(id);
-      },
-      volumes: () => Promise.resolve([]),
-      removeVolume: () => Promise.resolve(),
-      networks: () => Promise.resolve([]),
-      removeNetwork: () => Promise.resolve(),
-    },
+    containers,
     endForwards: (cluster) => {
       ended.push(cluster);
       return Promise.resolve();
     },
     sweep: () => Promise.resolve(),
   };
-  return { place, left: () => [...left.keys()], ended };
+  return { place, left, ended };
 }
 
 async function parts() {

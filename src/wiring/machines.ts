@@ -38,7 +38,7 @@ export async function containerMachineProvider(parts: MachineParts, run: RunCont
   return containerProvider({
     openHost: async () => {
       if (socket === undefined) return ownNodeHost({ engine: await openNodeEngine(engine, run.signal), layout });
-      return engineNodeHost({ address: { transport: 'unix', path: socket }, origin: 'the engine of its nodes' }, parts);
+      return engineNodeHost(socket, parts);
     },
     clock,
     events,
@@ -110,18 +110,21 @@ async function problemForNodes(engine: ContainerEngine, endpoint: EngineEndpoint
   return problem === undefined ? undefined : `may not start privileged containers (${problem})`;
 }
 
-async function engineNodeHost(endpoint: EngineEndpoint, { layout, sandboxes }: MachineParts): Promise<NodeHost> {
+async function engineNodeHost(socket: string, { host, layout, sandboxes }: MachineParts): Promise<NodeHost> {
+  const { HostEngines } = await import('../machine/container/host-engines.ts');
   const { hostNodeHost } = await import('../machine/container/host-node-host.ts');
   const { BALANCER_PROGRAMS } = await import('../machine/container/host-forwards.ts');
   const { programRoot } = await import('../sandbox/program-root.ts');
   const { connectContainers } = await import('../host/adapters/dockerode-containers.ts');
   const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
   const { NO_CREDENTIALS } = await import('../host/engine/registry-credentials.ts');
+  const endpoint: EngineEndpoint = { address: { transport: 'unix', path: socket }, origin: 'the engine of its nodes' };
   return hostNodeHost({
     engine: await connectEngine(endpoint, NO_CREDENTIALS),
     containers: await connectContainers(endpoint),
     layout,
-    modules: endpoint.address.transport === 'unix' && existsSync('/lib/modules'),
+    modules: existsSync('/lib/modules'),
     balancerRoot: (signal) => programRoot(sandboxes, BALANCER_PROGRAMS, signal),
+    owner: await new HostEngines(host.directories, host.locks).enter(socket),
   });
 }

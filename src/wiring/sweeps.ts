@@ -22,6 +22,8 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
   const { ClusterStates } = await import('../cluster/state.ts');
   const { claimCluster } = await import('../cluster/claim-cluster.ts');
   const { ownPlace } = await import('../machine/container/own-node-host.ts');
+  const { HostEngines } = await import('../machine/container/host-engines.ts');
+  const { removeLostInHostEngines } = await import('../machine/container/lost-in-host-engines.ts');
   const { removeLostClusters } = await import('../machine/container/lost-clusters.ts');
   const { removeEndedVms } = await import('../machine/qemu/reaper.ts');
   const parts = { ...host, sandboxes, clock: systemClock, connect: ownEngine(connectContainers) };
@@ -32,7 +34,7 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
     return engine === undefined ? NOTHING : await removeLostClusters(ownPlace(engine), claim);
   };
   const endUnused = async (): Promise<SweepResult> => {
-    await endUnusedNodeEngine(parts, () => isInOwnEngine(states));
+    await endUnusedNodeEngine(parts, () => isIn(undefined, states));
     return NOTHING;
   };
   /** Whoever lets go of the engine as the last one ends it, too. */
@@ -45,12 +47,23 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
   return [
     { what: "nodes of lost clusters in kvci's engine", sweep: () => orEngine(removeLost) },
     { what: ENGINE, sweep: () => orEngine(endUnused) },
+    {
+      what: 'nodes of lost clusters in engines of this host',
+      sweep: () =>
+        removeLostInHostEngines({
+          engines: new HostEngines(host.directories, host.locks),
+          connect: (path) => connectContainers({ address: { transport: 'unix', path }, origin: 'an engine that nodes were in' }),
+          exists: existsSync,
+          claim,
+          isUsed: (socket) => isIn(socket, states),
+        }),
+    },
     sweepOf('what is left of machines', () => removeEndedVms(host.directories, sandboxes)),
   ];
 }
 
-/** Whether a cluster that is known may be in kvci's own engine. */
-async function isInOwnEngine(states: ClusterStates): Promise<boolean> {
+/** Whether a cluster that is known may be in an engine, by its socket; undefined for kvci's own. */
+async function isIn(engine: string | undefined, states: ClusterStates): Promise<boolean> {
   const found = await Promise.all((await states.names()).map((name) => states.find(name).catch(() => 'unreadable' as const)));
-  return found.some((state) => state === 'unreadable' || (state?.provider === 'kind' && state.engine === undefined));
+  return found.some((state) => state === 'unreadable' || (state?.provider === 'kind' && state.engine === engine));
 }

@@ -41,7 +41,7 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
   };
 
   const create = async ({ name, addresses, cpus, memory }: MachineSpec, signal: AbortSignal): Promise<ContainerInfo> => {
-    const own = { ...labels, [NODE_LABEL]: name };
+    const own = { ...host.labels, ...labels, [NODE_LABEL]: name };
     const volume = `${resourceName(spec.cluster, name)}-var`;
     await containers.createVolume(volume, own);
     await containers.create(
@@ -84,7 +84,7 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
         signal.throwIfAborted();
         const ranges = freeRanges(families, tried);
         try {
-          await containers.createNetwork({ name: networkName, labels, ...ranges });
+          await containers.createNetwork({ name: networkName, labels: { ...host.labels, ...labels }, ...ranges });
           return ranges;
         } catch (error) {
           if (!(error instanceof KvciError) || error.code !== 'network-taken' || attempt === NETWORK_ATTEMPTS) throw error;

@@ -33,6 +33,8 @@ export interface HostForwardsParts {
   readonly containers: Containers;
   /** A root with {@link BALANCER_PROGRAMS}. */
   readonly balancerRoot: (signal: AbortSignal) => Promise<Readable>;
+  /** What all that is made carries beside those of its cluster. */
+  readonly labels: Labels;
 }
 
 /**
@@ -41,7 +43,8 @@ export interface HostForwardsParts {
  *
  * @param port what nodes publish
  */
-export function hostForwards({ engine, containers, balancerRoot }: HostForwardsParts, spec: MachinesSpec, port: number): Forwards {
+export function hostForwards(parts: HostForwardsParts, spec: MachinesSpec, port: number): Forwards {
+  const { engine, containers, balancerRoot } = parts;
   const labels = clusterLabels(spec);
   const own = { ...labels, [PART_LABEL]: BALANCER };
 
@@ -52,7 +55,7 @@ export function hostForwards({ engine, containers, balancerRoot }: HostForwardsP
         name: resourceName(spec.cluster, BALANCER),
         hostname: BALANCER,
         image: IMAGE,
-        labels: own,
+        labels: { ...parts.labels, ...own },
         env: { PATH },
         command: ['/usr/bin/sh', '-c', SERVE],
         privileged: false,

@@ -1,5 +1,5 @@
 import type { Digest } from '../../core/digest.ts';
-import type { Containers } from '../../host/engine/containers.ts';
+import type { Containers, Labels } from '../../host/engine/containers.ts';
 import type { ForwardTarget, HostPort, MachineNetwork, MachinesSpec, NodeAddresses } from '../types.ts';
 
 /** An engine as container nodes need it: kvci's own, or one of the host. */
@@ -7,6 +7,8 @@ export interface NodeHost extends AsyncDisposable {
   readonly containers: Containers;
   /** Everything in the engine with a label of kvci is this user's: what an earlier cluster of a name left may be removed. */
   readonly own: boolean;
+  /** What all that is made for nodes carries beside the labels of its cluster. */
+  readonly labels: Labels;
   /** What the engine calls an image of kvci's store. */
   imageName(image: Digest): string;
   hasImage(image: Digest): Promise<boolean>;

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -9,7 +10,9 @@ import { tarStreamTar } from '../../../src/host/adapters/tar-stream-tar.ts';
 import { systemClock } from '../../../src/host/clock.ts';
 import type { EngineEndpoint } from '../../../src/host/engine/endpoint.ts';
 import { NO_CREDENTIALS } from '../../../src/host/engine/registry-credentials.ts';
+import { fileLocks } from '../../../src/host/locks.ts';
 import { containerProvider } from '../../../src/machine/container/container-provider.ts';
+import { HostEngines } from '../../../src/machine/container/host-engines.ts';
 import { BALANCER_PROGRAMS } from '../../../src/machine/container/host-forwards.ts';
 import { hostNodeHost } from '../../../src/machine/container/host-node-host.ts';
 import { privilegeProblem } from '../../../src/machine/container/privilege.ts';
@@ -37,7 +40,7 @@ const NAME = 'kvci-host';
 const NEVER = new AbortController().signal;
 
 /** Nodes in an engine of the host. */
-function providerOver(endpoint: EngineEndpoint, layout: ImageLayout, sandboxes: Sandboxes): MachineProvider {
+function providerOver(endpoint: EngineEndpoint, layout: ImageLayout, sandboxes: Sandboxes, owner = 'test'): MachineProvider {
   return containerProvider({
     openHost: async () =>
       hostNodeHost({
@@ -46,6 +49,7 @@ function providerOver(endpoint: EngineEndpoint, layout: ImageLayout, sandboxes: 
         layout: () => Promise.resolve(layout),
         modules: false,
         balancerRoot: (signal) => programRoot(sandboxes, BALANCER_PROGRAMS, signal),
+        owner,
       }),
     clock: systemClock,
     events: () => undefined,
@@ -143,6 +147,36 @@ describe("nodes in a Podman that is the host's", () => {
       await done('down', NAME);
     }
     for (const list of ['list', 'volumes', 'networks'] as const) expect(await engine.containers[list]({ 'io.kvci.run': '' })).toEqual([]);
+  });
+
+  it('of a cluster whose state is lost are taken away by prune, those of others never', async () => {
+    await using here = await temporaryFolder();
+    const state = join(here.path, 'state');
+    await mkdir(state);
+    const owner = await new HostEngines({ state }, fileLocks(systemClock)).enter(socket);
+    const sandboxes = testSandboxes(await toolsTree(), folder.path);
+    await using own = providerOver(endpoint, test.layout, sandboxes, owner);
+    for (const [provided, cluster] of [
+      [own, 'lost'],
+      [provider, 'another'],
+    ] as const) {
+      await using machines = await provided.machines({ cluster, run: 'one', image: digest });
+      const { ipv4 = '' } = await machines.network(['ipv4'], NEVER);
+      await machines.start({ name: 'node01', addresses: { ipv4: ipv4.replace('0/24', '11') } }, NEVER);
+    }
+    const env = { KVCI_STATE_DIR: state, KVCI_CACHE_DIR: join(here.path, 'cache'), KVCI_RUNTIME_DIR: join(here.path, 'run') };
+    const { code, stdout } = await run(join(REPOSITORY, 'kvci'), ['prune', '--output', 'json'], { cwd: here.path, env });
+    expect({ code, ...(JSON.parse(stdout) as object) }).toMatchObject({
+      code: 0,
+      removed: ['nodes of the cluster "lost", whose state is lost'],
+      failed: [],
+    });
+    const left = await Promise.all(
+      (['list', 'volumes', 'networks'] as const).map((kind) => engine.containers[kind]({ 'io.kvci.run': '' })),
+    );
+    expect(left.map((items) => items.map(({ labels }) => labels['io.kvci.run/cluster']))).toEqual([['another'], ['another'], ['another']]);
+    await using others = await provider.machines({ cluster: 'another', run: 'one', image: digest });
+    await others.destroy();
   });
 
   it('leave those of another life of the cluster alone: they may be of another user', async () => {
