@@ -5,13 +5,14 @@ import type { Digest } from '../core/digest.ts';
 import { KvciError } from '../core/errors.ts';
 import type { EventSink } from '../core/events.ts';
 import { writeFileAtomic } from '../host/files.ts';
+import { freePort } from '../host/free-port.ts';
 import type { ClusterView, KubernetesApi } from '../host/kubernetes.ts';
 import type { HostPort, MachineNetwork, Machines } from '../machine/types.ts';
 import { addressList, mainAddress, nodeAddresses } from './addresses.ts';
 import { Begun } from './begun.ts';
 import type { ClusterRun } from './cluster-run.ts';
 import { JOIN_TOKEN_LIFE, REMOVE_PROBE_MS } from './deadlines.ts';
-import { exposeApi } from './endpoint.ts';
+import { exposeApi, portOf, publishedBy } from './endpoint.ts';
 import type { InitSecrets, KubeadmCluster } from './kubeadm.ts';
 import { hostKubeconfig } from './kubeconfig.ts';
 import { applyManifest } from './manifest.ts';
@@ -56,13 +57,13 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
   const started = clock.monotonic();
   const startedAt = clock.now();
   const network = await run.step('network', 'network', undefined, () => machines.network(run.state.families, signal));
-  await run.update({ network });
+  await run.update({ network, apiPort: portOf(run.state) ?? (await freePort()) });
 
   const booting = run.state.nodes.map((node) => ({
     node,
     booted: begun.add(
       nodeStep(run, machines, 'boot', 'boot', node.name, async () => {
-        const booted = await bootNode(node, network, machines, run.context);
+        const booted = await bootNode(node, network, publishedBy(node, run.state, network), machines, run.context);
         await run.updateNode(node.name, { addresses: booted.handle.addresses });
         if (hasBridge(run)) await setPodNetwork(booted.handle, node.index, run.state.nodes, network, run.state.families, signal);
         noteLimits(booted, events);

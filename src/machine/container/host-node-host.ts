@@ -21,9 +21,6 @@ export interface HostNodeHostParts {
   readonly owner: string;
 }
 
-/** Where a node's API server listens: what is reached from the host is published when the node is made. */
-const API_PORT = 6443;
-
 /** An engine of the host, Docker or Podman: others use it too, and its networks are the host's own. */
 export function hostNodeHost({ engine, containers, layout, modules, balancerRoot, owner }: HostNodeHostParts): NodeHost {
   const labels = { [OWNER_LABEL]: owner };
@@ -44,11 +41,11 @@ export function hostNodeHost({ engine, containers, layout, modules, balancerRoot
     },
     // Which ranges are taken only the engine knows: it refuses those that are.
     takenRanges: () => Promise.resolve([]),
-    publish: [API_PORT],
+    publishes: true,
     binds: modules ? [{ host: '/lib/modules', inside: '/lib/modules' }] : [],
     limits: true,
     sweep: () => Promise.resolve(),
-    forwards: (spec) => hostForwards({ engine, containers, balancerRoot, labels }, spec, API_PORT),
+    forwards: (spec) => hostForwards({ engine, containers, balancerRoot, labels }, spec),
     [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
   };
 }

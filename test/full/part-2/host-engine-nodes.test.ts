@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,6 +12,7 @@ import { tarStreamTar } from '../../../src/host/adapters/tar-stream-tar.ts';
 import { systemClock } from '../../../src/host/clock.ts';
 import type { EngineEndpoint } from '../../../src/host/engine/endpoint.ts';
 import { NO_CREDENTIALS } from '../../../src/host/engine/registry-credentials.ts';
+import { freePort } from '../../../src/host/free-port.ts';
 import { fileLocks } from '../../../src/host/locks.ts';
 import { containerProvider } from '../../../src/machine/container/container-provider.ts';
 import { HostEngines } from '../../../src/machine/container/host-engines.ts';
@@ -65,7 +68,7 @@ describe("nodes in a Podman that is the host's", () => {
   let provider: MachineProvider;
   let endpoint: EngineEndpoint;
   let socket: string;
-  let network: string;
+  let networkFile: string;
 
   beforeAll(async () => {
     const tools = await toolsTree();
@@ -77,7 +80,7 @@ describe("nodes in a Podman that is the host's", () => {
     engine = await test.openEngine();
     const record = await readRecord(recordPath(test.parts.directories));
     const root = `/proc/${record!.sandbox!.pid}/root`;
-    network = `${root}${NETWORK}`;
+    networkFile = `${root}${NETWORK}`;
     socket = `${root}${SOCKET}`;
     endpoint = { address: { transport: 'unix', path: socket }, origin: 'test' };
     provider = providerOver(endpoint, test.layout, testSandboxes(tools, folder.path));
@@ -95,15 +98,32 @@ describe("nodes in a Podman that is the host's", () => {
     await using machines = await provider.machines({ cluster: 'host', run: 'one', image: digest });
     const network = await machines.network(['ipv4', 'ipv6'], NEVER);
     const address = (network.ipv4 ?? '').replace('0/24', '11');
-    const node = await machines.start({ name: 'node01', addresses: { ipv4: address } }, NEVER);
-    expect((await node.run(['hostname'])).stdout).toBe('node01\n');
-    await node.run(['sh', '-c', 'mkdir -p /run/sshd && ssh-keygen -A && exec /usr/sbin/sshd -p 6443']);
-    const port = await machines.forward('api', [{ address, port: 6443 }], NEVER);
-    expect(port.host).toBe('127.0.0.1');
+    const hostPort = await freePort();
+    const machine = { name: 'node01', addresses: { ipv4: address }, publish: [{ port: 6443, hostPort }] };
+    const serve = async (): Promise<void> => {
+      const node = await machines.start(machine, NEVER);
+      expect((await node.run(['hostname'])).stdout).toBe('node01\n');
+      await node.run(['sh', '-c', 'mkdir -p /run/sshd && ssh-keygen -A && exec /usr/sbin/sshd -p 6443']);
+    };
     // Loopback of this engine's host is that of its own network.
-    const said = await engine.network.run(['bash', '-c', 'exec 3<>"/dev/tcp/127.0.0.1/$1" && head -c 4 <&3', 'bash', String(port.port)]);
-    expect(said.stdout).toBe('SSH-');
+    const said = async (): Promise<string> => {
+      const talk = 'exec 3<>"/dev/tcp/127.0.0.1/$1" && head -c 4 <&3';
+      return (await engine.network.run(['bash', '-c', talk, 'bash', String(hostPort)])).stdout;
+    };
+    await serve();
+    expect(await machines.forward('api', [{ address, port: 6443 }], NEVER)).toEqual({ host: '127.0.0.1', port: hostPort });
+    expect(await said()).toBe('SSH-');
     await expect(machines.forward('api', [{ address, port: 22 }], NEVER)).rejects.toMatchObject({ code: 'port-not-published' });
+    await machines.stop('node01', NEVER);
+    const listen = `require('node:net').createServer().listen(${hostPort}, '127.0.0.1', () => console.log('listens'))`;
+    const other = spawn('nsenter', [`--net=${networkFile}`, process.execPath, '-e', listen], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const gone = once(other, 'exit');
+    await once(other.stdout, 'data');
+    await expect(machines.start(machine, NEVER)).rejects.toMatchObject({ code: 'port-taken', facts: { port: hostPort } });
+    other.kill();
+    await gone;
+    await serve();
+    expect(await said()).toBe('SSH-');
     await machines.destroy();
     expect(await machines.list()).toEqual([]);
     expect(await engine.containers.volumes({ 'io.kvci.run': '' })).toEqual([]);
@@ -121,7 +141,7 @@ describe("nodes in a Podman that is the host's", () => {
     const env = { CONTAINER_HOST: `unix://${socket}` };
     // In the network of that engine, as on a host of its own.
     const kvci = (...args: readonly string[]): Promise<Run> =>
-      run('nsenter', [`--net=${network}`, join(REPOSITORY, 'kvci'), ...args], { cwd: here.path, env });
+      run('nsenter', [`--net=${networkFile}`, join(REPOSITORY, 'kvci'), ...args], { cwd: here.path, env });
     const done = async (...args: readonly string[]): Promise<string> => {
       const { code, stdout, stderr } = await kvci(...args);
       expect(code, `kvci ${args.join(' ')}: ${stderr}`).toBe(0);
@@ -138,8 +158,11 @@ describe("nodes in a Podman that is the host's", () => {
       expect(await done('ssh', 'node03', '--cluster', NAME, '--', 'cat', '/etc/kubernetes/kubelet.conf')).toMatch(
         /server: https:\/\/10\.89\.\d+\.10:6443/,
       );
+      const { ports } = JSON.parse(await done('ports', NAME, '--output', 'json')) as { readonly ports: unknown };
       await done('stop', NAME);
+      expect((await engine.containers.list({ 'io.kvci.run': '' })).filter(({ running }) => running)).toEqual([]);
       await done('start', NAME);
+      expect(JSON.parse(await done('ports', NAME, '--output', 'json'))).toEqual({ ports });
       expect(JSON.parse(await done('up', NAME, ...asked))).toMatchObject({ reused: true });
       await done('node', 'remove', 'node02', '--cluster', NAME);
       expect(JSON.parse(await done('status', NAME, '--output', 'json'))).toMatchObject({ condition: 'ready' });

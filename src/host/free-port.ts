@@ -1,0 +1,40 @@
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+
+import { hasErrno, KvciError } from '../core/errors.ts';
+
+const LOOPBACK = '127.0.0.1';
+
+/**
+ * Below what Linux gives to connections (ip_local_port_range, 32768 on): a port that is chosen today is not the other end of some
+ * connection tomorrow.
+ */
+const FIRST = 20_000;
+const LAST = 29_999;
+
+/** Ports of these are taken by a handful of programs: more failures have another reason. */
+const ATTEMPTS = 100;
+
+/** A port of this host's loopback at which nobody listens. @throws KvciError `no-free-port` */
+export async function freePort(): Promise<number> {
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+    const port = randomInt(FIRST, LAST + 1);
+    if (await isFree(port)) return port;
+  }
+  throw new KvciError('hostNotReady', 'no-free-port', `none of ${ATTEMPTS} ports of ${LOOPBACK} from ${FIRST} to ${LAST} is free`);
+}
+
+export async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  try {
+    server.listen(port, LOOPBACK);
+    await once(server, 'listening');
+  } catch (error) {
+    if (hasErrno(error, 'EADDRINUSE', 'EACCES')) return false;
+    throw error;
+  }
+  server.close();
+  await once(server, 'close');
+  return true;
+}
