@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 
 import { hasErrno, KvciError } from '../core/errors.ts';
 
@@ -25,16 +25,27 @@ export async function freePort(): Promise<number> {
   throw new KvciError('hostNotReady', 'no-free-port', `none of ${ATTEMPTS} ports of ${LOOPBACK} from ${FIRST} to ${LAST} is free`);
 }
 
+/** Whether nobody listens at a port of this host's loopback. */
 export async function isFree(port: number): Promise<boolean> {
-  const server = createServer();
   try {
-    server.listen(port, LOOPBACK);
-    await once(server, 'listening');
+    await using _held = await holdPort(port);
+    return true;
   } catch (error) {
     if (hasErrno(error, 'EADDRINUSE', 'EACCES')) return false;
     throw error;
   }
-  server.close();
-  await once(server, 'close');
-  return true;
+}
+
+/** Keeps a port of this host's loopback from others; some free one where none is named. */
+export async function holdPort(wanted = 0): Promise<AsyncDisposable & { readonly port: number }> {
+  const server = createServer().listen(wanted, LOOPBACK);
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  return {
+    port,
+    [Symbol.asyncDispose]: async () => {
+      server.close();
+      await once(server, 'close');
+    },
+  };
 }

@@ -11,7 +11,13 @@ const recordSchema = z.object({
   version: z.literal(1),
   /** Random. What is made in an engine that others use, too, carries it. */
   owner: z.string(),
-  engines: z.array(z.object({ socket: z.string() })),
+  engines: z.array(
+    z.object({
+      socket: z.string(),
+      /** What it was when nodes could be in it. */
+      suits: z.string().optional(),
+    }),
+  ),
 });
 
 type EnginesRecord = z.output<typeof recordSchema>;
@@ -50,12 +56,39 @@ export class HostEngines {
     return this.#change(({ owner, engines }) => ({ owner, engines: [...without(engines, socket), { socket }] }));
   }
 
+  /**
+   * Whether nodes can be in an engine, asked once as long as it is what it was.
+   *
+   * @param what tells the engine from another one at the same socket, and this host's boot and network from others
+   * @param ask answers why they cannot; one process at a time asks
+   */
+  async suits<T>(socket: string, what: string, ask: () => Promise<T | undefined>): Promise<T | undefined> {
+    const isKnown = async (): Promise<boolean> =>
+      (await this.read())?.engines.some((engine) => engine.socket === socket && engine.suits === what) ?? false;
+    if (await isKnown()) return undefined;
+    await using _asking = await this.#locks.exclusive(this.#probeLock);
+    if (await isKnown()) return undefined;
+    const problem = await ask();
+    if (problem !== undefined) return problem;
+    await this.#change(({ owner, engines }) => ({ owner, engines: [...without(engines, socket), { socket, suits: what }] }));
+    return undefined;
+  }
+
+  /** Keeps others from asking; undefined while somebody does. */
+  tryHoldProbes(): Promise<AsyncDisposable | undefined> {
+    return this.#locks.tryExclusive(this.#probeLock);
+  }
+
   /** @param isUsed asked when nobody can enter it: whether a cluster that is known is in it */
   async forget(socket: string, isUsed: () => Promise<boolean>): Promise<void> {
     await this.#change(async ({ owner, engines }) => ({
       owner,
       engines: (await isUsed()) ? engines : without(engines, socket),
     }));
+  }
+
+  get #probeLock(): string {
+    return `${this.#path}.probe.lock`;
   }
 
   async #change(change: (record: Contents) => Contents | Promise<Contents>): Promise<string> {

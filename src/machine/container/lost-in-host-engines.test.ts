@@ -66,6 +66,40 @@ describe('engines of the host', () => {
     expect((await here.engines.read())?.engines).toHaveLength(left);
   });
 
+  it('lose probes that were killed, not those that are at work', async () => {
+    await using here = await place();
+    const owner = await here.engines.enter('/run/docker.sock');
+    const labels = { 'io.kvci.run': 'probe', 'io.kvci.run/owner': owner };
+    const { containers, left } = memoryContainers([{ name: 'probe', labels }]);
+    const connect = () => Promise.resolve(containers);
+    const probing = await here.engines.tryHoldProbes();
+    await removeLostInHostEngines({ ...parts, ...here, connect });
+    expect(left()).toEqual(['probe']);
+    await probing?.[Symbol.asyncDispose]();
+    await removeLostInHostEngines({ ...parts, ...here, connect });
+    expect(left()).toEqual([]);
+  });
+
+  it('are asked once whether nodes can be in them, as long as they suit and stay what they are', async () => {
+    await using here = await place();
+    const answers: (string | undefined)[] = ['not permitted', undefined, undefined];
+    const asked: string[] = [];
+    const ask = (what: string) =>
+      here.engines.suits('/run/docker.sock', what, () => {
+        asked.push(what);
+        return Promise.resolve(answers.shift());
+      });
+    expect([await ask('docker 28'), await ask('docker 28'), await ask('docker 28'), await ask('docker 29')]).toEqual([
+      'not permitted',
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    expect(asked).toEqual(['docker 28', 'docker 28', 'docker 29']);
+    const owner = await here.engines.enter('/run/docker.sock');
+    expect(await here.engines.read()).toEqual({ version: 1, owner, engines: [{ socket: '/run/docker.sock', suits: 'docker 29' }] });
+  });
+
   it('that do not answer are told; those that do not run are asked another time', async () => {
     await using here = await place();
     await here.engines.enter('/run/docker.sock');

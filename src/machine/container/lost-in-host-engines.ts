@@ -1,8 +1,9 @@
-import type { SweepResult } from '../../host/sweep.ts';
-import { notRemoved } from '../../host/sweep.ts';
+import type { Labels } from '../../host/engine/containers.ts';
+import { notRemoved, type SweepResult } from '../../host/sweep.ts';
 import type { HostEngines } from './host-engines.ts';
-import { OWNER_LABEL } from './labels.ts';
+import { OWNER_LABEL, RUN_LABEL } from './labels.ts';
 import { type Claim, type LostPlace, removeLostClusters } from './lost-clusters.ts';
+import { PROBE_RUN } from './node-probe.ts';
 
 export interface HostEngineParts {
   readonly engines: HostEngines;
@@ -31,6 +32,7 @@ export async function removeLostInHostEngines({ engines, connect, exists, claim,
       const result = await removeLostClusters({ containers, labels, endForwards: nothing, sweep: nothing }, claim);
       removed.push(...result.removed);
       failed.push(...result.failed);
+      await removeProbes(engines, containers, labels);
       const left = await Promise.all([containers.list(labels), containers.volumes(labels), containers.networks(labels)]);
       if (left.flat().length === 0) await engines.forget(socket, () => isUsed(socket));
     } catch (error) {
@@ -38,4 +40,11 @@ export async function removeLostInHostEngines({ engines, connect, exists, claim,
     }
   }
   return { removed, failed };
+}
+
+/** What a kvci that was killed while it asked has left. */
+async function removeProbes(engines: HostEngines, containers: LostPlace['containers'], labels: Labels): Promise<void> {
+  await using held = await engines.tryHoldProbes();
+  if (held === undefined) return;
+  for (const { id } of await containers.list({ ...labels, [RUN_LABEL]: PROBE_RUN })) await containers.remove(id);
 }
