@@ -10,6 +10,7 @@ import { readRecord, recordPath } from '../../../src/sandbox/node-engine-record.
 import { kvci, type Run, run, temporaryFolder } from '../../cli/run-kvci.ts';
 import { type HostTraces, hostTraces } from '../../fixtures/host-traces.ts';
 import { killNode } from '../../fixtures/killed-node.ts';
+import { kvciIn, wellDone } from '../../fixtures/kvci-calls.ts';
 import { isMissing } from '../../fixtures/needs.ts';
 import { nodeImage, type TestNodeImage } from '../../fixtures/node-image.ts';
 import { type StartedKvci, startKvci } from '../../fixtures/started-kvci.ts';
@@ -41,12 +42,8 @@ let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 let image: TestNodeImage;
 let before: HostTraces;
 
-const here = (...args: readonly string[]): Promise<Run> => kvci(args, { cwd: folder.path });
-const done = async (...args: readonly string[]): Promise<string> => {
-  const { code, stdout, stderr } = await here(...args);
-  expect(code, `kvci ${args.join(' ')}: ${stderr}`).toBe(0);
-  return stdout;
-};
+const here = kvciIn(() => folder);
+const done = wellDone(here);
 const asked = (...more: readonly string[]): readonly string[] => ['up', NAME, '--image', image.digest, '--output', 'json', ...more];
 const start = (...args: readonly string[]): StartedKvci => startKvci([...args, '--progress', 'json'], { cwd: folder.path });
 

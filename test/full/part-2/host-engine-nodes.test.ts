@@ -30,6 +30,7 @@ import { REPOSITORY, run, type Run, temporaryFolder } from '../../cli/run-kvci.t
 import { copyFromStore, machinesFolder, type TestMachines, testMachines } from '../../fixtures/container-machines.ts';
 import { dockerProblem, startDockerDaemon } from '../../fixtures/docker-daemon.ts';
 import { testLayout, writeImage } from '../../fixtures/image-layout.ts';
+import { wellDone } from '../../fixtures/kvci-calls.ts';
 import { isMissing } from '../../fixtures/needs.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
 import { goodNode } from '../../fixtures/node-tree.ts';
@@ -134,11 +135,7 @@ describe("nodes in a Podman that is the host's", () => {
     // In the network of that engine, as on a host of its own.
     const kvci = (...args: readonly string[]): Promise<Run> =>
       run('nsenter', [`--net=${networkFile}`, join(REPOSITORY, 'kvci'), ...args], { cwd: here.path, env });
-    const done = async (...args: readonly string[]): Promise<string> => {
-      const { code, stdout, stderr } = await kvci(...args);
-      expect(code, `kvci ${args.join(' ')}: ${stderr}`).toBe(0);
-      return stdout;
-    };
+    const done = wellDone(kvci);
     const asked = ['--image', digest, '--control-planes', '2', '--nodes', '3', '--output', 'json'];
     try {
       const { code, stderr } = await kvci('up', NAME, ...asked);
