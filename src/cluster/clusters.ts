@@ -5,6 +5,7 @@ import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { ClusterView } from '../host/kubernetes.ts';
 import type { Machines } from '../machine/types.ts';
+import { requireCluster } from './find-cluster.ts';
 import { livingNodes } from './living-nodes.ts';
 import type { ClusterPorts } from './ports.ts';
 import { type ClusterState, machinesSpec } from './state.ts';
@@ -18,6 +19,23 @@ export interface ClusterStatus {
   /** What is not Ready, and why. */
   readonly problems: readonly string[];
   readonly view: ClusterView | undefined;
+}
+
+/** One of which there is a state file, and no more to be told. */
+export interface UnreadableCluster {
+  readonly name: string;
+  readonly condition: 'unreadable';
+  readonly problems: readonly string[];
+}
+
+/** A cluster of a list: one that cannot be read hides none of the others. */
+export async function listedCluster(name: string, ports: ClusterPorts, run: RunContext): Promise<ClusterStatus | UnreadableCluster> {
+  try {
+    return await clusterStatus(await requireCluster(name, ports.states), ports, run);
+  } catch (error) {
+    if (!(error instanceof KvciError) || !['state-unreadable', 'state-of-another-version'].includes(error.code)) throw error;
+    return { name, condition: 'unreadable', problems: [error.message] };
+  }
 }
 
 /** Until an API server has told of nodes and pods: a fraction of a second, and seconds where host and nodes are busy. */

@@ -1,5 +1,5 @@
 import { countNodes } from '../../cluster/bring-up.ts';
-import type { ClusterStatus } from '../../cluster/clusters.ts';
+import type { ClusterStatus, UnreadableCluster } from '../../cluster/clusters.ts';
 import { hostPort } from '../../cluster/addresses.ts';
 import type { ExposedPort } from '../../cluster/exposed.ts';
 import type { NodeLog } from '../../cluster/logs.ts';
@@ -41,19 +41,24 @@ export function formatUp(state: ClusterState, reused: boolean, kubeconfig: strin
   ]);
 }
 
-export function formatList(clusters: readonly ClusterStatus[]): string {
+type Listed = ClusterStatus | UnreadableCluster;
+
+export function listDocument(clusters: readonly Listed[]): object {
+  return { clusters: clusters.map((each) => ('state' in each ? { ...clusterDocument(each.state), condition: each.condition } : each)) };
+}
+
+export function formatList(clusters: readonly Listed[]): string {
   if (clusters.length === 0) return 'There is no cluster; make one with "kvci up".';
-  return table(
-    ['NAME', 'CONDITION', 'KUBERNETES', 'NODES', 'PROVIDER', 'CREATED'],
-    clusters.map(({ state, condition }) => [
-      state.name,
-      condition,
-      state.kubernetes,
-      countNodes(state.nodes),
-      state.provider,
-      state.createdAt.slice(0, 16).replace('T', ' '),
-    ]),
-  );
+  const rows = clusters.map((each) => {
+    if (!('state' in each)) return [each.name, each.condition];
+    const { name, kubernetes, nodes, provider, createdAt } = each.state;
+    return [name, each.condition, kubernetes, countNodes(nodes), provider, createdAt.slice(0, 16).replace('T', ' ')];
+  });
+  const unreadable = clusters.flatMap((each) => ('state' in each ? [] : each.problems));
+  return [
+    table(['NAME', 'CONDITION', 'KUBERNETES', 'NODES', 'PROVIDER', 'CREATED'], rows),
+    ...(unreadable.length === 0 ? [] : ['', ...unreadable]),
+  ].join('\n');
 }
 
 export function formatStatus({ state, condition, problems, view }: ClusterStatus): string {
