@@ -281,6 +281,20 @@ describe('commands on a cluster', () => {
     expect(error).toMatchObject({ code: 'node-not-found', exitCode: 5, hint: 'It has node01, node02.' });
   });
 
+  test.each([
+    { phase: 'stopped', code: 0, condition: 'stopped', of: 'stopped' },
+    { phase: 'creating', code: 1, condition: 'half-made', of: 'unknown' },
+  ])('status says of each node how it is: $phase', async ({ phase, code, condition, of }) => {
+    const here = await withCluster({ phase });
+    const status = await here.run('status', '--output', 'json');
+    expect({ code: status.code, ...(JSON.parse(status.stdout) as object) }).toMatchObject({
+      code,
+      condition,
+      nodes: ['node01', 'node02'].map((name) => ({ name, condition: of })),
+    });
+    expect((await here.run('status')).stdout).toMatch(new RegExp(`^node02 +worker +${of}$`, 'm'));
+  });
+
   test('ports says what leads where', async () => {
     const here = await withCluster();
     expect(JSON.parse((await here.run('ports', '--output', 'json')).stdout)).toEqual({
