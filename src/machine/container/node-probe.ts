@@ -87,7 +87,7 @@ async function loopbackProblem(probed: ProbedEngine, image: string, signal: Abor
     if (refused === undefined) {
       return {
         kind: 'elsewhere',
-        message: 'publishes ports elsewhere than on the loopback of this host: it is that of an outer or another one',
+        message: 'publishes ports elsewhere than on the loopback of this host, as an engine of an outer host or in a virtual machine does',
       };
     }
     if (refused.code === 'port-taken') return undefined;
