@@ -4,13 +4,14 @@ import { dirname } from 'node:path';
 import { KvciError } from '../core/errors.ts';
 import type { EventSink } from '../core/events.ts';
 import { writeFileAtomic } from '../host/files.ts';
+import { freePort } from '../host/free-port.ts';
 import type { ClusterView, KubernetesApi } from '../host/kubernetes.ts';
 import type { HostPort, Machines } from '../machine/types.ts';
 import { Begun } from './begun.ts';
 import type { ClusterRun } from './cluster-run.ts';
 import { beginControlPlane, leaderOf } from './control-plane.ts';
 import { REMOVE_PROBE_MS } from './deadlines.ts';
-import { exposeApi } from './endpoint.ts';
+import { exposeApi, portOf, publishedBy } from './endpoint.ts';
 import { hostKubeconfig } from './kubeconfig.ts';
 import { applyManifest } from './manifest.ts';
 import { parseCni } from './options.ts';
@@ -45,13 +46,13 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
   const started = clock.monotonic();
   const startedAt = clock.now();
   const network = await run.step('network', 'network', undefined, () => machines.network(run.state.families, signal));
-  await run.update({ network });
+  await run.update({ network, apiPort: portOf(run.state) ?? (await freePort()) });
 
   const booting = run.state.nodes.map((node) => ({
     node,
     booted: begun.add(
       nodeStep(run, machines, 'boot', 'boot', node.name, async () => {
-        const booted = await bootNode(node, network, machines, run.context);
+        const booted = await bootNode(node, network, publishedBy(node, run.state, network), machines, run.context);
         await run.updateNode(node.name, { addresses: booted.handle.addresses });
         if (hasBridge(run)) await setPodNetwork(booted.handle, node.index, run.state.nodes, network, run.state.families, signal);
         noteLimits(booted, events);

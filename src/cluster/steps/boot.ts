@@ -1,7 +1,7 @@
 import { deadline } from '../../core/deadline.ts';
 import { KvciError, throwIfCancelled } from '../../core/errors.ts';
 import type { RunContext } from '../../core/plan.ts';
-import type { Machines, MachineNetwork, NodeHandle } from '../../machine/types.ts';
+import type { Machines, MachineNetwork, NodeHandle, PublishedPort } from '../../machine/types.ts';
 import { nodeAddresses } from '../addresses.ts';
 import { BOOT_DEADLINE_MS } from '../deadlines.ts';
 import { type NodeFacts, readNodeFacts } from '../node-facts.ts';
@@ -29,7 +29,8 @@ const POLL_MS = 50;
 export async function bootNode(
   node: NodeState,
   network: MachineNetwork,
-  machines: Machines,
+  publish: readonly PublishedPort[],
+  machines: Pick<Machines, 'start'>,
   { clock, signal }: Pick<RunContext, 'clock' | 'signal'>,
 ): Promise<BootedNode> {
   const { name, index, cpus, memory } = node;
@@ -37,6 +38,7 @@ export async function bootNode(
     {
       name,
       addresses: nodeAddresses(network, index),
+      publish,
       ...(cpus === undefined ? {} : { cpus }),
       ...(memory === undefined ? {} : { memory }),
     },
