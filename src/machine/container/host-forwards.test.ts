@@ -67,6 +67,13 @@ describe('the load balancer of a cluster in an engine of the host', () => {
     expect(did).toEqual(['start', 'stop', 'start']);
   });
 
+  it('publishes the API also once one control plane is left of several', async () => {
+    const { forwards } = engineOf();
+    const left = targets.slice(0, 1);
+    await forwards.balance(network, 6443, left, NEVER, 24001);
+    expect(await forwards.forward('api', left, NEVER, 24001)).toEqual({ host: '127.0.0.1', port: 24001 });
+  });
+
   it('that was never made has nothing to stop', async () => {
     const { forwards, did } = engineOf();
     await forwards.rest();

@@ -87,9 +87,10 @@ export function hostForwards(parts: HostForwardsParts, spec: MachinesSpec): Forw
       return addresses;
     },
     forward: async (_name, targets) => {
-      const [target, ...others] = targets;
-      const through = others.length > 0 ? await one(containers, own) : await nodeOf(target, labels, containers);
-      return published(through, target);
+      const [target] = targets;
+      // It stays where one control plane is left of several: nodes of such a cluster publish nothing.
+      const [balancer] = await containers.list(own);
+      return published(balancer ?? (await nodeOf(target, labels, containers)), target);
     },
     rest: async () => {
       for (const { id } of await containers.list(own)) await containers.stop(id, STOP_SECONDS);
