@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
+import { KvciError } from '../core/errors.ts';
 import { systemClock } from '../host/clock.ts';
 import { fileLedger } from '../host/ledger.ts';
 import { fileLocks } from '../host/locks.ts';
@@ -104,7 +105,7 @@ describe('clusters whose state is lost', () => {
   it('that cannot be removed are told, and the others go', async () => {
     await using here = await parts();
     const { place, left } = placeOf([of('a-1', 'a', 'x'), of('b-1', 'b', 'x')], (id) =>
-      id === 'a-1' ? Promise.reject(new Error('device or resource busy')) : Promise.resolve(),
+      id === 'a-1' ? Promise.reject(new KvciError('failed', 'engine-refused', 'device or resource busy')) : Promise.resolve(),
     );
     const { removed, failed } = await removeLostClusters(place, (cluster) => claimCluster(cluster, here));
     expect(removed).toEqual(['nodes of the cluster "b", whose state is lost']);

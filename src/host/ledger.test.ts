@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
+import { KvciError } from '../core/errors.ts';
 import { fileLedger, reapOrphans } from './ledger.ts';
 
 let state: string;
@@ -85,7 +86,7 @@ test('orphans are reaped in the order of the reapers; what fails stays and does 
   );
   const ledger = fileLedger({ state });
   const reap = (resource: { readonly id?: string | number }): Promise<void> =>
-    resource.id === 'bad' ? Promise.reject(new Error('busy')) : Promise.resolve();
+    resource.id === 'bad' ? Promise.reject(new KvciError('failed', 'busy', 'busy')) : Promise.resolve();
   const describe = (resource: { readonly id?: string | number }): string => `the ${String(resource.id)}`;
   const result = await reapOrphans(ledger, [
     { kind: 'container', describe, reap },

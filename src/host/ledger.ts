@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { z } from 'zod';
 
-import { hasErrno, KvciError } from '../core/errors.ts';
+import { hasErrno, KvciError, throwIfCancelled } from '../core/errors.ts';
 import { writeFileAtomic } from './files.ts';
 import { identify, isRunning, pidNamespace } from './processes.ts';
 import { notRemoved, type SweepResult } from './sweep.ts';
@@ -65,12 +65,15 @@ export interface Reaper {
 /**
  * Removes every orphan, the youngest kinds of resources in the order of `reapers`; goes on when one fails, or is of a kind that this
  * version does not know: its entry stays.
+ *
+ * @throws KvciError `cancelled`
  */
-export async function reapOrphans(ledger: Ledger, reapers: readonly Reaper[]): Promise<SweepResult> {
+export async function reapOrphans(ledger: Ledger, reapers: readonly Reaper[], signal?: AbortSignal): Promise<SweepResult> {
   const removed: string[] = [];
   const failed: KvciError[] = [];
   const rank = (entry: LedgerEntry): number => reapers.findIndex((reaper) => reaper.kind === entry.kind);
   for (const entry of (await ledger.orphans()).toSorted((a, b) => rank(a) - rank(b))) {
+    throwIfCancelled(signal);
     const reaper = reapers[rank(entry)];
     if (reaper === undefined) {
       failed.push(new KvciError('failed', 'unknown-resource', `no way known to remove a "${entry.kind}"`, { facts: { entry } }));

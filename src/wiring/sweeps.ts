@@ -29,9 +29,9 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
   const parts = { ...host, sandboxes, clock: systemClock, connect: ownEngine(connectContainers) };
   const states = new ClusterStates(host.directories);
   const claim = (cluster: string): Promise<Claim | undefined> => claimCluster(cluster, { ...host, states });
-  const removeLost = async (): Promise<SweepResult> => {
-    await using engine = await findNodeEngine(parts, host.signal);
-    return engine === undefined ? NOTHING : await removeLostClusters(ownPlace(engine), claim);
+  const removeLost = async (signal: AbortSignal): Promise<SweepResult> => {
+    await using engine = await findNodeEngine(parts, signal);
+    return engine === undefined ? NOTHING : await removeLostClusters(ownPlace(engine), claim, signal);
   };
   const endUnused = async (): Promise<SweepResult> => {
     await endUnusedNodeEngine(parts, () => isIn(undefined, states));
@@ -45,17 +45,18 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
     return { removed: [...removed, ...(before && !isThere() ? [ENGINE] : [])], failed };
   };
   return [
-    { what: "nodes of lost clusters in kvci's engine", sweep: () => orEngine(removeLost) },
+    { what: "nodes of lost clusters in kvci's engine", sweep: (signal) => orEngine(() => removeLost(signal)) },
     { what: ENGINE, sweep: () => orEngine(endUnused) },
     {
       what: 'nodes of lost clusters in engines of this host',
-      sweep: () =>
+      sweep: (signal) =>
         removeLostInHostEngines({
           engines: new HostEngines(host.directories, host.locks),
           connect: (path) => connectContainers({ address: { transport: 'unix', path }, origin: 'an engine that nodes were in' }),
           exists: existsSync,
           claim,
           isUsed: (socket) => isIn(socket, states),
+          signal,
         }),
     },
     sweepOf('what is left of machines', () => removeEndedVms(host.directories, sandboxes)),

@@ -13,13 +13,15 @@ export interface HostEngineParts {
   readonly claim: (cluster: string) => Promise<Claim | undefined>;
   /** Whether a cluster that is known is in the engine. */
   readonly isUsed: (socket: string) => Promise<boolean>;
+  readonly signal?: AbortSignal;
 }
 
 /**
  * Removes what lost clusters left in engines of the host: only what this state directory has made there. An engine in which nothing
  * is any more is forgotten; one that does not run is asked when it does again.
  */
-export async function removeLostInHostEngines({ engines, connect, exists, claim, isUsed }: HostEngineParts): Promise<SweepResult> {
+export async function removeLostInHostEngines(parts: HostEngineParts): Promise<SweepResult> {
+  const { engines, connect, exists, claim, isUsed, signal } = parts;
   const known = await engines.read();
   const removed: string[] = [];
   const failed: SweepResult['failed'][number][] = [];
@@ -29,7 +31,7 @@ export async function removeLostInHostEngines({ engines, connect, exists, claim,
       const labels = { [OWNER_LABEL]: known.owner };
       const containers = await connect(socket);
       const nothing = (): Promise<void> => Promise.resolve();
-      const result = await removeLostClusters({ containers, labels, endForwards: nothing, sweep: nothing }, claim);
+      const result = await removeLostClusters({ containers, labels, endForwards: nothing, sweep: nothing }, claim, signal);
       removed.push(...result.removed);
       failed.push(...result.failed);
       await removeProbes(engines, containers, labels);
