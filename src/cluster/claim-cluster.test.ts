@@ -1,4 +1,4 @@
-import { mkdir, mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtempDisposable, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -57,6 +57,7 @@ async function parts() {
   const folder = await mkdtempDisposable(join(tmpdir(), 'kvci-claim-'));
   const directories = { state: folder.path };
   return {
+    folder: folder.path,
     states: new ClusterStates(directories),
     locks: fileLocks(systemClock),
     ledger: fileLedger(directories),
@@ -100,6 +101,20 @@ describe('clusters whose state is lost', () => {
     expect(removed).toHaveLength(2);
     expect(left()).toEqual(['known-1', 'broken-1', 'busy-1', 'verify-1']);
     expect(ended).toEqual(['lost']);
+  });
+
+  it('stay as long as the ledger has something that cannot be read: it may name them', async () => {
+    await using here = await parts();
+    await using entry = await here.ledger.enter('verification', { cluster: 'other' });
+    const file = join(here.folder, 'ledger', `${entry.entry.id}.json`);
+    await writeFile(file, '{');
+    await here.states.save(stateOf('known', 'b'));
+    const { place, left } = placeOf([of('lost-1', 'lost', 'c'), of('known-0', 'known', 'an earlier life')]);
+    await removeLostClusters(place, (cluster) => claimCluster(cluster, here));
+    expect(left()).toEqual(['lost-1']);
+    await rm(file);
+    await removeLostClusters(place, (cluster) => claimCluster(cluster, here));
+    expect(left()).toEqual([]);
   });
 
   it('that cannot be removed are told, and the others go', async () => {

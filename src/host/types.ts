@@ -153,10 +153,12 @@ export interface LedgerEntry {
 export interface Ledger {
   /** Records what is about to be created; dispose after it is gone. */
   enter(kind: string, resource: LedgerEntry['resource']): Promise<AsyncDisposable & { readonly entry: LedgerEntry }>;
-  /** All entries, whoever made them. */
+  /** All entries that can be read, whoever made them. */
   entries(): Promise<readonly LedgerEntry[]>;
   /** Entries whose owner no longer runs. */
   orphans(): Promise<readonly LedgerEntry[]>;
+  /** Files beside the entries that are none, each a `bad-ledger-entry`: what they name is not known. */
+  unreadable(): Promise<readonly KvciError[]>;
   forget(entry: LedgerEntry): Promise<void>;
 }
 
