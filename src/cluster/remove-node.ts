@@ -103,12 +103,13 @@ async function takeOut(
       cluster.context.events({ type: 'problem', level: 'warning', message });
     }
   }
-  const leave = async (): Promise<void> => {
+  const leave = async (noWayBack: () => void): Promise<void> => {
     if (node.role === 'control-plane' && helper !== undefined && through !== undefined) {
       await cluster.step('api', 'API address', undefined, () => exposeApi({ ...state, nodes: [...nodes] }, network, machines, signal));
       await cluster.step('etcd', 'etcd member', node.name, () =>
         removeEtcdMember(through, addressOf(helper), { name: node.name, address: addressOf(node) }, signal),
       );
+      noWayBack();
     }
     await cluster.step('remove', 'remove', node.name, async () => {
       // In order: connections to it end, and others notice at once.
@@ -128,6 +129,6 @@ async function takeOut(
       );
     });
   };
-  await (drained ? elseSchedulable(node.name, api, machines, leave) : leave());
+  await (drained ? elseSchedulable(node.name, api, machines, leave) : leave(() => undefined));
   await cluster.update(withNodes(state, nodes));
 }
