@@ -19,7 +19,7 @@ import type { ClusterPorts } from './ports.ts';
 import type { NodeState } from './state.ts';
 import { type BootedNode, bootNode } from './steps/boot.ts';
 import { tellBootPhases } from './steps/boot-phases.ts';
-import { ADMIN_CONF } from './steps/init.ts';
+import { ADMIN_CONF, refuseLostControlPlane } from './steps/init.ts';
 import { labelNode } from './steps/label-nodes.ts';
 import { nodeStep } from './steps/node-step.ts';
 import { setPodNetwork } from './steps/pod-network.ts';
@@ -64,6 +64,7 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
   void begun.add(ports.loadApi());
   const leader = await leaderOf(booting, signal);
   const first = await leader.booted;
+  await refuseLostControlPlane(run.state, first.handle, signal);
   // An engine publishes ports of nodes that run.
   const exposed = await run.step('api', 'API address', undefined, () => exposeApi(run.state, network, machines, signal));
   await run.update(exposed);
