@@ -27,6 +27,8 @@ const nodeStateSchema = z.object({
   addresses: addresses.optional(),
   /** It has been a member of the cluster. */
   joined: z.boolean().default(false),
+  /** Its removal was begun: whoever works on the cluster next finishes it. */
+  leaving: z.boolean().optional(),
 });
 
 const stepStateSchema = z.object({
@@ -75,6 +77,23 @@ export const clusterStateSchema = z.object({
 export type ClusterState = z.output<typeof clusterStateSchema>;
 export type NodeState = ClusterState['nodes'][number];
 export type StepState = ClusterState['steps'][number];
+
+/** Options count nodes, too: what is asked for later is compared with them. */
+export function withNodes({ options }: ClusterState, nodes: readonly NodeState[]): Pick<ClusterState, 'nodes' | 'options'> {
+  const controlPlanes = nodes.filter(({ role }) => role === 'control-plane').length;
+  return { nodes: [...nodes], options: { ...options, nodes: nodes.length, controlPlanes } };
+}
+
+/** A cluster as it is once all removals that were begun are finished. */
+export function withoutLeaving(state: ClusterState): ClusterState {
+  return {
+    ...state,
+    ...withNodes(
+      state,
+      state.nodes.filter(({ leaving }) => leaving !== true),
+    ),
+  };
+}
 
 /** What a provider knows a cluster's machines by. */
 export function machinesSpec({ name, run, image }: Pick<ClusterState, 'name' | 'run' | 'image'>): MachinesSpec {
