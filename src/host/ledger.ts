@@ -30,7 +30,8 @@ export function fileLedger(directories: Pick<Directories, 'state'>): Ledger {
   const forget = (entry: LedgerEntry): Promise<void> => rm(fileOf(entry.id), { force: true });
   const all = async (): Promise<readonly (StoredEntry | KvciError)[]> =>
     (await Promise.all((await names(folder)).map((name) => readEntry(join(folder, name))))).filter((entry) => entry !== undefined);
-  const read = async (): Promise<readonly StoredEntry[]> => (await all()).filter((entry) => !(entry instanceof KvciError));
+  const read = async (): Promise<readonly StoredEntry[]> =>
+    (await all()).filter((entry): entry is StoredEntry => !(entry instanceof KvciError));
   return {
     forget,
     entries: read,
