@@ -38,7 +38,7 @@ export async function isFree(port: number): Promise<boolean> {
 
 /** Keeps a port of this host's loopback from others; some free one where none is named. */
 export async function holdPort(wanted = 0): Promise<AsyncDisposable & { readonly port: number }> {
-  const server = createServer().listen(wanted, LOOPBACK);
+  const server = createServer((socket) => socket.destroy()).listen(wanted, LOOPBACK);
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   return {
