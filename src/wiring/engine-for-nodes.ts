@@ -60,8 +60,7 @@ async function problemForNodes(
   const { connectContainers } = await import('../host/adapters/dockerode-containers.ts');
   const { tarStreamTar } = await import('../host/adapters/tar-stream-tar.ts');
   const engines = new HostEngines(directories, locks);
-  return engines.suits(path, await identity(engine), async () => {
-    const owner = await engines.enter(path);
+  return engines.suits(path, await identity(engine), async (owner) => {
     const containers = await connectContainers(endpoint);
     return nodeProblem({ engine, containers, tar: tarStreamTar, exists: existsSync, owner, clock }, signal);
   });

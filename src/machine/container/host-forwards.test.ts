@@ -49,7 +49,7 @@ function engineOf() {
     engine: { hasImage: () => Promise.resolve(true), importRoot: () => Promise.resolve() },
     containers,
     balancerRoot: () => Promise.resolve(Readable.from([])),
-    labels: { 'io.kvci.run/owner': 'me' },
+    labels: () => Promise.resolve({ 'io.kvci.run/owner': 'me' }),
   };
   return { forwards: hostForwards(parts, spec), did, made: () => made };
 }

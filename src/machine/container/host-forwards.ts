@@ -34,7 +34,7 @@ export interface HostForwardsParts {
   /** A root with {@link BALANCER_PROGRAMS}. */
   readonly balancerRoot: (signal: AbortSignal) => Promise<Readable>;
   /** What all that is made carries beside those of its cluster. */
-  readonly labels: Labels;
+  readonly labels: () => Promise<Labels>;
 }
 
 /** What a load balancer gets to end its connections before it is killed. */
@@ -60,7 +60,7 @@ export function hostForwards(parts: HostForwardsParts, spec: MachinesSpec): Forw
         name: resourceName(spec.cluster, BALANCER),
         hostname: BALANCER,
         image: IMAGE,
-        labels: { ...parts.labels, ...own },
+        labels: { ...(await parts.labels()), ...own },
         env: { PATH },
         command: ['/usr/bin/sh', '-c', SERVE],
         privileged: false,

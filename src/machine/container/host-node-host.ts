@@ -17,13 +17,13 @@ export interface HostNodeHostParts {
   readonly modules: boolean;
   /** What the load balancer of a cluster is made of. */
   readonly balancerRoot: HostForwardsParts['balancerRoot'];
-  /** What tells this user's things in the engine from those of others. */
-  readonly owner: string;
+  /** What tells this user's things in the engine from those of others. Asked only when something is about to be made. */
+  readonly owner: () => Promise<string>;
 }
 
 /** An engine of the host, Docker or Podman: others use it too, and its networks are the host's own. */
 export function hostNodeHost({ engine, containers, layout, modules, balancerRoot, owner }: HostNodeHostParts): NodeHost {
-  const labels = { [OWNER_LABEL]: owner };
+  const labels: NodeHost['labels'] = async () => ({ [OWNER_LABEL]: await owner() });
   const imageName: NodeHost['imageName'] = (image) => `localhost/kvci/node:${hexOf(image)}`;
   return {
     containers,

@@ -1,4 +1,4 @@
-import { mkdtempDisposable } from 'node:fs/promises';
+import { mkdir, mkdtempDisposable, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -24,7 +24,7 @@ const claims =
 async function place() {
   const folder = await mkdtempDisposable(join(tmpdir(), 'kvci-engines-'));
   const engines = new HostEngines({ state: folder.path }, fileLocks(systemClock));
-  return { engines, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
+  return { engines, folder: folder.path, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
 }
 
 const parts = { exists: () => true, claim: claims(), isUsed: () => Promise.resolve(false) };
@@ -84,9 +84,11 @@ describe('engines of the host', () => {
     await using here = await place();
     const answers: (string | undefined)[] = ['not permitted', undefined, undefined];
     const asked: string[] = [];
+    const owners = new Set<string>();
     const ask = (what: string) =>
-      here.engines.suits('/run/docker.sock', what, () => {
+      here.engines.suits('/run/docker.sock', what, (owner) => {
         asked.push(what);
+        owners.add(owner);
         return Promise.resolve(answers.shift());
       });
     expect([await ask('docker 28'), await ask('docker 28'), await ask('docker 28'), await ask('docker 29')]).toEqual([
@@ -97,18 +99,48 @@ describe('engines of the host', () => {
     ]);
     expect(asked).toEqual(['docker 28', 'docker 28', 'docker 29']);
     const owner = await here.engines.enter('/run/docker.sock');
+    expect([...owners]).toEqual([owner]);
     expect(await here.engines.read()).toEqual({ version: 1, owner, engines: [{ socket: '/run/docker.sock', suits: 'docker 29' }] });
   });
 
-  it('that do not answer are told; those that do not run are asked another time', async () => {
+  it('that were asked and passed over are not kept, those that something may be in are', async () => {
+    await using here = await place();
+    const known = async () => (await here.engines.read())?.engines.map(({ socket }) => socket);
+    await here.engines.suits('/run/docker.sock', 'docker 28', async () => {
+      expect(await known()).toEqual(['/run/docker.sock']);
+      return 'not permitted';
+    });
+    expect(await known()).toEqual([]);
+    await expect(here.engines.suits('/run/docker.sock', 'docker 28', () => Promise.reject(new Error('killed')))).rejects.toThrow('killed');
+    expect(await known()).toEqual(['/run/docker.sock']);
+    await here.engines.suits('/run/docker.sock', 'docker 28', () => Promise.resolve('not permitted'));
+    expect(await known()).toEqual(['/run/docker.sock']);
+  });
+
+  it.each([
+    ['that was not written by kvci', (path: string) => writeFile(path, '{"version":2}'), 'does not tell of engines'],
+    ['that cannot be read', (path: string) => mkdir(path), 'EISDIR'],
+  ])('in a file %s are refused in clear words', async (_what, spoil, words) => {
+    await using here = await place();
+    await spoil(join(here.folder, 'host-engines.json'));
+    await expect(here.engines.enter('/run/docker.sock')).rejects.toMatchObject({
+      code: 'bad-state-file',
+      message: expect.stringContaining(words) as string,
+    });
+  });
+
+  it('that may not be asked are told; those that do not run are asked another time', async () => {
     await using here = await place();
     await here.engines.enter('/run/docker.sock');
-    const connect = () => Promise.reject(new KvciError('hostNotReady', 'engine-unreachable', 'nobody answers'));
+    const cause = Object.assign(new Error('connect EACCES'), { code: 'EACCES' });
+    const connect = () => Promise.reject(new KvciError('hostNotReady', 'engine-unreachable', 'nobody answers', { cause }));
     const { failed } = await removeLostInHostEngines({ ...parts, ...here, connect });
     expect(failed.map(({ message }) => message)).toEqual([
       'cannot remove nodes of lost clusters in the engine at /run/docker.sock: nobody answers',
     ]);
     expect(await removeLostInHostEngines({ ...parts, ...here, connect, exists: () => false })).toEqual({ removed: [], failed: [] });
+    const gone = () => Promise.reject(new KvciError('hostNotReady', 'engine-unreachable', 'connect ECONNREFUSED'));
+    expect(await removeLostInHostEngines({ ...parts, ...here, connect: gone })).toEqual({ removed: [], failed: [] });
     expect((await here.engines.read())?.engines).toHaveLength(1);
   });
 });

@@ -1,3 +1,4 @@
+import { hasErrno, KvciError } from '../../core/errors.ts';
 import type { Labels } from '../../host/engine/containers.ts';
 import { notRemoved, type SweepResult } from '../../host/sweep.ts';
 import type { HostEngines } from './host-engines.ts';
@@ -38,10 +39,16 @@ export async function removeLostInHostEngines(parts: HostEngineParts): Promise<S
       const left = await Promise.all([containers.list(labels), containers.volumes(labels), containers.networks(labels)]);
       if (left.flat().length === 0) await engines.forget(socket, () => isUsed(socket));
     } catch (error) {
+      if (isDown(error)) continue;
       failed.push(notRemoved(`nodes of lost clusters in the engine at ${socket}`, error));
     }
   }
   return { removed, failed };
+}
+
+/** One that does not run; whoever may not ask it is told. */
+function isDown(error: unknown): boolean {
+  return error instanceof KvciError && error.code === 'engine-unreachable' && !hasErrno(error.cause, 'EACCES');
 }
 
 /** What a kvci that was killed while it asked has left. */

@@ -51,7 +51,7 @@ function providerOver(endpoint: EngineEndpoint, layout: ImageLayout, sandboxes: 
         layout: () => Promise.resolve(layout),
         modules: false,
         balancerRoot: (signal) => programRoot(sandboxes, BALANCER_PROGRAMS, signal),
-        owner,
+        owner: () => Promise.resolve(owner),
       }),
     clock: systemClock,
     events: () => undefined,
