@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { digestSchema } from '../core/digest-schema.ts';
-import { hasErrno, KvciError } from '../core/errors.ts';
+import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
 import { removeTree, writeFileAtomic } from '../host/files.ts';
 import type { Directories } from '../host/types.ts';
 import type { MachinesSpec } from '../machine/types.ts';
@@ -141,7 +141,7 @@ export class ClusterStates {
       text = await readFile(path, 'utf8');
     } catch (error) {
       if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
-      throw error;
+      throw unreadable(path, `cannot be read: ${messageOf(error)}`, error, 'Give it back to the user who runs kvci.');
     }
     return parseState(text, path);
   }
@@ -198,9 +198,14 @@ export function parseState(text: string, path: string): ClusterState {
   throw unreadable(path, `has something else than expected at "${issue?.path.join('.') ?? ''}"`, parsed.error);
 }
 
-function unreadable(path: string, problem: string, cause: unknown): KvciError {
+function unreadable(
+  path: string,
+  problem: string,
+  cause: unknown,
+  hint = 'Remove its folder; "kvci prune" then takes away what the cluster left.',
+): KvciError {
   return new KvciError('failed', 'state-unreadable', `the state file ${path} ${problem}`, {
-    hint: 'Remove its folder; "kvci prune" then takes away what the cluster left.',
+    hint,
     facts: { file: path },
     cause,
   });
