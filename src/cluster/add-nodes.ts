@@ -33,7 +33,7 @@ export async function addNodes(name: string, request: AddRequest, ports: Cluster
   requireMade(before);
   const nodes = withMore(before, request);
   const added = nodes.filter((node) => !before.nodes.includes(node));
-  await checkMemory(added, ports);
+  await checkMemory(added, ports, run.events);
   await using provider = await ports.provider(before.provider, before.engine, run);
   const state = await workOn(before, provider, ports, run, 'node add', async (work) => {
     await work.cluster.update(withNodes(before, nodes));

@@ -54,7 +54,7 @@ export async function up(request: UpRequest, ports: ClusterPorts, run: RunContex
     return await goOn(before, { ...request, command: 'up', fresh: false }, ports, run);
   }
   const provided = chooseProvider(request.options);
-  await checkMemory(nodeSpecs(request.options), ports);
+  await checkMemory(nodeSpecs(request.options), ports, run.events);
   const engine = provided === 'kind' ? await ports.engine(request.engine, run) : undefined;
   await using provider = await ports.provider(provided, engine, run);
   return await make(
