@@ -16,6 +16,12 @@ it('a port that is free is not one that connections get by themselves, and is fr
   expect(await isFree(port)).toBe(true);
 });
 
+it("a port that is somebody's who does not listen now is not given away", async () => {
+  const even = new Set(Array.from({ length: 5_000 }, (_, at) => 20_000 + 2 * at));
+  const ports = await Promise.all(Array.from({ length: 20 }, () => freePort(even)));
+  expect(ports.filter((port) => even.has(port))).toEqual([]);
+});
+
 it('a port that is held keeps nobody who calls there, and is let go of at once', async () => {
   const held = await holdPort();
   const caller = connect(held.port, '127.0.0.1');

@@ -81,7 +81,7 @@ export function hostForwards(parts: HostForwardsParts, spec: MachinesSpec): Forw
       const [found] = await containers.list(own);
       const publish = hostPort === undefined ? [] : [{ inside: port, host: hostPort }];
       const { id, running } = found ?? (await create(addresses, publish, signal));
-      if (!running) await containers.start(id, signal);
+      if (!running) await startAtPort(containers, id, signal);
       const config = innerConfig({ ...NO_ROUTES, balances: { [port]: { addresses: Object.values(addresses), targets } } }, '/');
       await configure(containers, id, config ?? '', signal);
       return addresses;
@@ -98,6 +98,16 @@ export function hostForwards(parts: HostForwardsParts, spec: MachinesSpec): Forw
     // It goes with the containers.
     remove: () => Promise.resolve(),
   };
+}
+
+/** It holds nothing: where its port is taken, it is made anew, at another one where its cluster may have that. */
+async function startAtPort(containers: Containers, id: string, signal: AbortSignal): Promise<void> {
+  try {
+    await containers.start(id, signal);
+  } catch (error) {
+    if (error instanceof KvciError && error.code === 'port-taken') await containers.remove(id);
+    throw error;
+  }
 }
 
 function balancerAddresses({ ipv4, ipv6 }: MachineNetwork): NodeAddresses {
