@@ -196,6 +196,8 @@ export interface ContainerEngine extends AsyncDisposable {
   save(tag: string, signal: AbortSignal): Promise<Readable>;
   load(archive: Readable, signal: AbortSignal): Promise<void>;
   hasImage(tag: string): Promise<boolean>;
+  /** The names of all its images, each with its tag. */
+  images(): Promise<readonly string[]>;
   pull(ref: string, signal: AbortSignal, onLine: (line: string) => void): Promise<void>;
   remove(tag: string): Promise<void>;
 }

@@ -7,6 +7,7 @@ import { OutputText } from '../../host/output-text.ts';
 import type { ContainerEngine } from '../../host/types.ts';
 import type { ForwardTarget, HostPort, MachineNetwork, MachinesSpec, NodeAddresses } from '../types.ts';
 import { innerConfig, NO_ROUTES } from './haproxy.ts';
+import { BALANCER_IMAGE } from './host-images.ts';
 import { clusterLabels, resourceName } from './labels.ts';
 import type { Forwards } from './node-host.ts';
 import { balancerOf } from './ranges.ts';
@@ -14,9 +15,6 @@ import { balancerOf } from './ranges.ts';
 /** What tells the load balancer of a cluster from its nodes. */
 const PART_LABEL = 'io.kvci.run/part';
 const BALANCER = 'balancer';
-
-/** Made of programs of the tools image; another number where other programs are in it. */
-const IMAGE = 'localhost/kvci/balancer:1';
 
 /** What the load balancer is made of, as the tools image has it. */
 export const BALANCER_PROGRAMS = ['/usr/sbin/haproxy', '/usr/bin/sh', '/usr/bin/cat', '/usr/bin/mv', '/usr/bin/sleep'];
@@ -54,12 +52,12 @@ export function hostForwards(parts: HostForwardsParts, spec: MachinesSpec): Forw
     publish: readonly { readonly inside: number; readonly host: number }[],
     signal: AbortSignal,
   ): Promise<ContainerInfo> => {
-    if (!(await engine.hasImage(IMAGE))) await engine.importRoot(await balancerRoot(signal), IMAGE, signal);
+    if (!(await engine.hasImage(BALANCER_IMAGE))) await engine.importRoot(await balancerRoot(signal), BALANCER_IMAGE, signal);
     await containers.create(
       {
         name: resourceName(spec.cluster, BALANCER),
         hostname: BALANCER,
-        image: IMAGE,
+        image: BALANCER_IMAGE,
         labels: { ...(await parts.labels()), ...own },
         env: { PATH },
         command: ['/usr/bin/sh', '-c', SERVE],

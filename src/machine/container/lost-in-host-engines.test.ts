@@ -4,11 +4,14 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { memoryContainers } from '../../../test/fixtures/memory-containers.ts';
+import { sha256 } from '../../core/digest.ts';
 import { KvciError } from '../../core/errors.ts';
 import { systemClock } from '../../host/clock.ts';
 import { fileLocks } from '../../host/locks.ts';
 import { HostEngines } from './host-engines.ts';
+import { nodeImageName } from './host-images.ts';
 import { type HostEngineParts, removeLostInHostEngines } from './lost-in-host-engines.ts';
+import { probeImage } from './node-probe.ts';
 
 const of = (name: string, owner: string | undefined, cluster: string) => ({
   name,
@@ -27,7 +30,24 @@ async function place() {
   return { engines, folder: folder.path, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
 }
 
-const parts = { exists: () => true, claim: claims(), isUsed: () => Promise.resolve(false) };
+/** The images of an engine. */
+const imagesOf = (...tags: readonly string[]) => {
+  const images = new Set(tags);
+  const connectImages: HostEngineParts['connectImages'] = () =>
+    Promise.resolve({
+      images: () => Promise.resolve([...images]),
+      remove: (tag) => Promise.resolve(void images.delete(tag)),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    });
+  return { connectImages, left: () => [...images] };
+};
+
+const parts = {
+  exists: () => true,
+  claim: claims(),
+  connectImages: imagesOf().connectImages,
+  needed: () => Promise.resolve([]),
+};
 
 describe('engines of the host', () => {
   it('are known by whom they are entered, once', async () => {
@@ -62,8 +82,19 @@ describe('engines of the host', () => {
     await using here = await place();
     await here.engines.enter('/run/docker.sock');
     const connect = () => Promise.resolve(memoryContainers([]).containers);
-    await removeLostInHostEngines({ ...parts, ...here, connect, isUsed: () => Promise.resolve(used) });
+    await removeLostInHostEngines({ ...parts, ...here, connect, needed: () => Promise.resolve(used ? [sha256('image')] : []) });
     expect((await here.engines.read())?.engines).toHaveLength(left);
+  });
+
+  it('lose images that nobody needs, unless it cannot be told who does', async () => {
+    await using here = await place();
+    const owner = await here.engines.enter('/run/docker.sock');
+    const { connectImages, left } = imagesOf(nodeImageName(sha256('old')), probeImage(owner), probeImage('another'), 'debian:13');
+    const connect = () => Promise.resolve(memoryContainers([]).containers);
+    const all = { ...parts, ...here, connect, connectImages };
+    expect((await removeLostInHostEngines({ ...all, needed: () => Promise.resolve(undefined) })).removed).toEqual([]);
+    expect((await removeLostInHostEngines(all)).removed).toEqual([`image ${nodeImageName(sha256('old'))}`]);
+    expect(left()).toEqual([probeImage('another'), 'debian:13']);
   });
 
   it('lose probes that were killed, not those that are at work', async () => {
