@@ -16,7 +16,7 @@ import { finishRemovals, takeOut } from './take-out.ts';
 const broken = (): Promise<never> => Promise.reject(new KvciError('failed', 'engine-lost', 'the connection was closed'));
 
 /** A cluster that is Ready, without a pod network; machines of memory, which can be broken. */
-async function place(controlPlanes: number, nodes: number) {
+async function place(controlPlanes: number, nodes: number, left?: string) {
   const folder = await mkdtempDisposable(join(tmpdir(), 'kvci-take-out-'));
   const states = new ClusterStates({ state: folder.path });
   const options = clusterOptionsSchema.parse({ name: 'lab', nodes, controlPlanes, cni: 'none' });
@@ -33,7 +33,7 @@ async function place(controlPlanes: number, nodes: number) {
       image: { digest: `sha256:${'0'.repeat(64)}`, name: 'an image' },
       kubernetes: '1.36.3',
       families: ['ipv4'],
-      nodes: nodeSpecs(options).map((node) => ({ ...node, joined: true })),
+      nodes: nodeSpecs(options).map((node) => ({ ...node, joined: true, leaving: node.name === left })),
       network: { ipv4: '10.89.1.0/24' },
       endpoint: controlPlanes > 1 ? '10.89.1.1:6443' : '10.89.1.11:6443',
       api: { host: '127.0.0.1', port: 24001 },
@@ -111,6 +111,12 @@ it('a control plane that etcd did not let go stays', async () => {
   await using here = await place(3, 3);
   await expect(here.take('node03')).rejects.toMatchObject({ code: 'engine-lost' });
   expect(await here.nodes()).toEqual(['node01', 'node02', 'node03']);
+});
+
+it('a control plane that may be out of etcd already does not stay', async () => {
+  await using here = await place(3, 3, 'node03');
+  await expect(here.finish()).rejects.toMatchObject({ code: 'engine-lost' });
+  expect(await here.nodes()).toEqual(['node01', 'node02', 'node03 leaves']);
 });
 
 it('where nobody leaves nothing is done', async () => {

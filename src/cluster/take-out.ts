@@ -55,8 +55,10 @@ export async function takeOut(
       cluster.context.events({ type: 'problem', level: 'warning', message });
     }
   }
-  let out = false;
+  // An earlier attempt may have got there.
+  let out = node.leaving === true;
   const leave = async (noWayBack: () => void = () => undefined): Promise<void> => {
+    if (out) noWayBack();
     if (node.role === 'control-plane' && helper !== undefined && through !== undefined) {
       await cluster.step('api', 'API address', undefined, () => exposeApi({ ...state, nodes: [...nodes] }, network, machines, signal));
       await cluster.step('etcd', 'etcd member', node.name, () =>
