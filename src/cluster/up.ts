@@ -12,7 +12,7 @@ import { checkMemory } from './memory.ts';
 import { checkTogether, type ClusterOptions } from './options.ts';
 import type { ClusterPorts, NodeImage } from './ports.ts';
 import { familiesOf, nodeSpecs } from './spec.ts';
-import { type ClusterState, machinesSpec, parseState } from './state.ts';
+import { type ClusterState, machinesSpec, parseState, withoutLeaving } from './state.ts';
 import { runId } from './tokens.ts';
 import { bringAllUp, type Work, workOn } from './work.ts';
 
@@ -50,11 +50,11 @@ export async function up(request: UpRequest, ports: ClusterPorts, run: RunContex
   await using _lock = await lockCluster(name, ports, run);
   const before = await ports.states.find(name);
   if (before !== undefined) {
-    refuseOther(before, request);
+    refuseOther(withoutLeaving(before), request);
     return await goOn(before, { ...request, command: 'up', fresh: false }, ports, run);
   }
   const provided = chooseProvider(request.options);
-  await checkMemory(nodeSpecs(request.options), ports);
+  await checkMemory(nodeSpecs(request.options), ports, run.events);
   const engine = provided === 'kind' ? await ports.engine(request.engine, run) : undefined;
   await using provider = await ports.provider(provided, engine, run);
   return await make(
@@ -86,11 +86,16 @@ interface Settings extends Pick<UpRequest, 'keepOnFailure' | 'timeoutMs'> {
 }
 
 async function goOn(before: ClusterState, settings: Settings, ports: ClusterPorts, run: RunContext): Promise<UpResult> {
-  if (before.phase === 'ready' && (await clusterStatus(before, ports, run)).condition === 'ready') {
+  if (before.phase === 'ready' && !isLeft(before) && (await clusterStatus(before, ports, run)).condition === 'ready') {
     return { state: before, reused: true, kubeconfig: ports.states.files(before.name).kubeconfig };
   }
   await using provider = await ports.provider(before.provider, before.engine, run);
   return await make(before, provider, settings, ports, run);
+}
+
+/** Whether some node is on its way out. */
+function isLeft({ nodes }: ClusterState): boolean {
+  return nodes.some(({ leaving }) => leaving === true);
 }
 
 async function make(
@@ -153,8 +158,8 @@ export async function planUp(
   checkTogether(options);
   const before = await ports.states.find(options.name);
   if (before !== undefined) {
-    refuseOther(before, request);
-    if (before.phase === 'ready')
+    refuseOther(withoutLeaving(before), request);
+    if (before.phase === 'ready' && !isLeft(before))
       return [{ id: 'cluster', title: `cluster ${before.name}`, action: 'reuse', reason: `Ready with ${countNodes(before.nodes)}` }];
   }
   const reason = before === undefined ? 'there is no such cluster yet' : `it is ${before.phase}`;

@@ -1,7 +1,7 @@
 import { deadline } from '../../core/deadline.ts';
 import { KvciError, throwIfCancelled } from '../../core/errors.ts';
 import type { RunContext } from '../../core/plan.ts';
-import type { Machines, MachineNetwork, NodeHandle, PublishedPort } from '../../machine/types.ts';
+import type { Machines, MachineNetwork, MachineSpec, NodeHandle, PublishedPort } from '../../machine/types.ts';
 import { nodeAddresses } from '../addresses.ts';
 import { BOOT_DEADLINE_MS } from '../deadlines.ts';
 import { type NodeFacts, readNodeFacts } from '../node-facts.ts';
@@ -25,6 +25,21 @@ const NOT_RUNNING = 1;
 
 const POLL_MS = 50;
 
+/** What a provider is told of a node. */
+export function machineOf(
+  { name, index, cpus, memory }: NodeState,
+  network: MachineNetwork,
+  publish: readonly PublishedPort[],
+): MachineSpec {
+  return {
+    name,
+    addresses: nodeAddresses(network, index),
+    publish,
+    ...(cpus === undefined ? {} : { cpus }),
+    ...(memory === undefined ? {} : { memory }),
+  };
+}
+
 /** Makes a node and starts it; answers when systemd takes orders. */
 export async function bootNode(
   node: NodeState,
@@ -33,17 +48,8 @@ export async function bootNode(
   machines: Pick<Machines, 'start'>,
   { clock, signal }: Pick<RunContext, 'clock' | 'signal'>,
 ): Promise<BootedNode> {
-  const { name, index, cpus, memory } = node;
-  const handle = await machines.start(
-    {
-      name,
-      addresses: nodeAddresses(network, index),
-      publish,
-      ...(cpus === undefined ? {} : { cpus }),
-      ...(memory === undefined ? {} : { memory }),
-    },
-    signal,
-  );
+  const { name } = node;
+  const handle = await machines.start(machineOf(node, network, publish), signal);
   let seen = '';
   using limit = deadline(clock, BOOT_DEADLINE_MS, signal, () => notUp(name, seen));
   for (;;) {
