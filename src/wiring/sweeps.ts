@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 
 import type { ClusterStates } from '../cluster/state.ts';
-import { type Sweep, sweepOf, type SweepResult } from '../host/sweep.ts';
+import type { Sweep, SweepResult } from '../host/sweep.ts';
 import type { Claim } from '../machine/container/lost-clusters.ts';
 import type { Sandboxes } from '../sandbox/types.ts';
 import type { HostParts } from './host.ts';
@@ -58,7 +58,7 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
           isUsed: (socket) => isIn(socket, states),
         }),
     },
-    sweepOf('what is left of machines', () => removeEndedVms(host.directories, sandboxes)),
+    { what: 'what is left of machines', sweep: () => removeEndedVms(host.directories, sandboxes) },
   ];
 }
 
