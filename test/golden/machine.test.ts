@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { readTemplates } from '../../src/image/sources.ts';
 import { gatewayConfig } from '../../src/machine/net/gateway.ts';
-import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanAddresses, type LanOptions, lanSettings, tapBatch } from '../../src/machine/net/lan.ts';
+import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanAddresses, type LanOptions, lanSettings, slowDhcpRules, tapBatch } from '../../src/machine/net/lan.ts';
 import { defaultCpuModel, qemuArgv, type QemuMachine, qemuSockets, qemuTrialArgv, uefiFiles } from '../../src/machine/qemu/qemu-arguments.ts';
 import type { Architecture } from '../../src/payload/types.ts';
 import { golden } from '../fixtures/golden.ts';
@@ -81,6 +81,12 @@ describe('a network of machines', () => {
     const { lease, names } = dnsmasqHost('node01', addresses);
     const settings = Object.entries(lanSettings(options)).map(([path, value]) => `${path}=${value}\n`);
     await golden(`machine/lan-${name}`, [...settings, bridgeBatch(options), tapBatch(addresses), lease, names].join(''));
+  });
+
+  it('where DHCP is slow', async () => {
+    const templates = await readTemplates(new URL('../../templates', import.meta.url).pathname);
+    await golden('machine/lan-slow-dhcp.nft', slowDhcpRules(templates, LANS['slow-dhcp'] as LanOptions) ?? '');
+    expect(slowDhcpRules(templates, LANS['dual'] as LanOptions)).toBeUndefined();
   });
 
   it('the way in', async () => {
