@@ -65,16 +65,16 @@ describe("QEMU's command line", () => {
   });
 });
 
-const LANS: Readonly<Record<string, LanOptions>> = {
+const LANS = {
   dual: { families: ['ipv4', 'ipv6'], routerAdvertisements: true, dhcpDelaySeconds: 0 },
   ipv4: { families: ['ipv4'], routerAdvertisements: true, dhcpDelaySeconds: 0 },
   ipv6: { families: ['ipv6'], routerAdvertisements: true, dhcpDelaySeconds: 0 },
   'without-advertisements': { families: ['ipv4', 'ipv6'], routerAdvertisements: false, dhcpDelaySeconds: 0 },
   'slow-dhcp': { families: ['ipv4', 'ipv6'], routerAdvertisements: true, dhcpDelaySeconds: 20 },
-};
+} as const satisfies Readonly<Record<string, LanOptions>>;
 
 describe('a network of machines', () => {
-  it.each(Object.entries(LANS))('%s', async (name, options) => {
+  it.each<[string, LanOptions]>(Object.entries(LANS))('%s', async (name, options) => {
     const templates = await readTemplates(new URL('../../templates', import.meta.url).pathname);
     await golden(`machine/lan-${name}.dnsmasq.conf`, dnsmasqConfig(templates, options, '/run/kvci/net'));
     const addresses = lanAddresses(options.families, 1);
@@ -85,8 +85,8 @@ describe('a network of machines', () => {
 
   it('where DHCP is slow', async () => {
     const templates = await readTemplates(new URL('../../templates', import.meta.url).pathname);
-    await golden('machine/lan-slow-dhcp.nft', slowDhcpRules(templates, LANS['slow-dhcp'] as LanOptions) ?? '');
-    expect(slowDhcpRules(templates, LANS['dual'] as LanOptions)).toBeUndefined();
+    await golden('machine/lan-slow-dhcp.nft', slowDhcpRules(templates, LANS['slow-dhcp']) ?? '');
+    expect(slowDhcpRules(templates, LANS.dual)).toBeUndefined();
   });
 
   it('the way in', async () => {
