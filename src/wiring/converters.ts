@@ -12,14 +12,14 @@ import type { ContainerEngine } from '../host/types.ts';
 import { engineSurroundings, type Environment, type HostParts, hostUser, OWN_FOLDER } from './host.ts';
 import type { ImageParts } from './images.ts';
 
-/** The converters that are containers, in the order in which `auto` prefers them. */
+/** The converters that are containers of an engine, in the order in which `auto` prefers them. */
 export async function containerConverters(
   environment: Environment,
   settings: ServiceSettings,
   host: HostParts,
   images: ImageParts,
   run: RunContext,
-): Promise<readonly DiskConverter[]> {
+): Promise<(engine: EngineChoice) => readonly DiskConverter[]> {
   const { BOOTC_IMAGE_BUILDER } = await import('../disk/bootc-image-builder.ts');
   const { IMAGE_BUILDER } = await import('../disk/image-builder.ts');
   const { containerConverter } = await import('../disk/container/converter.ts');
@@ -33,21 +33,23 @@ export async function containerConverters(
     offline: settings.offline,
     resolve: async (ref: string, signal: AbortSignal) => (await (await images.registry()).resolve(parseReference(ref), signal)).digest,
     templates: () => readTemplates(join(OWN_FOLDER, 'templates')),
-    openEngine: () => openConverterEngine(environment, settings, host),
   };
-  return [containerConverter(BOOTC_IMAGE_BUILDER, parts), containerConverter(IMAGE_BUILDER, parts)];
+  return (engine) => {
+    const over = { ...parts, openEngine: () => openConverterEngine(engine, environment, host) };
+    return [containerConverter(BOOTC_IMAGE_BUILDER, over), containerConverter(IMAGE_BUILDER, over)];
+  };
 }
 
 /**
  * The first rootful Podman of this host, else whatever engine answers, about which the converter then says what is wrong.
  *
- * @throws KvciError `converter-engine-missing`, `converter-user-namespace` for kvci's own, `engine-elsewhere`, and as an engine that was named and does not answer
+ * @throws KvciError `converter-engine-missing`, `converter-user-namespace` for kvci's own, `engine-elsewhere`, and as an engine that was
+ *   named and does not answer
  */
-async function openConverterEngine(environment: Environment, settings: ServiceSettings, host: HostParts): Promise<ConverterEngine> {
-  const { engineCandidates, parseEngineChoice } = await import('../host/engine/discovery.ts');
+async function openConverterEngine(choice: EngineChoice, environment: Environment, host: HostParts): Promise<ConverterEngine> {
+  const { engineCandidates } = await import('../host/engine/discovery.ts');
   const { engineMissing, ownEngine } = await import('../disk/container/problems.ts');
   const engines = await import('../disk/container/engines.ts');
-  const choice = parseEngineChoice((await settings.config()).config.engine ?? 'auto');
   if (choice.kind === 'embedded') throw ownEngine();
   const tried: string[] = [];
   let other: Opened | undefined;
