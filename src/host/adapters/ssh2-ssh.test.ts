@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createConnection, type AddressInfo } from 'node:net';
-import { duplexPair, PassThrough, Readable } from 'node:stream';
+import { type Duplex, duplexPair, PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import ssh2 from 'ssh2';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -137,6 +137,16 @@ describe('an SSH connection', () => {
     expect((await run(connection, ['echo', 'still there'])).out).toBe('still there\n');
   });
 
+  it('that is cancelled while the server starts it ends, too', async () => {
+    const seconds = sleepSeconds();
+    await using connection = await ssh2Ssh.connect(target(), NEVER);
+    const stop = new AbortController();
+    const running = run(connection, ['sleep', seconds], { signal: stop.signal });
+    stop.abort();
+    await expect(running).rejects.toMatchObject({ code: 'cancelled' });
+    await noProcess(seconds);
+  });
+
   it('that is lost says so, to those that run and to those that come', async () => {
     const { open, hangUp } = server();
     await using connection = await ssh2Ssh.connect(target({ open }), NEVER);
@@ -175,5 +185,11 @@ describe('no SSH connection', () => {
   it('for whoever does not wait', async () => {
     const silent: SshTarget['open'] = () => Promise.resolve(duplexPair()[0]);
     await expect(ssh2Ssh.connect(target({ open: silent }), AbortSignal.timeout(50))).rejects.toMatchObject({ code: 'cancelled' });
+    const stop = new AbortController();
+    const opening = async (): Promise<Duplex> => {
+      stop.abort();
+      return silent();
+    };
+    await expect(ssh2Ssh.connect(target({ open: opening }), stop.signal)).rejects.toMatchObject({ code: 'cancelled' });
   });
 });
