@@ -159,6 +159,13 @@ describe('an SSH connection', () => {
   });
 });
 
+it('every new key pair can be read', () => {
+  // Of the library's own, one in 256 cannot.
+  const pairs = Array.from({ length: 1000 }, () => ssh2Ssh.newKeyPair('kvci'));
+  const read = pairs.flatMap(({ privateKey, publicKey }) => [privateKey.reveal(), publicKey].map((text) => ssh2.utils.parseKey(text)));
+  expect(read.filter((key) => key instanceof Error)).toEqual([]);
+});
+
 describe('no SSH connection', () => {
   it('to a machine that has another host key', async () => {
     const other = ssh2Ssh.newKeyPair('other').publicKey;

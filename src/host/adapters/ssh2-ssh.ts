@@ -38,8 +38,12 @@ export const ssh2Ssh: Ssh = {
     return new Ssh2Connection(client, stream, closed, target.name);
   },
   newKeyPair: (comment) => {
-    const { private: privateKey, public: publicKey } = ssh2.utils.generateKeyPairSync('ed25519', { comment });
-    return { privateKey: new Secret(`${privateKey.trimEnd()}\n`), publicKey: publicKey.trim() };
+    for (;;) {
+      const { private: privateKey, public: publicKey } = ssh2.utils.generateKeyPairSync('ed25519', { comment });
+      // ssh2 1.17 writes a public key without zeros at its start: one in 256 is too short, and nobody reads it.
+      if (ssh2.utils.parseKey(privateKey) instanceof Error) continue;
+      return { privateKey: new Secret(`${privateKey.trimEnd()}\n`), publicKey: publicKey.trim() };
+    }
   },
 };
 
