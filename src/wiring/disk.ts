@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { DiskService, ServiceSettings } from '../cli/services.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { DiskConverter } from '../disk/types.ts';
+import type { EngineChoice } from '../host/engine/discovery.ts';
 import { type Environment, type HostParts, once, OWN_FOLDER } from './host.ts';
 import { type ImageParts, imageParts, imageService, prepareForImage } from './images.ts';
 
@@ -16,7 +17,8 @@ export async function diskService(
   const { RunRecords } = await import('../host/run-records.ts');
   const images = await imageParts(environment, settings, host, run);
   const service = createDiskService({
-    ports: { store: host.store, converters: await diskConverters(environment, settings, host, images, run) },
+    store: host.store,
+    converters: await diskConverters(environment, settings, host, images, run),
     image: once(() => imageService(environment, settings, host, run, images)),
     layout: () => images.layout(),
     hostArchitecture: images.hostArchitecture,
@@ -39,18 +41,19 @@ export async function diskService(
   };
 }
 
-/** In the order in which `auto` prefers them. */
+/** Those over an engine, in the order in which `auto` prefers them. */
 async function diskConverters(
   environment: Environment,
   settings: ServiceSettings,
   host: HostParts,
   images: ImageParts,
   run: RunContext,
-): Promise<readonly DiskConverter[]> {
+): Promise<(engine: EngineChoice) => readonly DiskConverter[]> {
   const { nativeConverter } = await import('../disk/native/native-converter.ts');
   const { readTemplates } = await import('../image/sources.ts');
   const { containerConverters } = await import('./converters.ts');
   const templates = await readTemplates(join(OWN_FOLDER, 'templates'));
   const native = nativeConverter({ sandboxes: images.sandboxes, tools: () => images.tools.use(), templates });
-  return [native, ...(await containerConverters(environment, settings, host, images, run))];
+  const inContainers = await containerConverters(environment, settings, host, images, run);
+  return (engine) => [native, ...inContainers(engine)];
 }

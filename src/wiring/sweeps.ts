@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import type { ClusterStates } from '../cluster/state.ts';
 import type { Digest } from '../core/digest.ts';
 import type { EngineEndpoint } from '../host/engine/endpoint.ts';
-import { type Sweep, sweepOf, type SweepResult } from '../host/sweep.ts';
+import type { Sweep, SweepResult } from '../host/sweep.ts';
 import type { Claim } from '../machine/container/lost-clusters.ts';
 import type { Sandboxes } from '../sandbox/types.ts';
 import type { HostParts } from './host.ts';
@@ -64,7 +64,7 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
           signal,
         }),
     },
-    sweepOf('what is left of machines', () => removeEndedVms(host.directories, sandboxes)),
+    { what: 'what is left of machines', sweep: () => removeEndedVms(host.directories, sandboxes) },
   ];
 }
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { readTemplates } from '../../src/image/sources.ts';
 import { gatewayConfig } from '../../src/machine/net/gateway.ts';
-import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanAddresses, type LanOptions, lanSettings, tapBatch } from '../../src/machine/net/lan.ts';
+import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanAddresses, type LanOptions, lanSettings, slowDhcpRules, tapBatch } from '../../src/machine/net/lan.ts';
 import { defaultCpuModel, qemuArgv, type QemuMachine, qemuSockets, qemuTrialArgv, uefiFiles } from '../../src/machine/qemu/qemu-arguments.ts';
 import type { Architecture } from '../../src/payload/types.ts';
 import { golden } from '../fixtures/golden.ts';
@@ -65,22 +65,28 @@ describe("QEMU's command line", () => {
   });
 });
 
-const LANS: Readonly<Record<string, LanOptions>> = {
+const LANS = {
   dual: { families: ['ipv4', 'ipv6'], routerAdvertisements: true, dhcpDelaySeconds: 0 },
   ipv4: { families: ['ipv4'], routerAdvertisements: true, dhcpDelaySeconds: 0 },
   ipv6: { families: ['ipv6'], routerAdvertisements: true, dhcpDelaySeconds: 0 },
   'without-advertisements': { families: ['ipv4', 'ipv6'], routerAdvertisements: false, dhcpDelaySeconds: 0 },
   'slow-dhcp': { families: ['ipv4', 'ipv6'], routerAdvertisements: true, dhcpDelaySeconds: 20 },
-};
+} as const satisfies Readonly<Record<string, LanOptions>>;
 
 describe('a network of machines', () => {
-  it.each(Object.entries(LANS))('%s', async (name, options) => {
+  it.each<[string, LanOptions]>(Object.entries(LANS))('%s', async (name, options) => {
     const templates = await readTemplates(new URL('../../templates', import.meta.url).pathname);
     await golden(`machine/lan-${name}.dnsmasq.conf`, dnsmasqConfig(templates, options, '/run/kvci/net'));
     const addresses = lanAddresses(options.families, 1);
     const { lease, names } = dnsmasqHost('node01', addresses);
     const settings = Object.entries(lanSettings(options)).map(([path, value]) => `${path}=${value}\n`);
     await golden(`machine/lan-${name}`, [...settings, bridgeBatch(options), tapBatch(addresses), lease, names].join(''));
+  });
+
+  it('where DHCP is slow', async () => {
+    const templates = await readTemplates(new URL('../../templates', import.meta.url).pathname);
+    await golden('machine/lan-slow-dhcp.nft', slowDhcpRules(templates, LANS['slow-dhcp']) ?? '');
+    expect(slowDhcpRules(templates, LANS.dual)).toBeUndefined();
   });
 
   it('the way in', async () => {

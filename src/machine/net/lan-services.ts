@@ -3,7 +3,7 @@ import type { CommandRunner } from '../../host/types.ts';
 import { putFile } from '../../sandbox/put-file.ts';
 import type { NodeAddresses } from '../types.ts';
 import { gatewayConfig } from './gateway.ts';
-import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanSettings, type LanOptions, tapBatch, tapName } from './lan.ts';
+import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanSettings, type LanOptions, slowDhcpRules, tapBatch, tapName } from './lan.ts';
 
 /** Where the network's services keep their files in the sandbox: in memory. */
 const FOLDER = '/run/kvci/net';
@@ -32,6 +32,8 @@ export async function startLan(
     [`${FOLDER}/gateway.cfg`, gatewayConfig(templates, GATEWAY_SOCKET)],
   ] as const;
   for (const [path, text] of files) await putFile(sandbox, path, text, signal);
+  const rules = slowDhcpRules(templates, options);
+  if (rules !== undefined) await sandbox.run(['nft', '-f', '-'], { stdin: rules, signal });
   // Both go to the background once they serve, and fail before that if they cannot.
   await sandbox.run(['dnsmasq', `--conf-file=${FOLDER}/dnsmasq.conf`], { signal });
   await sandbox.run(['haproxy', '-D', '-f', `${FOLDER}/gateway.cfg`], { signal });

@@ -7,7 +7,7 @@ export interface LanOptions {
   readonly families: readonly IpFamily[];
   /** Without them a machine has no IPv6 but its link-local address, unless it asks by itself. */
   readonly routerAdvertisements: boolean;
-  /** How long DHCPv4 waits before it answers; 0 on a network that works. DHCPv6 has no such way. */
+  /** How long a machine asks DHCP servers of both families in vain; 0 on a network that works. */
   readonly dhcpDelaySeconds: number;
 }
 
@@ -109,12 +109,19 @@ export function dnsmasqConfig(templates: TemplateSources, options: LanOptions, f
   return renderTemplate(templates, 'net/dnsmasq.conf', {
     folder,
     bridge: BRIDGE,
-    dhcpDelay: options.dhcpDelaySeconds,
     ipv4: has('ipv4') ? { network: '192.168.66.0', netmask: '255.255.255.0', gateway: gatewayAddress('ipv4'), router: false } : undefined,
     ipv6: has('ipv6')
       ? { network: 'fd00::', prefix: 64, gateway: gatewayAddress('ipv6'), advertised: options.routerAdvertisements, routerLifetime: 0 }
       : undefined,
   });
+}
+
+/**
+ * Input of `nft -f -` that has DHCP answer late; undefined where it answers at once. Not `dhcp-reply-delay`, which dnsmasq knows for
+ * DHCPv4 only and waits out doing nothing else.
+ */
+export function slowDhcpRules(templates: TemplateSources, { dhcpDelaySeconds: seconds }: LanOptions): string | undefined {
+  return seconds === 0 ? undefined : renderTemplate(templates, 'net/slow-dhcp.nft', { seconds });
 }
 
 /** A machine in dnsmasq's eyes: the line of its lease (`dhcp-hostsdir`) and those of its name (`hostsdir`). */
