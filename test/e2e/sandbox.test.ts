@@ -13,6 +13,7 @@ import { removeMappedTree } from '../../src/sandbox/mapped-folder.ts';
 import type { Sandbox, SandboxRecord, SandboxRequest, Sandboxes } from '../../src/sandbox/types.ts';
 import { isMissing } from '../fixtures/needs.ts';
 import { noProcess, sleepSeconds } from '../fixtures/processes.ts';
+import { pidOf } from '../fixtures/sandbox-pid.ts';
 import { testSandboxes } from '../fixtures/sandboxes.ts';
 import { toolsTree } from '../fixtures/tools-tree.ts';
 
@@ -157,7 +158,7 @@ describe('the end of a sandbox', () => {
   it('is told when its pid 1 is killed', async () => {
     await using box = await sandboxes.start(request());
     const running = box.run(['sleep', '1000']);
-    process.kill(box.pid, 'SIGKILL');
+    process.kill(pidOf(box.record), 'SIGKILL');
     await Promise.all([box.ended, running].map((end) => expect(end).rejects.toMatchObject({ code: 'sandbox-ended' })));
   });
 
@@ -234,7 +235,7 @@ it('what a killed run has unpacked is found in the ledger and removed', async ()
   }
   await access(paths[0]!);
   const ledger = fileLedger({ state: join(folder, 'state') });
-  const reapers = sandboxReapers(sandboxes, NEVER);
+  const reapers = sandboxReapers(sandboxes, () => Promise.reject(new Error('there is no container')), NEVER);
   await expect(reapOrphans(ledger, reapers)).resolves.toEqual({ removed: [`temporary folder ${paths[0]!}`], failed: [] });
   await expect(access(paths[0]!)).rejects.toThrow('ENOENT');
   expect(await ledger.orphans()).toEqual([]);

@@ -29,6 +29,7 @@ import { testLayout, writeImage } from '../../fixtures/image-layout.ts';
 import { isMissing } from '../../fixtures/needs.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
 import { goodNode } from '../../fixtures/node-tree.ts';
+import { pidOf } from '../../fixtures/sandbox-pid.ts';
 import { testSandboxes } from '../../fixtures/sandboxes.ts';
 import { startKvci } from '../../fixtures/started-kvci.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
@@ -72,7 +73,7 @@ describe("nodes in a Podman that is the host's", () => {
     await copyFromStore(image.store, digest, test.layout);
     engine = await test.openEngine();
     const record = await readRecord(recordPath(test.parts.directories));
-    const root = `/proc/${record!.sandbox!.pid}/root`;
+    const root = `/proc/${pidOf(record!.sandbox)}/root`;
     network = `${root}${NETWORK}`;
     socket = `${root}${SOCKET}`;
     endpoint = { address: { transport: 'unix', path: socket }, origin: 'test' };
