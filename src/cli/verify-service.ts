@@ -65,7 +65,7 @@ async function verifyMachines(
 ): Promise<VerifyReport> {
   const { disk, image } = await diskOf(wanted, cwd, parts, run);
   const [{ digest, size }, vms] = await Promise.all([digestFile(disk.path), parts.vms()]);
-  const bench = machineBench({ vms, disk, diskSize: undefined, acceleration: 'auto' });
+  const bench = machineBench({ vms, disk, diskSize: undefined, acceleration: 'auto', sandbox: wanted.sandbox });
   const subject: VerifySubject = {
     kind: 'machine',
     name: nameOf(wanted),

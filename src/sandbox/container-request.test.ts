@@ -34,7 +34,7 @@ describe('the container of a sandbox', () => {
       image: 'localhost/kvci/tools:0',
       command: ['/bin/sh', '-c', 'echo ready', 'init.sh', 'contain', '/dev/net/tun', '/dev/kvm'],
       labels: { 'io.kvci.sandbox': 'a1b2c3', 'io.kvci.sandbox/network': 'private' },
-      capabilities: ['NET_ADMIN', 'NET_RAW', 'NET_BIND_SERVICE', 'DAC_OVERRIDE'],
+      capabilities: ['NET_ADMIN', 'NET_RAW', 'NET_BIND_SERVICE', 'DAC_OVERRIDE', 'SETGID'],
       devices: ['/dev/net/tun', '/dev/kvm'],
       binds: [{ host: record.folder, inside: '/run/kvci', writable: true }, ...binds],
       tmpfs: { '/run': 'rw,exec,mode=755', '/tmp': 'rw,exec,mode=1777' },
@@ -55,7 +55,7 @@ describe('the container of a sandbox', () => {
 
   it('in the host’s network changes nothing there', () => {
     const host = sandboxContainer({ ...plan, record: { ...record, network: 'host' } }, { binds: [], settings: { 'net/x': '1' } });
-    expect(host).toMatchObject({ network: 'host', sysctls: {}, capabilities: ['NET_BIND_SERVICE', 'DAC_OVERRIDE'] });
+    expect(host).toMatchObject({ network: 'host', sysctls: {}, capabilities: ['NET_BIND_SERVICE', 'DAC_OVERRIDE', 'SETGID'] });
   });
 
   it('has another one beside it that ends with it', () => {
@@ -72,7 +72,12 @@ describe('the container of a sandbox', () => {
 });
 
 test.each<[string, Pick<ContainerRecord, 'network' | 'user'>, string[], string[]]>([
-  ['root, or an engine without root', { network: 'private' }, ['NET_ADMIN', 'NET_RAW', 'NET_BIND_SERVICE', 'DAC_OVERRIDE'], ['env']],
+  [
+    'root, or an engine without root',
+    { network: 'private' },
+    ['NET_ADMIN', 'NET_RAW', 'NET_BIND_SERVICE', 'DAC_OVERRIDE', 'SETGID'],
+    ['env'],
+  ],
   [
     'an ordinary user of an engine with root',
     { network: 'private', user },

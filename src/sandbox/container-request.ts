@@ -32,13 +32,17 @@ const OWN_CAPABILITIES: Readonly<Record<ContainerRecord['network'], readonly str
 /** What root inside needs to become somebody else, for every command. */
 const BECOMING = ['SETUID', 'SETGID', 'SETPCAP'];
 
-/** What root needs to read disks of other users, as it does without a container. */
-const READING = ['DAC_OVERRIDE'];
+const AS_ROOT = [
+  // Root reads disks of other users, as it does without a container.
+  'DAC_OVERRIDE',
+  // dnsmasq: gives up the groups that it has, which root does before it serves.
+  'SETGID',
+];
 
 type Seen = Pick<ContainerRecord, 'network' | 'user'>;
 
 export function capabilitiesOf({ network, user }: Seen): readonly string[] {
-  return [...OWN_CAPABILITIES[network], ...(user === undefined ? READING : BECOMING)];
+  return [...OWN_CAPABILITIES[network], ...(user === undefined ? AS_ROOT : BECOMING)];
 }
 
 /**

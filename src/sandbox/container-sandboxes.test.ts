@@ -52,8 +52,11 @@ class FakeEngine implements SandboxEngine {
         this.running.set(id, request);
         request.onLine(this.says, 'stdout');
         const ended = this.says === 'ready' ? new Promise<void>(() => undefined) : Promise.resolve();
-        const letGo = (word: string): Promise<void> => Promise.resolve(void this.words.push(word));
-        return Promise.resolve({ id, ended, letGo, hangUp: () => undefined });
+        const write = (word: string): void => {
+          this.words.push(word);
+          request.onLine('staying', 'stdout');
+        };
+        return Promise.resolve({ id, ended, write, hangUp: () => undefined });
       },
     });
 

@@ -21,13 +21,13 @@ export function containerSandboxes(parts: ContainerSandboxesParts): Omit<Sandbox
       const { record, box, container, entry } = await startContainer(parts, request);
       try {
         await keep(record);
+        await container.letStay();
       } catch (error) {
         container.hangUp();
         await endAll(box, record);
         await entry[Symbol.asyncDispose]();
         throw error;
       }
-      await container.letGo('stay\n');
       await parts.ledger.forget(entry.entry);
       return found(parts, box, record, container.id);
     },

@@ -12,6 +12,7 @@ import type { ExecRunnerParts } from '../host/exec-runner.ts';
 import type { CommandRunner, ContainerEngine, Directories, Ledger, Locks } from '../host/types.ts';
 import { sourceOf } from './bind-source.ts';
 import { besideContainer, type ContainerPlan, sandboxContainer } from './container-request.ts';
+import { endedError } from './ended-error.ts';
 import type { Environment } from './enter.ts';
 import type { HostUser } from './map-ids.ts';
 import { toolsInEngine } from './tools-in-engine.ts';
@@ -52,11 +53,16 @@ const START_DEADLINE_MS = 60_000;
 /** What the path of a socket (107 bytes at most) leaves for the folder that is `/run/kvci` inside. */
 const LONGEST_FOLDER = 64;
 
+export interface ReadyContainer extends HeldContainer {
+  /** Tells it to stay when nobody holds it, and lets go. @throws KvciError `sandbox-ended` */
+  letStay(): Promise<void>;
+}
+
 /** A container that has just been started. */
 export interface StartedContainer {
   readonly record: ContainerRecord;
   readonly box: SandboxEngine;
-  readonly container: HeldContainer;
+  readonly container: ReadyContainer;
   readonly entry: Awaited<ReturnType<Ledger['enter']>>;
 }
 
@@ -108,7 +114,7 @@ export async function startBeside(
   const { signal } = new AbortController();
   const plan = await planOf(parts, record, await imageIn(parts, box, signal));
   const container = await startReady(box, record.name, (onLine) => besideContainer({ ...plan, onLine }, main), signal);
-  await container.letGo('stay\n');
+  await container.letStay();
   return container.id;
 }
 
@@ -147,12 +153,14 @@ async function startReady(
   name: string,
   requestFor: (onLine: HeldRequest['onLine']) => HeldRequest,
   signal: AbortSignal,
-): Promise<HeldContainer> {
+): Promise<ReadyContainer> {
   const said: string[] = [];
   const ready = Promise.withResolvers<'ready'>();
+  const staying = Promise.withResolvers<'staying'>();
   const request = requestFor((line) => {
     said.push(line);
     if (line === 'ready') ready.resolve('ready');
+    if (line === 'staying') staying.resolve('staying');
   });
   const container = await (await held()).start(request, signal).catch((error: unknown) => {
     throw refused(name, error);
@@ -165,12 +173,18 @@ async function startReady(
   giveUp.addEventListener('abort', onAbort);
   const outcome = await Promise.race([ready.promise, container.ended.then(() => 'ended' as const), late.promise]);
   giveUp.removeEventListener('abort', onAbort);
-  if (outcome === 'ready') return container;
+  if (outcome === 'ready') return { ...container, letStay: () => letStay(container, staying.promise, name) };
   container.hangUp();
   await containers.remove(container.id);
   if (signal.aborted) throw cancelled(signal);
   const why = outcome === 'late' ? [...said, `not ready after ${START_DEADLINE_MS / 1000} s`] : said;
   throw new KvciError('failed', 'sandbox-failed', `the sandbox "${name}" did not start:\n${lastLines(why.join('\n'))}`);
+}
+
+async function letStay(container: HeldContainer, staying: Promise<'staying'>, name: string): Promise<void> {
+  container.write('stay\n');
+  if ((await Promise.race([staying, container.ended])) !== 'staying') throw endedError(name);
+  container.hangUp();
 }
 
 /** An engine mounts folders of its own host. */

@@ -19,12 +19,16 @@
 set -eu
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
-# Pid 1 waits in wait(2) and not in read(2): it has to reap whatever is orphaned in here.
+# Pid 1 waits in wait(2) and not in read(2): it has to reap whatever is orphaned in here. $1, if any, is what is said to "stay".
 serve() {
+  answer=${1-}
   echo ready
   exec 3<&0 </dev/null
   while read -r word; do
-    if [ "$word" = stay ]; then exec sleep infinity <&- >&- 2>&-; fi
+    if [ "$word" = stay ]; then
+      if [ -n "$answer" ]; then echo "$answer"; fi
+      exec sleep infinity <&- >&- 2>&-
+    fi
   done <&3 &
   exec 3<&-
   wait $!
@@ -123,10 +127,11 @@ furnish_one() {
   fi
 }
 
-# In a user namespace devices are the host's own and stay as they are.
+# In a user namespace devices are the host's own and stay as they are. Between us is an engine, which may lose what was said last:
+# "staying" tells that it was heard.
 contain() {
   for device in "$@"; do chmod 0666 "$device" 2>/dev/null || :; done
-  serve
+  serve staying
 }
 
 "$@"

@@ -13,6 +13,7 @@ describe('disk boot', () => {
     { args: ['--firmware', 'coreboot'], message: /--firmware/ },
     { args: ['--acceleration', 'hvf'], message: /--acceleration/ },
     { args: ['--ip-family', 'ipx'], message: /--ip-family/ },
+    { args: ['--sandbox', 'jail'], message: /--sandbox/ },
     { args: ['--timeout', 'soon'], message: /^--timeout: / },
     { args: ['--list'], message: /exclude each other/ },
     { args: ['--end', 'lab'], message: /exclude each other/ },
@@ -28,6 +29,13 @@ describe('disk boot', () => {
     expect(await here.refused('disk', 'boot')).toMatchObject({ code: 'missing-disk', exitCode: 2 });
     expect(await here.refused('disk', 'boot', 'gone.qcow2', '--offline')).toMatchObject({ code: 'disk-not-found', exitCode: 5 });
     expect(await here.refused('disk', 'boot', 'localhost/gone:1', '--offline')).toMatchObject({ code: 'image-not-found', exitCode: 5 });
+  });
+
+  test('the engine that it is to be a container of has to answer', async () => {
+    const here = await place({ 'kvci.yaml': 'engine: /no/such.sock\n', 'node.raw': 'looked at by nobody' });
+    const error = await here.refused('disk', 'boot', 'node.raw', '--sandbox', 'container', '--offline');
+    expect(error).toMatchObject({ code: 'engine-unreachable', exitCode: 3 });
+    expect(error.message).toContain('/no/such.sock');
   });
 
   test('a machine that is not there is not ended, and not entered', async () => {

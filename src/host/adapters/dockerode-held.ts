@@ -1,5 +1,4 @@
 import type { Duplex } from 'node:stream';
-import { finished } from 'node:stream/promises';
 
 import { KvciError } from '../../core/errors.ts';
 import type { EngineEndpoint } from '../engine/endpoint.ts';
@@ -55,6 +54,8 @@ class DockerodeHeld implements HeldContainers {
 function hold(id: string, stream: Duplex, { onLine }: HeldRequest): HeldContainer {
   const output = (name: 'stdout' | 'stderr'): OutputText => new OutputText({ keep: false, onLine: (line) => onLine(line, name) });
   const outputs = { stdout: output('stdout'), stderr: output('stderr') };
+  // Whoever is gone when something is said to them is gone: that shows in the end of the stream.
+  stream.on('error', () => undefined);
   const ended = forwardOutput(stream, outputs, false).then(
     () => undefined,
     // Why the connection broke shows in the next request.
@@ -63,10 +64,8 @@ function hold(id: string, stream: Duplex, { onLine }: HeldRequest): HeldContaine
   return {
     id,
     ended,
-    letGo: async (word) => {
-      stream.end(word);
-      await finished(stream, { readable: false });
-      stream.destroy();
+    write: (text) => {
+      stream.write(text);
     },
     hangUp: () => {
       stream.destroy();

@@ -30,8 +30,8 @@ export interface HeldContainer {
   readonly id: string;
   /** Resolves when it has ended, or its engine has hung up. */
   readonly ended: Promise<void>;
-  /** Says something to its first process as the last thing, and lets go without ending it. */
-  letGo(word: string): Promise<void>;
+  /** Says something to its first process. What is said right before hanging up may be lost. */
+  write(text: string): void;
   /** Lets go: its first process reads the end of its input. */
   hangUp(): void;
 }
