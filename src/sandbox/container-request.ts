@@ -6,6 +6,9 @@ import type { ContainerRecord, SandboxRequest } from './types.ts';
 /** Every container of a sandbox has it: its value is the sandbox's id. */
 export const SANDBOX_LABEL = 'io.kvci.sandbox';
 
+/** What its first process looks for when nobody holds it any longer (`contain` in init.sh). */
+export const TOLD_TO_STAY = ['touch', '/dev/shm/kvci-stay'] as const;
+
 /** Which network a container of a sandbox sees: `private` is that of the sandbox itself. */
 const NETWORK_LABEL = 'io.kvci.sandbox/network';
 

@@ -39,8 +39,11 @@ class FakeEngine implements SandboxEngine {
       for (const [other, { among }] of this.running) if (other === id || among === id) this.running.delete(other);
       return Promise.resolve();
     },
-    exec: (id) =>
-      this.running.has(id) ? Promise.resolve(0) : Promise.reject(new KvciError('notFoundOrExists', 'container-stopped', 'it does not run')),
+    exec: (id, { argv: [program] }) => {
+      if (!this.running.has(id)) return Promise.reject(new KvciError('notFoundOrExists', 'container-stopped', 'it does not run'));
+      this.words.push(program);
+      return Promise.resolve(0);
+    },
   };
 
   held: SandboxEngine['held'] = () =>
@@ -52,11 +55,7 @@ class FakeEngine implements SandboxEngine {
         this.running.set(id, request);
         request.onLine(this.says, 'stdout');
         const ended = this.says === 'ready' ? new Promise<void>(() => undefined) : Promise.resolve();
-        const write = (word: string): void => {
-          this.words.push(word);
-          request.onLine('staying', 'stdout');
-        };
-        return Promise.resolve({ id, ended, write, hangUp: () => undefined });
+        return Promise.resolve({ id, ended, hangUp: () => undefined });
       },
     });
 
@@ -157,7 +156,7 @@ describe('a detached sandbox', () => {
       kept = record;
       return Promise.resolve();
     });
-    expect(engine.words).toEqual(['stay\n']);
+    expect(engine.words).toEqual(['touch']);
     expect(await inLedger()).toBe(0);
     const box = await sandboxes.find(kept!);
     await box!.run(['true']);

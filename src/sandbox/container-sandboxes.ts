@@ -4,8 +4,15 @@ import { join } from 'node:path';
 import { KvciError } from '../core/errors.ts';
 import { CommandError } from '../host/command-error.ts';
 import { definedOnly, execRunner } from '../host/exec-runner.ts';
-import { SANDBOX_LABEL, sandboxLabels, SHARED, throughUser } from './container-request.ts';
-import { type ContainerSandboxesParts, type SandboxEngine, startBeside, startContainer, type StartedContainer } from './container-start.ts';
+import { sandboxLabels, SHARED, throughUser } from './container-request.ts';
+import {
+  type ContainerSandboxesParts,
+  letStay,
+  type SandboxEngine,
+  startBeside,
+  startContainer,
+  type StartedContainer,
+} from './container-start.ts';
 import { endedError } from './ended-error.ts';
 import { environmentInside, missingProgram } from './enter.ts';
 import type { ContainerRecord, DetachedSandbox, Sandbox, Sandboxes } from './types.ts';
@@ -21,7 +28,7 @@ export function containerSandboxes(parts: ContainerSandboxesParts): Omit<Sandbox
       const { record, box, container, entry } = await startContainer(parts, request);
       try {
         await keep(record);
-        await container.letStay();
+        await letStay(box, record, container);
       } catch (error) {
         container.hangUp();
         await endAll(box, record);
@@ -81,7 +88,10 @@ function found(parts: ContainerSandboxesParts, box: SandboxEngine, record: Conta
 
 /** The kernel ends all that is in a pid namespace with its first process; the engine answers when that is gone. */
 async function endAll({ containers }: SandboxEngine, { id, folder }: Pick<ContainerRecord, 'id' | 'folder'>): Promise<void> {
-  await Promise.all((await containers.list({ [SANDBOX_LABEL]: id })).map((container) => containers.remove(container.id)));
+  // The one beside first: Podman removes none on which another depends.
+  for (const network of ['host', 'private'] as const) {
+    await Promise.all((await containers.list(sandboxLabels(id, network))).map((container) => containers.remove(container.id)));
+  }
   await rm(folder, { recursive: true, force: true });
 }
 

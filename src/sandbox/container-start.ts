@@ -9,9 +9,10 @@ import { lastLines } from '../host/command-error.ts';
 import type { Containers } from '../host/engine/containers.ts';
 import type { HeldContainer, HeldContainers, HeldRequest } from '../host/engine/held.ts';
 import type { ExecRunnerParts } from '../host/exec-runner.ts';
+import { OutputText } from '../host/output-text.ts';
 import type { CommandRunner, ContainerEngine, Directories, Ledger, Locks } from '../host/types.ts';
 import { sourceOf } from './bind-source.ts';
-import { besideContainer, type ContainerPlan, sandboxContainer } from './container-request.ts';
+import { besideContainer, type ContainerPlan, sandboxContainer, throughUser, TOLD_TO_STAY } from './container-request.ts';
 import { endedError } from './ended-error.ts';
 import type { Environment } from './enter.ts';
 import type { HostUser } from './map-ids.ts';
@@ -53,16 +54,11 @@ const START_DEADLINE_MS = 60_000;
 /** What the path of a socket (107 bytes at most) leaves for the folder that is `/run/kvci` inside. */
 const LONGEST_FOLDER = 64;
 
-export interface ReadyContainer extends HeldContainer {
-  /** Tells it to stay when nobody holds it, and lets go. @throws KvciError `sandbox-ended` */
-  letStay(): Promise<void>;
-}
-
 /** A container that has just been started. */
 export interface StartedContainer {
   readonly record: ContainerRecord;
   readonly box: SandboxEngine;
-  readonly container: ReadyContainer;
+  readonly container: HeldContainer;
   readonly entry: Awaited<ReturnType<Ledger['enter']>>;
 }
 
@@ -114,7 +110,7 @@ export async function startBeside(
   const { signal } = new AbortController();
   const plan = await planOf(parts, record, await imageIn(parts, box, signal));
   const container = await startReady(box, record.name, (onLine) => besideContainer({ ...plan, onLine }, main), signal);
-  await container.letStay();
+  await letStay(box, { ...record, network: 'host' }, container);
   return container.id;
 }
 
@@ -153,14 +149,12 @@ async function startReady(
   name: string,
   requestFor: (onLine: HeldRequest['onLine']) => HeldRequest,
   signal: AbortSignal,
-): Promise<ReadyContainer> {
+): Promise<HeldContainer> {
   const said: string[] = [];
   const ready = Promise.withResolvers<'ready'>();
-  const staying = Promise.withResolvers<'staying'>();
   const request = requestFor((line) => {
     said.push(line);
     if (line === 'ready') ready.resolve('ready');
-    if (line === 'staying') staying.resolve('staying');
   });
   const container = await (await held()).start(request, signal).catch((error: unknown) => {
     throw refused(name, error);
@@ -173,7 +167,7 @@ async function startReady(
   giveUp.addEventListener('abort', onAbort);
   const outcome = await Promise.race([ready.promise, container.ended.then(() => 'ended' as const), late.promise]);
   giveUp.removeEventListener('abort', onAbort);
-  if (outcome === 'ready') return { ...container, letStay: () => letStay(container, staying.promise, name) };
+  if (outcome === 'ready') return container;
   container.hangUp();
   await containers.remove(container.id);
   if (signal.aborted) throw cancelled(signal);
@@ -181,9 +175,11 @@ async function startReady(
   throw new KvciError('failed', 'sandbox-failed', `the sandbox "${name}" did not start:\n${lastLines(why.join('\n'))}`);
 }
 
-async function letStay(container: HeldContainer, staying: Promise<'staying'>, name: string): Promise<void> {
-  container.write('stay\n');
-  if ((await Promise.race([staying, container.ended])) !== 'staying') throw endedError(name);
+/** Lets go of a container that is to stay. @throws KvciError `sandbox-ended` */
+export async function letStay({ containers }: SandboxEngine, record: ContainerRecord, container: HeldContainer): Promise<void> {
+  const stdout = new OutputText({ keep: false });
+  const request = { argv: TOLD_TO_STAY, env: {}, through: throughUser(record), stdout, stderr: stdout } as const;
+  if ((await containers.exec(container.id, request)) !== 0) throw endedError(record.name);
   container.hangUp();
 }
 

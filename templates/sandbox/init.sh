@@ -15,20 +15,16 @@
 #
 # As pid 1 of a container, whose inside its engine has made: opens devices to whoever runs commands in there.
 #
-# Writes "ready" to standard output when all stands, and ends with standard input, unless told to "stay".
+# Writes "ready" to standard output when all stands, and ends with standard input, unless told to stay.
 set -eu
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
-# Pid 1 waits in wait(2) and not in read(2): it has to reap whatever is orphaned in here. $1, if any, is what is said to "stay".
+# Pid 1 waits in wait(2) and not in read(2): it has to reap whatever is orphaned in here.
 serve() {
-  answer=${1-}
   echo ready
   exec 3<&0 </dev/null
   while read -r word; do
-    if [ "$word" = stay ]; then
-      if [ -n "$answer" ]; then echo "$answer"; fi
-      exec sleep infinity <&- >&- 2>&-
-    fi
+    if [ "$word" = stay ]; then exec sleep infinity <&- >&- 2>&-; fi
   done <&3 &
   exec 3<&-
   wait $!
@@ -127,11 +123,18 @@ furnish_one() {
   fi
 }
 
-# In a user namespace devices are the host's own and stay as they are. Between us is an engine, which may lose what was said last:
-# "staying" tells that it was heard.
+# In a user namespace devices are the host's own and stay as they are. Whether it is to stay is told by a file: of standard input
+# engines promise the end alone.
 contain() {
   for device in "$@"; do chmod 0666 "$device" 2>/dev/null || :; done
-  serve staying
+  echo ready
+  exec 3<&0 </dev/null
+  {
+    cat <&3 >/dev/null
+    if [ -e /dev/shm/kvci-stay ]; then exec sleep infinity <&- >&- 2>&-; fi
+  } &
+  exec 3<&-
+  wait $!
 }
 
 "$@"

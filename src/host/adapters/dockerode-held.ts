@@ -64,9 +64,6 @@ function hold(id: string, stream: Duplex, { onLine }: HeldRequest): HeldContaine
   return {
     id,
     ended,
-    write: (text) => {
-      stream.write(text);
-    },
     hangUp: () => {
       stream.destroy();
     },

@@ -2,7 +2,7 @@ import type { EngineInfo } from '../types.ts';
 import type { Labels } from './containers.ts';
 import type { JobBind } from './jobs.ts';
 
-/** A container with few rights whose first process is spoken to as long as it is held. */
+/** A container with few rights whose first process learns when nobody holds it any longer. */
 export interface HeldRequest {
   readonly name: string;
   readonly hostname: string;
@@ -30,8 +30,6 @@ export interface HeldContainer {
   readonly id: string;
   /** Resolves when it has ended, or its engine has hung up. */
   readonly ended: Promise<void>;
-  /** Says something to its first process. What is said right before hanging up may be lost. */
-  write(text: string): void;
   /** Lets go: its first process reads the end of its input. */
   hangUp(): void;
 }
