@@ -3,7 +3,7 @@ import type { CommandRunner } from '../../host/types.ts';
 import { putFile } from '../../sandbox/put-file.ts';
 import type { NodeAddresses } from '../types.ts';
 import { gatewayConfig } from './gateway.ts';
-import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanSettings, type LanOptions, slowDhcpRules, tapBatch, tapName } from './lan.ts';
+import { bridgeBatch, dnsmasqConfig, dnsmasqHost, type LanOptions, slowDhcpRules, tapBatch, tapName } from './lan.ts';
 
 /** Where the network's services keep their files in the sandbox: in memory. */
 const FOLDER = '/run/kvci/net';
@@ -14,10 +14,10 @@ export const GATEWAY_SOCKET = '/run/kvci/net/gateway.sock';
 /** What dnsmasq has given, in the sandbox; not there before the first. */
 export const LEASES = '/run/kvci/net/dnsmasq.leases';
 
-/** Writes settings of the kernel, each a path below /proc/sys and a value. */
-const SET = 'while [ $# -gt 0 ]; do if [ -e "/proc/sys/$1" ]; then echo "$2" >"/proc/sys/$1" || exit; fi; shift 2; done';
-
-/** Makes the network of a sandbox that has none yet: bridge, addresses and names, a way in. All end with the sandbox. */
+/**
+ * Makes the network of a sandbox that has none yet and was started with {@link lanSettings}: bridge, addresses and names, a way in.
+ * All end with the sandbox.
+ */
 export async function startLan(
   sandbox: CommandRunner,
   options: LanOptions,
@@ -25,7 +25,6 @@ export async function startLan(
   signal: AbortSignal,
 ): Promise<void> {
   await sandbox.run(['mkdir', '-p', '-m', '0700', '/run/kvci', FOLDER, `${FOLDER}/names`, `${FOLDER}/leases`], { signal });
-  await sandbox.run(['sh', '-c', SET, 'sh', ...Object.entries(lanSettings(options)).flat()], { signal });
   await ipBatch(sandbox, bridgeBatch(options), signal);
   const files = [
     [`${FOLDER}/dnsmasq.conf`, dnsmasqConfig(templates, options, FOLDER)],

@@ -7,7 +7,7 @@ import { Secret } from '../../core/secrets.ts';
 import { writeFileAtomic } from '../../host/files.ts';
 import type { SshKeyPair } from '../../host/ssh.ts';
 import { sandboxRecordSchema } from '../../sandbox/record-schema.ts';
-import type { SandboxRecord } from '../../sandbox/types.ts';
+import { SANDBOX_KINDS, type SandboxKind, type SandboxRecord } from '../../sandbox/types.ts';
 import type { LanOptions } from '../net/lan.ts';
 import type { NodeAddresses } from '../types.ts';
 import { type Accelerator, FIRMWARES, type Firmware } from './qemu-arguments.ts';
@@ -32,6 +32,8 @@ export interface VmSandboxRecord {
   readonly createdAt: string;
   /** What the machines run from, for people. */
   readonly source: string;
+  /** How the sandbox is made; missing: of namespaces. */
+  readonly kind?: SandboxKind | undefined;
   /** Folder of the host with what the machines write. */
   readonly folder: string;
   readonly lan: LanOptions;
@@ -55,6 +57,7 @@ const schema = z.object({
   name: z.string(),
   createdAt: z.string(),
   source: z.string(),
+  kind: z.enum(SANDBOX_KINDS).optional(),
   folder: z.string(),
   lan: z.object({ families: z.array(z.enum(['ipv4', 'ipv6'])), routerAdvertisements: z.boolean(), dhcpDelaySeconds: z.number() }),
   key: keySchema,
