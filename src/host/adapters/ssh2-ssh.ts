@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { addAbortListener, once } from 'node:events';
 import { constants } from 'node:os';
 import type { Duplex, Readable, Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import ssh2, { type Client, type ClientChannel } from 'ssh2';
 
 import { cancelled, KvciError, messageOf, throwIfCancelled } from '../../core/errors.ts';
@@ -18,6 +19,9 @@ const HANDSHAKE_MS = 60_000;
 /** A machine that says nothing for two minutes is gone; one that is emulated beside others may be silent for half a minute. */
 const KEEPALIVE_MS = 15_000;
 const KEEPALIVES = 8;
+
+/** How long a command that was ended may take to be over before it is ended again. */
+const END_AGAIN_MS = 1000;
 
 /** SSH by the ssh2 library. */
 export const ssh2Ssh: Ssh = {
@@ -147,15 +151,20 @@ class Ssh2Connection implements SshConnection {
     this.#busy += 1;
     try {
       const running = await this.#start(request, mark);
-      const { channel } = running;
+      const conversing = this.#converse(running, request);
+      let ending: Promise<void> | undefined;
       // Also where it has aborted meanwhile: a busy machine takes seconds to start a command.
-      using _leaving = addAbortListener(signal, () => channel.destroy());
+      using _leaving = addAbortListener(signal, () => {
+        ending = this.#endUntilOver(mark, conversing);
+      });
       try {
-        return await this.#converse(running, request);
+        const exitCode = await conversing;
+        throwIfCancelled(signal);
+        return exitCode;
       } finally {
-        request.stdin?.unpipe(channel);
-        channel.close();
-        if (signal.aborted) await this.#end(mark);
+        request.stdin?.unpipe(running.channel);
+        running.channel.close();
+        await ending;
       }
     } catch (error) {
       if (signal.aborted) throw cancelled(signal);
@@ -195,6 +204,19 @@ class Ssh2Connection implements SshConnection {
     const [exitCode] = exitCodes;
     if (exitCode === undefined) throw this.#lost();
     return exitCode;
+  }
+
+  /**
+   * Ends a cancelled command: sshd closes nothing as long as it runs. Again until it is over, because one that is just being started
+   * does not bear its mark yet.
+   */
+  async #endUntilOver(mark: string, conversing: Promise<unknown>): Promise<void> {
+    const over = conversing.then(
+      () => true,
+      () => true,
+    );
+    do await this.#end(mark);
+    while (!(await Promise.race([over, sleep(END_AGAIN_MS, false)])));
   }
 
   /** Whatever is left of a cancelled command; a connection that is lost takes nothing with it, and nothing can be done. */
