@@ -104,7 +104,7 @@ describe('a pod network by its manifest', () => {
       });
       server.files.delete('/network.yaml');
       const missing = await up(checksum);
-      expect({ code: missing.code, ...(JSON.parse(missing.stdout) as object) }).toMatchObject({ code: 1, error: { code: 'not-served' } });
+      expect({ code: missing.code, ...(JSON.parse(missing.stdout) as object) }).toMatchObject({ code: 5, error: { code: 'not-served' } });
       expect(await hostTraces()).toEqual(before);
       server.files.set('/network.yaml', text);
       const right = await up(checksum);
