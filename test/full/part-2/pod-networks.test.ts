@@ -92,6 +92,8 @@ describe('a pod network by its manifest', () => {
     const text = manifest(await pauseImageOf((...argv) => on('node01', ...argv)));
     await done('down', NAME);
     const server = await serveFiles(new Map([['/network.yaml', text]]));
+    // With the server's own port.
+    const served = await hostTraces();
     const url = `http://${server.host}/network.yaml`;
     const up = (checksum: string): Promise<Run> =>
       here('up', NAME, '--image', digest, '--ip-family', 'ipv4', '--cni', url, '--sha256', checksum, '--output', 'json');
@@ -105,7 +107,7 @@ describe('a pod network by its manifest', () => {
       server.files.delete('/network.yaml');
       const missing = await up(checksum);
       expect({ code: missing.code, ...(JSON.parse(missing.stdout) as object) }).toMatchObject({ code: 5, error: { code: 'not-served' } });
-      expect(await hostTraces()).toEqual(before);
+      expect(await hostTraces()).toEqual(served);
       server.files.set('/network.yaml', text);
       const right = await up(checksum);
       expect(right.code, right.stderr).toBe(0);
