@@ -9,6 +9,12 @@ const FLAGS = {
   cniSha256: '--sha256',
   cpus: '--cpus',
   memory: '--memory',
+  diskSize: '--disk-size',
+  cpuModel: '--cpu-model',
+  kargs: '--karg',
+  vnc: '--vnc',
+  qemuArgs: '--qemu-args',
+  acceleration: '--acceleration',
   overrides: 'cluster.overrides',
 } as const satisfies Partial<Record<keyof ClusterOptions, string>>;
 

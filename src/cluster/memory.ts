@@ -1,33 +1,87 @@
 import { KvciError } from '../core/errors.ts';
 import { formatSize } from '../core/sizes.ts';
-import { countNodes } from './bring-up.ts';
+import type { MachineProvider } from '../machine/types.ts';
+import { countNodes } from './count-nodes.ts';
 import type { ClusterPorts } from './ports.ts';
 import type { NodeRole, NodeSpec } from './spec.ts';
 
-/** Least memory of a node in bytes: kubeadm refuses a control plane with less; a worker runs kubelet, the runtime and kube-proxy. */
-const LEAST_MEMORY: Readonly<Record<NodeRole, number>> = { 'control-plane': 1.7e9, worker: 0.5e9 };
+type Bytes = Readonly<Record<NodeRole, number>>;
 
-/** What the processes of a node without workload take, by measurement; what is asked for is not what is used. */
-const USED_MEMORY: Readonly<Record<NodeRole, number>> = { 'control-plane': 0.9e9, worker: 0.3e9 };
+const MIB = 2 ** 20;
+const GIB = 2 ** 30;
 
-/** Before anything starts: nodes that do not fit would drag the host down. @throws KvciError `bad-flag`, `not-enough-memory` */
-export async function checkMemory(nodes: readonly NodeSpec[], { memoryAvailable }: Pick<ClusterPorts, 'memoryAvailable'>): Promise<void> {
-  const small = nodes.find(({ memory, role }) => memory !== undefined && memory < LEAST_MEMORY[role]);
+interface Needs {
+  /** Least of a node: kubeadm refuses a control plane with less; a worker runs kubelet, the runtime and kube-proxy. */
+  readonly least: Bytes;
+  /** What a node without workload takes of the host, by measurement; what is asked for is not what is used. */
+  readonly used: Bytes;
+}
+
+/** The kernel of a virtual machine keeps some of its memory for itself. */
+const NEEDS: Readonly<Record<MachineProvider['name'], Needs>> = {
+  kind: { least: { 'control-plane': 1.7e9, worker: 0.5e9 }, used: { 'control-plane': 0.9e9, worker: 0.3e9 } },
+  vm: { least: { 'control-plane': 2e9, worker: 0.8e9 }, used: { 'control-plane': 1.5e9, worker: 0.8e9 } },
+};
+
+/** What a virtual machine gets where nobody says and the host has room: some workload fits in. */
+const VM_MEMORY: Bytes = { 'control-plane': 3 * GIB, worker: 2 * GIB };
+
+/** What QEMU itself takes beside a machine's memory, by measurement. */
+const QEMU_MEMORY = 150e6;
+
+/** How much of the host's memory machines that nobody has sized may have together: the host itself and page caches want some. */
+const SHARE = 0.8;
+
+/**
+ * The nodes as they are to be made, before anything starts: nodes that do not fit would drag the host down. A virtual machine that
+ * nobody has sized gets what there is room for.
+ *
+ * @param cores of the host
+ * @throws KvciError `bad-flag`, `not-enough-memory`
+ */
+export async function sizedNodes<Node extends NodeSpec>(
+  nodes: readonly Node[],
+  provider: MachineProvider['name'],
+  { memoryAvailable }: Pick<ClusterPorts, 'memoryAvailable'>,
+  cores: number,
+): Promise<readonly Node[]> {
+  const { least, used } = NEEDS[provider];
+  const small = nodes.find(({ memory, role }) => memory !== undefined && memory < least[role]);
   if (small !== undefined) {
+    throw new KvciError('usage', 'bad-flag', `--memory: ${small.name} (${small.role}) needs at least ${formatSize(least[small.role])}`, {
+      facts: { flag: '--memory' },
+    });
+  }
+  const available = await memoryAvailable();
+  // A machine takes its memory as it uses it, and gives nothing back: what was asked for has to be there.
+  const needs = ({ role, memory }: Node): number => (provider === 'vm' ? (memory ?? least[role]) + QEMU_MEMORY : used[role]);
+  const needed = nodes.reduce((sum, node) => sum + needs(node), 0);
+  if (needed > available) {
     throw new KvciError(
-      'usage',
-      'bad-flag',
-      `--memory: ${small.name} (${small.role}) needs at least ${formatSize(LEAST_MEMORY[small.role])}`,
-      { facts: { flag: '--memory' } },
+      'hostNotReady',
+      'not-enough-memory',
+      `${countNodes(nodes)} need about ${formatSize(needed)} of memory; this host has ${formatSize(available)} available`,
+      { hint: 'Ask for fewer nodes with --nodes, or free memory.', facts: { needed, available } },
     );
   }
-  const needed = nodes.reduce((sum, { role }) => sum + USED_MEMORY[role], 0);
-  const available = await memoryAvailable();
-  if (needed <= available) return;
-  throw new KvciError(
-    'hostNotReady',
-    'not-enough-memory',
-    `${countNodes(nodes)} need about ${formatSize(needed)} of memory; this host has ${formatSize(available)} available`,
-    { hint: 'Ask for fewer nodes with --nodes, or free memory.', facts: { needed, available } },
-  );
+  return provider === 'vm' ? vmSizes(nodes, available, cores) : nodes;
 }
+
+function vmSizes<Node extends NodeSpec>(nodes: readonly Node[], available: number, cores: number): readonly Node[] {
+  const { least } = NEEDS.vm;
+  const unsized = nodes.filter(({ memory }) => memory === undefined);
+  const taken = nodes.reduce((sum, { memory }) => sum + (memory ?? 0) + QEMU_MEMORY, 0);
+  const wanted = unsized.reduce((sum, { role }) => sum + VM_MEMORY[role], 0);
+  const scale = Math.min(1, ((available - taken) * SHARE) / wanted);
+  return nodes.map((node) => ({
+    ...node,
+    cpus: node.cpus ?? Math.max(LEAST_CPUS, Math.min(MOST_CPUS, cores)),
+    memory: node.memory ?? Math.floor(Math.max(least[node.role], VM_MEMORY[node.role] * scale) / MIB) * MIB,
+  }));
+}
+
+/** kubeadm refuses a control plane with fewer. */
+const LEAST_CPUS = 2;
+
+/** More would only wait for each other on most hosts. */
+const MOST_CPUS = 4;

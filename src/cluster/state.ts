@@ -59,7 +59,7 @@ export const clusterStateSchema = z.object({
   kubernetes: z.string(),
   families: z.array(family),
   nodes: z.array(nodeStateSchema),
-  network: addresses.optional(),
+  network: addresses.extend({ firstHost: z.int().optional() }).optional(),
   /** Where the nodes find the API. */
   endpoint: z.string().optional(),
   /** Where this host finds it. */
@@ -75,8 +75,8 @@ export type NodeState = ClusterState['nodes'][number];
 export type StepState = ClusterState['steps'][number];
 
 /** What a provider knows a cluster's machines by. */
-export function machinesSpec({ name, run, image }: Pick<ClusterState, 'name' | 'run' | 'image'>): MachinesSpec {
-  return { cluster: name, run, image: image.digest };
+export function machinesSpec({ name, run, image, options }: Pick<ClusterState, 'name' | 'run' | 'image' | 'options'>): MachinesSpec {
+  return { cluster: name, run, image: image.digest, acceleration: options.acceleration };
 }
 
 /** Files of one cluster: its state, its kubeconfig, and what its runs wrote. */

@@ -37,7 +37,7 @@ function networkOf(families: readonly IpFamily[]): MachineNetwork {
 }
 
 function node(index: number, families: readonly IpFamily[], container = false): KubeadmNode {
-  const facts = { container, missingControllers: container ? ['memory'] : [] };
+  const facts = { container, emulated: false, missingControllers: container ? ['memory'] : [] };
   return { name: `node0${index}`, addresses: nodeAddresses(networkOf(families), index), facts };
 }
 
@@ -55,6 +55,12 @@ describe('what kubeadm reads', () => {
   it('a node that is a container is checked less and sets nothing of the kernel', async () => {
     const families: readonly IpFamily[] = ['ipv4', 'ipv6'];
     await golden('init-container.yaml', initConfig(cluster(families, { allocateRanges: true }), node(1, families, true), SECRETS));
+  });
+
+  it('an emulated node is given time', async () => {
+    const families: readonly IpFamily[] = ['ipv4', 'ipv6'];
+    const slow = { ...node(1, families), facts: { container: false, emulated: true, missingControllers: [] } };
+    await golden("init-emulated.yaml", initConfig(cluster(families), slow, KEYED));
   });
 
   it('an older version has checks that are wrong', async () => {

@@ -2,6 +2,7 @@ import { deadline } from '../../core/deadline.ts';
 import { KvciError, throwIfCancelled } from '../../core/errors.ts';
 import type { RunContext } from '../../core/plan.ts';
 import type { Machines, MachineNetwork, NodeHandle } from '../../machine/types.ts';
+import type { VmOptions } from '../../machine/vm-options.ts';
 import { nodeAddresses } from '../addresses.ts';
 import { BOOT_DEADLINE_MS } from '../deadlines.ts';
 import { type NodeFacts, readNodeFacts } from '../node-facts.ts';
@@ -25,9 +26,10 @@ const NOT_RUNNING = 1;
 
 const POLL_MS = 50;
 
-/** Makes a node and starts it; answers when systemd takes orders. */
+/** Makes a node and starts it; answers when systemd takes orders. @param vm what only virtual machines take */
 export async function bootNode(
   node: NodeState,
+  vm: VmOptions,
   network: MachineNetwork,
   machines: Machines,
   { clock, signal }: Pick<RunContext, 'clock' | 'signal'>,
@@ -39,6 +41,7 @@ export async function bootNode(
       addresses: nodeAddresses(network, index),
       ...(cpus === undefined ? {} : { cpus }),
       ...(memory === undefined ? {} : { memory }),
+      vm,
     },
     signal,
   );

@@ -52,7 +52,7 @@ export function ownForwards(engine: Pick<NodeEngine, 'sandbox' | 'network'>, clu
 
   return {
     balance: async (ranges, port, targets, signal) => {
-      const addresses = Object.values(ranges).map(gatewayOf);
+      const addresses = [ranges.ipv4, ranges.ipv6].filter((range) => range !== undefined).map(gatewayOf);
       const before = await read();
       await apply(before, { ...before, balances: { ...before.balances, [port]: { addresses, targets } } }, signal);
       const [ipv4] = addresses.filter((address) => !address.includes(':'));

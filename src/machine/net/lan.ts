@@ -24,7 +24,7 @@ export const MOST_MACHINES = 154;
 
 /** The ranges of a network of these families. */
 export function lanNetwork(families: readonly IpFamily[]): MachineNetwork {
-  return Object.fromEntries(families.map((family) => [family, LAN_RANGES[family]]));
+  return { ...Object.fromEntries(families.map((family) => [family, LAN_RANGES[family]])), firstHost: FIRST_HOST };
 }
 
 /** `192.168.66.101` and `fd00::101` for the first machine, `index` 1. */

@@ -1,16 +1,20 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 
 import { KvciError } from '../../core/errors.ts';
+import { parseSize } from '../../core/sizes.ts';
 import { ownForwards } from '../container/own-forwards.ts';
 import { lanNetwork, type LanOptions } from '../net/lan.ts';
 import { leaveLan } from '../net/lan-services.ts';
 import type { MachineNetwork, Machines, MachineSpec, MachinesSpec, NodeHandle } from '../types.ts';
+import type { Acceleration } from '../vm-options.ts';
 import { type DiskSource, filesOfDisk } from './disk-source.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
-import { startVm } from './start-vm.ts';
+import { type Accelerator, commonCpuModel } from './qemu-arguments.ts';
+import { acceleratorFor, startVm, type VmSpec } from './start-vm.ts';
 import { openVm, runningVms, type VmAccess } from './vm.ts';
-import { consoleFile } from './vm-files.ts';
+import { consoleFile, vncSocket } from './vm-files.ts';
 import { type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
 import { endRecorded, openVmSandbox, restartVmSandbox, startVmSandbox, type VmSandbox, type VmSandboxParts } from './vm-sandbox.ts';
 
@@ -29,6 +33,7 @@ export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource
   const records = new VmSandboxRecords(parts.directories, 'cluster-machines');
   const name = spec.cluster;
   let held: VmSandbox | undefined;
+  let chosen: Accelerator | undefined;
   const entered: VmAccess[] = [];
 
   /** What there is of this life of the cluster. */
@@ -47,9 +52,13 @@ export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource
     const other = await records.find(name);
     // Of an earlier life of the cluster, whose kvci was killed.
     if (other !== undefined) await endRecorded(parts, records, other);
-    const files = filesOfDisk(await disk());
-    return startVmSandbox(parts, { name, owner: 'cluster-machines', source: sourceOf(spec), lan, files, keep: true, signal });
+    const source = await disk();
+    const files = filesOfDisk(source);
+    return startVmSandbox(parts, { name, owner: 'cluster-machines', source: sourceOf(spec), lan, files, disk: source, keep: true, signal });
   };
+
+  /** That of the first node, also when another would be made today. */
+  const diskOf = async ({ disk: kept }: VmSandboxRecord): Promise<DiskSource> => kept ?? (await disk());
 
   /** @throws KvciError `no-network` before there is one */
   const required = async (signal: AbortSignal): Promise<VmSandbox> => {
@@ -57,7 +66,20 @@ export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource
     if (found !== undefined) return found;
     const record = await recorded();
     if (record === undefined) throw new KvciError('bug', 'no-network', 'a cluster of virtual machines has its network first');
-    return (held = await restartVmSandbox(parts, records, record, filesOfDisk(await disk()), signal));
+    return (held = await restartVmSandbox(parts, records, record, filesOfDisk(await diskOf(record)), signal));
+  };
+
+  /** The same for all of them, found out and told once. */
+  const accelerator = async (sandbox: VmSandbox, signal: AbortSignal): Promise<Accelerator> => {
+    const [known] = Object.values(sandbox.record.machines);
+    return known?.accelerator ?? (chosen ??= await acceleratorFor(parts, sandbox, await trialSpec(sandbox), signal));
+  };
+  const trialSpec = async ({ record }: VmSandbox): Promise<VmSpec> =>
+    vmSpec({ name: 'trial', addresses: {} }, await diskOf(record), spec.acceleration ?? 'auto');
+  const specOf = async (machine: MachineSpec, sandbox: VmSandbox, signal: AbortSignal): Promise<VmSpec> => {
+    const kind = await accelerator(sandbox, signal);
+    const made = vmSpec(machine, await diskOf(sandbox.record), kind === 'kvm' ? 'kvm' : 'emulation');
+    return { ...made, cpuModel: machine.vm?.cpuModel ?? commonCpuModel(parts.architecture, kind) };
   };
 
   const access = async (sandbox: VmSandbox, node: string): Promise<VmAccess> => {
@@ -77,6 +99,17 @@ export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource
       .map((node) => ({ name: node, state: alive.has(node) ? ('running' as const) : ('stopped' as const) }));
   };
 
+  /** @throws KvciError `node-not-found`, `node-stopped` */
+  const requireRunning = async (node: string): Promise<{ readonly sandbox: VmSandbox; readonly record: VmSandboxRecord }> => {
+    const known = (await list()).find((machine) => machine.name === node);
+    if (known === undefined) throw notFound(spec, node);
+    const sandbox = await running();
+    if (known.state === 'running' && sandbox !== undefined) return { sandbox, record: sandbox.record };
+    throw new KvciError('notFoundOrExists', 'node-stopped', `the node ${node} of cluster ${name} does not run`, {
+      hint: `Start the cluster again: kvci start ${name}`,
+    });
+  };
+
   const forwards = async (signal: AbortSignal) => {
     const { runner, record } = await required(signal);
     // The same sandbox, entered without its network: loopback is this host's.
@@ -93,22 +126,16 @@ export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource
       held = await make({ families, routerAdvertisements: true, dhcpDelaySeconds: 0 }, signal);
       return lanNetwork(families);
     },
+    schedule: async (signal) => ((await accelerator(await required(signal), signal)) === 'kvm' ? 'together' : 'in-turn'),
     start: async (machine, signal): Promise<NodeHandle> => {
       const sandbox = await required(signal);
       if ((await runningVms(sandbox)).has(machine.name)) return (await access(sandbox, machine.name)).node(BOOT_MS, signal);
-      const vm = await startVm(parts, sandbox, vmSpec(machine, await disk()), signal);
+      const vm = await startVm(parts, sandbox, await specOf(machine, sandbox, signal), signal);
       entered.push(vm);
       return vm.node(BOOT_MS, signal);
     },
     node: async (node) => {
-      const known = (await list()).find((machine) => machine.name === node);
-      if (known === undefined) throw notFound(spec, node);
-      const sandbox = await running();
-      if (known.state === 'stopped' || sandbox === undefined) {
-        throw new KvciError('notFoundOrExists', 'node-stopped', `the node ${node} of cluster ${name} does not run`, {
-          hint: `Start the cluster again: kvci start ${name}`,
-        });
-      }
+      const { sandbox } = await requireRunning(node);
       return (await access(sandbox, node)).node(ENTER_MS, new AbortController().signal);
     },
     list,
@@ -133,11 +160,21 @@ export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource
       if (record?.machines[node] === undefined) throw notFound(spec, node);
       return readFile(consoleFile(record, node), 'utf8');
     },
+    terminal: async (node) => {
+      const { sandbox, record } = await requireRunning(node);
+      const socket = vncSocket(record, node);
+      const machine = await access(sandbox, node);
+      return {
+        log: consoleFile(record, node),
+        openConsole: () => machine.openConsole(),
+        ...(existsSync(socket) ? { vnc: socket } : {}),
+      };
+    },
     balance: async (port, targets, signal) => {
       const record = await recorded();
       return (await forwards(signal)).balance(lanNetwork(record?.lan.families ?? []), port, targets, signal);
     },
-    forward: async (forward, targets, signal) => (await forwards(signal)).forward(forward, targets, signal),
+    forward: async (forward, targets, signal, wanted) => (await forwards(signal)).forward(forward, targets, signal, wanted),
     destroy: async () => {
       const record = await records.find(name);
       if (record !== undefined) await endRecorded(parts, records, record);
@@ -154,16 +191,20 @@ function sourceOf({ cluster, run }: MachinesSpec): string {
   return `cluster ${cluster}, run ${run}`;
 }
 
-function vmSpec({ name, addresses, cpus, memory }: MachineSpec, disk: DiskSource): Parameters<typeof startVm>[2] {
+function vmSpec({ name, addresses, cpus, memory, vm }: MachineSpec, disk: DiskSource, acceleration: Acceleration): VmSpec {
   return {
     name,
     addresses,
     cpus: cpus ?? Math.min(CPUS, availableParallelism()),
     memory: memory ?? MEMORY,
     disk,
+    ...(vm?.diskSize === undefined ? {} : { diskSize: parseSize(vm.diskSize) }),
     firmware: disk.directBoot === undefined ? 'uefi' : 'direct',
-    acceleration: 'auto',
-    kernelArguments: [],
+    acceleration,
+    cpuModel: vm?.cpuModel,
+    kernelArguments: vm?.kargs ?? [],
+    vnc: vm?.vnc,
+    qemuArgs: vm?.qemuArgs,
     hostKey: 'given',
   };
 }

@@ -10,6 +10,7 @@ import { sandboxRecordSchema } from '../../sandbox/record-schema.ts';
 import type { SandboxRecord } from '../../sandbox/types.ts';
 import type { LanOptions } from '../net/lan.ts';
 import type { NodeAddresses } from '../types.ts';
+import type { DiskSource } from './disk-source.ts';
 import { type Accelerator, FIRMWARES, type Firmware } from './qemu-arguments.ts';
 
 /** A machine as whoever comes later has to know it. */
@@ -43,6 +44,8 @@ export interface VmSandboxRecord {
   readonly keep: boolean;
   /** Where the sandbox sees folders of the host. */
   readonly binds: readonly { readonly host: string; readonly inside: string }[];
+  /** What its machines are made of, where all are made of one: their own disks are children of it. */
+  readonly disk?: DiskSource | undefined;
   readonly machines: Readonly<Record<string, VmRecord>>;
 }
 
@@ -61,6 +64,13 @@ const schema = z.object({
   sandbox: sandboxRecordSchema.optional(),
   keep: z.boolean(),
   binds: z.array(z.object({ host: z.string(), inside: z.string() })),
+  disk: z
+    .object({
+      path: z.string(),
+      architecture: z.enum(['amd64', 'arm64']).optional(),
+      directBoot: z.object({ kernel: z.string(), initramfs: z.string(), arguments: z.string() }).optional(),
+    })
+    .optional(),
   machines: z.record(
     z.string(),
     z.object({

@@ -13,6 +13,7 @@ import type { ExecNodeParts } from '../exec-node.ts';
 import type { LanOptions } from '../net/lan.ts';
 import { openThrough } from '../net/gateway.ts';
 import { GATEWAY_SOCKET, startLan } from '../net/lan-services.ts';
+import type { DiskSource } from './disk-source.ts';
 import { bindsOf, launch } from './launch-vm-sandbox.ts';
 import { VM_FOLDER } from './reaper.ts';
 import { type VmOwner, type VmRecord, type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
@@ -39,6 +40,8 @@ export interface VmSandboxRequest {
   readonly lan: LanOptions;
   /** Files of the host that machines are made of. */
   readonly files: readonly string[];
+  /** Written down for those that are made later. */
+  readonly disk?: DiskSource;
   /** Stays when kvci ends, until somebody ends it. */
   readonly keep: boolean;
   readonly signal: AbortSignal;
@@ -87,6 +90,7 @@ export async function startVmSandbox(parts: VmSandboxParts, request: VmSandboxRe
     key: parts.ssh.newKeyPair('kvci'),
     keep,
     binds: bindsOf(request.files),
+    ...(request.disk === undefined ? {} : { disk: request.disk }),
     machines: {},
   };
   const { folder } = record;
