@@ -130,7 +130,7 @@ async function configure(run: ClusterRun, api: KubernetesApi, ports: ClusterPort
     await Promise.all([
       setStorage(state.nodes, api, signal),
       cni.kind === 'manifest' ? applyManifest(cni.url, state.options.cniSha256 ?? '', ports, state.name, api, signal) : undefined,
-      cni.kind === 'none' ? undefined : startProbe(first.handle, state.nodes.length, state.families, api, signal),
+      cni.kind === 'none' ? undefined : startProbe(first, state.nodes.length, state.families, api, signal),
     ]);
   });
 }

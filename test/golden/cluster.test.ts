@@ -96,7 +96,7 @@ describe('what is applied', () => {
   });
 
   it('the probe', async () => {
-    const request = { image: 'registry.k8s.io/pause:3.10', nodes: 2, families: FAMILIES['dual']!, userland: ['/usr', '/lib', '/lib64'] };
+    const request = { image: 'registry.k8s.io/pause:3.10', nodes: 2, everySeconds: 1, families: FAMILIES['dual']!, userland: ['/usr', '/lib', '/lib64'] };
     await golden('probe.yaml', probe(request).map((object) => stringify(object, { lineWidth: 0 })).join('---\n'));
   });
 });

@@ -1,9 +1,11 @@
+import type { EventSink } from '../../core/events.ts';
 import type { TemplateSources } from '../../core/template.ts';
 import type { CommandRunner } from '../../host/types.ts';
 import { putFile } from '../../sandbox/put-file.ts';
 import type { NodeAddresses } from '../types.ts';
 import { gatewayConfig } from './gateway.ts';
 import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanSettings, type LanOptions, tapBatch, tapName } from './lan.ts';
+import { reachOutside, routerSettings } from './outbound.ts';
 
 /** Where the network's services keep their files in the sandbox: in memory. */
 const FOLDER = '/run/kvci/net';
@@ -17,18 +19,29 @@ export const LEASES = '/run/kvci/net/dnsmasq.leases';
 /** Writes settings of the kernel, each a path below /proc/sys and a value. */
 const SET = 'while [ $# -gt 0 ]; do if [ -e "/proc/sys/$1" ]; then echo "$2" >"/proc/sys/$1" || exit; fi; shift 2; done';
 
-/** Makes the network of a sandbox that has none yet: bridge, addresses and names, a way in. All end with the sandbox. */
+export interface LanParts {
+  /** Of `templates/`. */
+  readonly templates: TemplateSources;
+  readonly events: EventSink;
+  /** Runs commands in the sandbox with this host's network. */
+  readonly host: () => Promise<CommandRunner>;
+}
+
+/** Makes the network of a sandbox that has none yet: bridge, addresses and names, a way in, one outside. All end with the sandbox. */
 export async function startLan(
   sandbox: CommandRunner,
   options: LanOptions,
-  templates: TemplateSources,
+  { templates, events, host }: LanParts,
   signal: AbortSignal,
 ): Promise<void> {
   await sandbox.run(['mkdir', '-p', '-m', '0700', '/run/kvci', FOLDER, `${FOLDER}/names`, `${FOLDER}/leases`], { signal });
   await sandbox.run(['sh', '-c', SET, 'sh', ...Object.entries(lanSettings(options)).flat()], { signal });
   await ipBatch(sandbox, bridgeBatch(options), signal);
+  const ways = options.outbound === true ? await reachOutside(await host(), sandbox, events, signal) : [];
+  const routed = ways.filter((family) => options.families.includes(family));
+  await sandbox.run(['sh', '-c', SET, 'sh', ...Object.entries(routerSettings(routed)).flat()], { signal });
   const files = [
-    [`${FOLDER}/dnsmasq.conf`, dnsmasqConfig(templates, options, FOLDER)],
+    [`${FOLDER}/dnsmasq.conf`, dnsmasqConfig(templates, options, FOLDER, routed)],
     [`${FOLDER}/gateway.cfg`, gatewayConfig(templates, GATEWAY_SOCKET)],
   ] as const;
   for (const [path, text] of files) await putFile(sandbox, path, text, signal);

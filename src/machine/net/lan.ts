@@ -1,6 +1,7 @@
 import { KvciError } from '../../core/errors.ts';
 import { renderTemplate, type TemplateSources } from '../../core/template.ts';
 import type { IpFamily, MachineNetwork, NodeAddresses } from '../types.ts';
+import { RESOLVER } from './outbound.ts';
 
 /** How a network of virtual machines is. */
 export interface LanOptions {
@@ -9,6 +10,8 @@ export interface LanOptions {
   readonly routerAdvertisements: boolean;
   /** How long DHCPv4 waits before it answers; 0 on a network that works. DHCPv6 has no such way. */
   readonly dhcpDelaySeconds: number;
+  /** The network leads outside where this host has a network; without, it is closed. */
+  readonly outbound?: boolean | undefined;
 }
 
 /** The design's ranges: the same in every network, since each has a namespace of its own. */
@@ -103,16 +106,28 @@ export function tapBatch(addresses: NodeAddresses): string {
   return lines([`tuntap add dev ${tap} mode tap vnet_hdr`, `link set ${tap} addrgenmode none`, `link set ${tap} master ${BRIDGE} up`]);
 }
 
-/** The configuration of dnsmasq. @param folder where it keeps its files */
-export function dnsmasqConfig(templates: TemplateSources, options: LanOptions, folder: string): string {
+/** How long a machine takes the bridge for its way outside after the last advertisement, in seconds: three of them may be lost. */
+const ROUTER_LIFETIME = 60;
+
+/** The configuration of dnsmasq. @param folder where it keeps its files @param routed families that lead outside */
+export function dnsmasqConfig(templates: TemplateSources, options: LanOptions, folder: string, routed: readonly IpFamily[] = []): string {
   const has = (family: IpFamily): boolean => options.families.includes(family);
   return renderTemplate(templates, 'net/dnsmasq.conf', {
     folder,
     bridge: BRIDGE,
     dhcpDelay: options.dhcpDelaySeconds,
-    ipv4: has('ipv4') ? { network: '192.168.66.0', netmask: '255.255.255.0', gateway: gatewayAddress('ipv4'), router: false } : undefined,
+    resolver: routed.length === 0 ? undefined : RESOLVER,
+    ipv4: has('ipv4')
+      ? { network: '192.168.66.0', netmask: '255.255.255.0', gateway: gatewayAddress('ipv4'), router: routed.includes('ipv4') }
+      : undefined,
     ipv6: has('ipv6')
-      ? { network: 'fd00::', prefix: 64, gateway: gatewayAddress('ipv6'), advertised: options.routerAdvertisements, routerLifetime: 0 }
+      ? {
+          network: 'fd00::',
+          prefix: 64,
+          gateway: gatewayAddress('ipv6'),
+          advertised: options.routerAdvertisements,
+          routerLifetime: routed.includes('ipv6') ? ROUTER_LIFETIME : 0,
+        }
       : undefined,
   });
 }

@@ -16,7 +16,15 @@ import { acceleratorFor, startVm, type VmSpec } from './start-vm.ts';
 import { openVm, runningVms, type VmAccess } from './vm.ts';
 import { consoleFile, vncSocket } from './vm-files.ts';
 import { type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
-import { endRecorded, openVmSandbox, restartVmSandbox, startVmSandbox, type VmSandbox, type VmSandboxParts } from './vm-sandbox.ts';
+import {
+  endRecorded,
+  openVmSandbox,
+  restartVmSandbox,
+  startVmSandbox,
+  type VmSandbox,
+  type VmSandboxParts,
+  withHostNetwork,
+} from './vm-sandbox.ts';
 
 /** What a node gets where nobody says: kubeadm wants two processors and 1.7 GB of a control plane. */
 const CPUS = 2;
@@ -112,9 +120,7 @@ export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource
 
   const forwards = async (signal: AbortSignal) => {
     const { runner, record } = await required(signal);
-    // The same sandbox, entered without its network: loopback is this host's.
-    const outer = record.sandbox === undefined ? undefined : await parts.sandboxes.find({ ...record.sandbox, network: 'host' });
-    if (outer === undefined) throw new KvciError('failed', 'sandbox-ended', `the sandbox of the cluster "${name}" has ended`);
+    const outer = await withHostNetwork(parts, record);
     return ownForwards({ sandbox: outer, network: runner }, name);
   };
 
@@ -123,7 +129,7 @@ export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource
     network: async (families, signal): Promise<MachineNetwork> => {
       const record = await recorded();
       if (record !== undefined) return lanNetwork(record.lan.families);
-      held = await make({ families, routerAdvertisements: true, dhcpDelaySeconds: 0 }, signal);
+      held = await make({ families, routerAdvertisements: true, dhcpDelaySeconds: 0, outbound: true }, signal);
       return lanNetwork(families);
     },
     schedule: async (signal) => ((await accelerator(await required(signal), signal)) === 'kvm' ? 'together' : 'in-turn'),

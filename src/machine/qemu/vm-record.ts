@@ -59,7 +59,12 @@ const schema = z.object({
   createdAt: z.string(),
   source: z.string(),
   folder: z.string(),
-  lan: z.object({ families: z.array(z.enum(['ipv4', 'ipv6'])), routerAdvertisements: z.boolean(), dhcpDelaySeconds: z.number() }),
+  lan: z.object({
+    families: z.array(z.enum(['ipv4', 'ipv6'])),
+    routerAdvertisements: z.boolean(),
+    dhcpDelaySeconds: z.number(),
+    outbound: z.boolean().optional(),
+  }),
   key: keySchema,
   sandbox: sandboxRecordSchema.optional(),
   keep: z.boolean(),

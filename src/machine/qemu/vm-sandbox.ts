@@ -101,7 +101,7 @@ export async function startVmSandbox(parts: VmSandboxParts, request: VmSandboxRe
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const { started, runner, endSandbox } = await launch(parts.sandboxes, records, record, signal);
   undo.defer(endSandbox);
-  await startLan(runner, record.lan, parts.templates, signal);
+  await startLan(runner, record.lan, { ...parts, host: () => withHostNetwork(parts, started) }, signal);
   const resources = undo.move();
   const end = async (): Promise<void> => {
     await resources.disposeAsync();
@@ -125,7 +125,7 @@ export async function restartVmSandbox(
 ): Promise<VmSandbox> {
   const { started, runner, endSandbox } = await launch(parts.sandboxes, records, { ...before, binds: bindsOf(files) }, signal);
   try {
-    await startLan(runner, before.lan, parts.templates, signal);
+    await startLan(runner, before.lan, { ...parts, host: () => withHostNetwork(parts, started) }, signal);
   } catch (error) {
     await endSandbox();
     throw error;
@@ -176,6 +176,16 @@ export async function endRecorded(
 ): Promise<void> {
   if (sandbox !== undefined) await (await sandboxes.find(sandbox))?.end();
   await remove(records, name, folder);
+}
+
+/** The same sandbox, entered without its network: loopback is this host's. @throws KvciError `sandbox-ended` */
+export async function withHostNetwork(
+  { sandboxes }: Pick<VmSandboxParts, 'sandboxes'>,
+  { name, sandbox }: Pick<VmSandboxRecord, 'name' | 'sandbox'>,
+): Promise<CommandRunner> {
+  const found = sandbox === undefined ? undefined : await sandboxes.find({ ...sandbox, network: 'host' });
+  if (found !== undefined) return found;
+  throw new KvciError('failed', 'sandbox-ended', `the sandbox of the machines "${name}" has ended`);
 }
 
 /** Letting go of a sandbox that stays. */
