@@ -47,18 +47,9 @@ export const EMULATION_RULES: readonly EmulationRule[] = [
   },
 ];
 
-/** Arguments of a component, in the order of their names. */
-export function emulationArgs(
-  component: EmulationRule['component'],
-  rules = EMULATION_RULES,
-): readonly { readonly name: string; readonly value: string }[] {
-  const args = Object.assign({}, ...rules.filter((rule) => rule.component === component).map((rule) => rule.args)) as Record<
-    string,
-    string
-  >;
-  return Object.entries(args)
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, value]) => ({ name, value }));
+/** Arguments of a component where its node is emulated. */
+export function emulationArgs(component: EmulationRule['component'], rules = EMULATION_RULES): Readonly<Record<string, string>> {
+  return Object.assign({}, ...rules.filter((rule) => rule.component === component).map((rule) => rule.args)) as Record<string, string>;
 }
 
 /** The checks that `kubeadm init` and `join` of a version leave out. */

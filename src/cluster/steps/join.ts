@@ -23,7 +23,7 @@ export async function joinNode(
 ): Promise<void> {
   if (await resetNode(handle, signal)) await forget();
   const content = joinConfig(cluster, { name: node.name, addresses: handle.addresses, facts }, node.role, secrets);
-  const patches = node.role === 'worker' ? [] : kubeadmPatches(cluster.kubernetes);
+  const patches = node.role === 'worker' ? [] : kubeadmPatches(cluster.kubernetes, facts);
   await handle.write([{ path: CONFIG, content, mode: 0o600 }, ...patches], signal);
   await kubeadm(handle, ['join', '--config', CONFIG], signal, output);
   await handle.run(['rm', '-f', CONFIG], { timeoutMs: COMMAND_DEADLINE_MS, signal });
