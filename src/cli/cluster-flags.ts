@@ -15,6 +15,7 @@ export interface ClusterFlags {
   readonly nodes?: number;
   readonly controlPlanes?: number;
   readonly provider?: string;
+  readonly controlPlaneProvider?: string;
   readonly ipFamily?: string;
   readonly cni?: string;
   readonly sha256?: string;
@@ -34,6 +35,7 @@ const FLAG_OF_KEY: Readonly<Record<string, string>> = {
   nodes: '--nodes',
   controlPlanes: '--control-planes',
   provider: '--provider',
+  controlPlaneProvider: '--control-plane-provider',
   ipFamily: '--ip-family',
   cni: '--cni',
   cniSha256: '--sha256',
@@ -54,6 +56,7 @@ export function addClusterFlags(command: Command): Command {
     .option('--nodes <number>', 'number of nodes, control planes included (default: 1)', flagValue('--nodes', Number))
     .option('--control-planes <number>', 'how many of them are control planes (default: 1)', flagValue('--control-planes', Number))
     .option('--provider <name>', 'kind (containers), vm (virtual machines) or auto (default: auto)')
+    .option('--control-plane-provider <name>', 'kind or vm: what control planes are, where that differs from the other nodes')
     .option('--ip-family <family>', 'dual, ipv4 or ipv6 (default: dual)')
     .option('--cni <network>', 'bridge, none or the address of a manifest (default: bridge)')
     .option('--sha256 <digest>', 'SHA-256 of the manifest that --cni names')
@@ -90,11 +93,11 @@ export function wantedCluster(loaded: LoadedConfig, name: string | undefined, fl
       facts: { flag: '--k8s' },
     });
   }
-  const { nodes, controlPlanes, provider, ipFamily, cni, cpus, memory, image } = flags;
+  const { nodes, controlPlanes, provider, controlPlaneProvider, ipFamily, cni, cpus, memory, image } = flags;
   const { diskSize, cpuModel, vnc, qemuArgs, acceleration, karg: kargs, sha256: cniSha256 } = flags;
   const given = {
     ...loaded.config.cluster,
-    ...present({ name, image, nodes, controlPlanes, provider, ipFamily, cni, cniSha256, cpus, memory }),
+    ...present({ name, image, nodes, controlPlanes, provider, controlPlaneProvider, ipFamily, cni, cniSha256, cpus, memory }),
     ...present({ diskSize, cpuModel, kargs, vnc, qemuArgs, acceleration }),
   };
   const parsed = clusterOptionsSchema.safeParse(given);

@@ -1,6 +1,6 @@
 import { KvciError } from '../core/errors.ts';
 import { formatSize } from '../core/sizes.ts';
-import type { MachineProvider } from '../machine/types.ts';
+import type { MachineProvider, NodeProvider } from '../machine/types.ts';
 import { countNodes } from './count-nodes.ts';
 import type { ClusterPorts } from './ports.ts';
 import type { NodeRole, NodeSpec } from './spec.ts';
@@ -10,18 +10,15 @@ type Bytes = Readonly<Record<NodeRole, number>>;
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
 
-interface Needs {
-  /** Least of a node: kubeadm refuses a control plane with less; a worker runs kubelet, the runtime and kube-proxy. */
-  readonly least: Bytes;
-  /** What a node without workload takes of the host, by measurement; what is asked for is not what is used. */
-  readonly used: Bytes;
-}
-
-/** The kernel of a virtual machine keeps some of its memory for itself. */
-const NEEDS: Readonly<Record<MachineProvider['name'], Needs>> = {
-  kind: { least: { 'control-plane': 1.7e9, worker: 0.5e9 }, used: { 'control-plane': 0.9e9, worker: 0.3e9 } },
-  vm: { least: { 'control-plane': 2e9, worker: 0.8e9 }, used: { 'control-plane': 1.5e9, worker: 0.8e9 } },
+/** Least of a node: kubeadm refuses a control plane with less; a worker runs kubelet, the runtime and kube-proxy. */
+const LEAST: Readonly<Record<NodeProvider, Bytes>> = {
+  kind: { 'control-plane': 1.7e9, worker: 0.5e9 },
+  // The kernel keeps some for itself.
+  vm: { 'control-plane': 2e9, worker: 0.8e9 },
 };
+
+/** What a container without workload takes of the host, by measurement; what is asked for is not what is used. */
+const USED_BY_CONTAINER: Bytes = { 'control-plane': 0.9e9, worker: 0.3e9 };
 
 /** What a virtual machine gets where nobody says and the host has room: some workload fits in. */
 const VM_MEMORY: Bytes = { 'control-plane': 3 * GIB, worker: 2 * GIB };
@@ -45,16 +42,17 @@ export async function sizedNodes<Node extends NodeSpec>(
   { memoryAvailable }: Pick<ClusterPorts, 'memoryAvailable'>,
   cores: number,
 ): Promise<readonly Node[]> {
-  const { least, used } = NEEDS[provider];
-  const small = nodes.find(({ memory, role }) => memory !== undefined && memory < least[role]);
+  const kindOf = (node: Node): NodeProvider => (provider === 'mixed' ? (node.provider ?? 'kind') : provider);
+  const least = (node: Node): number => LEAST[kindOf(node)][node.role];
+  const small = nodes.find((node) => node.memory !== undefined && node.memory < least(node));
   if (small !== undefined) {
-    throw new KvciError('usage', 'bad-flag', `--memory: ${small.name} (${small.role}) needs at least ${formatSize(least[small.role])}`, {
+    throw new KvciError('usage', 'bad-flag', `--memory: ${small.name} (${small.role}) needs at least ${formatSize(least(small))}`, {
       facts: { flag: '--memory' },
     });
   }
   const available = await memoryAvailable();
   // A machine takes its memory as it uses it, and gives nothing back: what was asked for has to be there.
-  const needs = ({ role, memory }: Node): number => (provider === 'vm' ? (memory ?? least[role]) + QEMU_MEMORY : used[role]);
+  const needs = (node: Node): number => (kindOf(node) === 'vm' ? (node.memory ?? least(node)) + QEMU_MEMORY : USED_BY_CONTAINER[node.role]);
   const needed = nodes.reduce((sum, node) => sum + needs(node), 0);
   if (needed > available) {
     throw new KvciError(
@@ -64,11 +62,15 @@ export async function sizedNodes<Node extends NodeSpec>(
       { hint: 'Ask for fewer nodes with --nodes, or free memory.', facts: { needed, available } },
     );
   }
-  return provider === 'vm' ? vmSizes(nodes, available, cores) : nodes;
+  const sized = vmSizes(
+    nodes.filter((node) => kindOf(node) === 'vm'),
+    available,
+    cores,
+  );
+  return nodes.map((node) => sized.find(({ name }) => name === node.name) ?? node);
 }
 
 function vmSizes<Node extends NodeSpec>(nodes: readonly Node[], available: number, cores: number): readonly Node[] {
-  const { least } = NEEDS.vm;
   const unsized = nodes.filter(({ memory }) => memory === undefined);
   const taken = nodes.reduce((sum, { memory }) => sum + (memory ?? 0) + QEMU_MEMORY, 0);
   const wanted = unsized.reduce((sum, { role }) => sum + VM_MEMORY[role], 0);
@@ -76,7 +78,7 @@ function vmSizes<Node extends NodeSpec>(nodes: readonly Node[], available: numbe
   return nodes.map((node) => ({
     ...node,
     cpus: node.cpus ?? Math.max(LEAST_CPUS, Math.min(MOST_CPUS, cores)),
-    memory: node.memory ?? Math.floor(Math.max(least[node.role], VM_MEMORY[node.role] * scale) / MIB) * MIB,
+    memory: node.memory ?? Math.floor(Math.max(LEAST.vm[node.role], VM_MEMORY[node.role] * scale) / MIB) * MIB,
   }));
 }
 

@@ -4,7 +4,9 @@ import { parseName } from '../core/names.ts';
 import { refineBy } from '../core/refine.ts';
 import { KvciError } from '../core/errors.ts';
 import { parseSize } from '../core/sizes.ts';
+import { clusterProvider } from './spec.ts';
 import { MOST_MACHINES } from '../machine/net/lan.ts';
+import { NODE_PROVIDERS } from '../machine/types.ts';
 import { ACCELERATIONS, VM_OPTION_KEYS, type VmOptions, vmOptionsShape } from '../machine/vm-options.ts';
 
 export const PROVIDERS = ['auto', 'kind', 'vm'] as const;
@@ -32,6 +34,7 @@ const nodeOverrideSchema = z.strictObject({
     .record(z.string().regex(LABEL_KEY, 'not a label of Kubernetes'), z.string().regex(LABEL_VALUE, 'not a value of a label'))
     .optional()
     .describe('Labels of this node'),
+  provider: z.enum(NODE_PROVIDERS).optional().describe('What this node is: kind (a container) or vm (a virtual machine)'),
   ...vmOptionsShape,
 });
 
@@ -49,6 +52,7 @@ export const clusterOptionsSchema = z.strictObject({
   nodes: z.int().min(1).max(MOST_NODES).default(1).describe('Number of nodes, control planes included'),
   controlPlanes: z.int().min(1).max(MOST_CONTROL_PLANES).default(1).describe('How many of them are control planes'),
   provider: z.enum(PROVIDERS).default('auto').describe('kind (containers), vm (virtual machines) or auto'),
+  controlPlaneProvider: z.enum(NODE_PROVIDERS).optional().describe('What control planes are, where that differs from the other nodes'),
   ipFamily: z.enum(IP_FAMILIES).default('dual').describe('IP families of pods and services'),
   cni: z
     .string()
@@ -86,7 +90,7 @@ export function checkTogether(options: ClusterOptions): void {
         ? ['--cni', 'a manifest by its address needs --sha256, so that it is the one you mean']
         : !isUrl(options.cni) && options.cniSha256 !== undefined
           ? ['--sha256', 'is for a --cni that is the address of a manifest']
-          : (unknownOverride(options) ?? (options.provider === 'vm' ? unfitForVms(options) : onlyForVms(options)));
+          : (unknownOverride(options) ?? (clusterProvider(options) !== 'kind' ? unfitForVms(options) : onlyForVms(options)));
   if (problem === undefined) return;
   const [flag = '', message = ''] = problem;
   throw new KvciError('usage', 'bad-flag', `${flag}: ${message}`, { facts: { flag } });

@@ -13,7 +13,7 @@ import { lockCluster } from './lock-cluster.ts';
 import { sizedNodes } from './memory.ts';
 import { checkTogether, type ClusterOptions } from './options.ts';
 import type { ClusterPorts, NodeImage } from './ports.ts';
-import { familiesOf, type NodeSpec, nodeSpecs } from './spec.ts';
+import { clusterProvider, familiesOf, type NodeSpec, nodeSpecs } from './spec.ts';
 import { type ClusterState, machinesSpec, parseState } from './state.ts';
 import { runId } from './tokens.ts';
 import { bringAllUp, type Work, workOn } from './work.ts';
@@ -55,7 +55,8 @@ export async function up(request: UpRequest, ports: ClusterPorts, run: RunContex
     refuseOther(before, request);
     return await goOn(before, { ...request, command: 'up', fresh: false }, ports, run);
   }
-  const provided = chooseProvider(request.options);
+  const provided = clusterProvider(request.options);
+  if (provided === 'mixed') refuseEngine(request.engine);
   const nodes = await sizedNodes(nodeSpecs(request.options), provided, ports, availableParallelism());
   const engine = provided === 'kind' ? await ports.engine(request.engine, run) : undefined;
   await using provider = await ports.provider(provided, engine, run);
@@ -173,10 +174,6 @@ export async function planUp(
   ];
 }
 
-export function chooseProvider({ provider }: ClusterOptions): MachineProvider['name'] {
-  return provider === 'auto' ? 'kind' : provider;
-}
-
 async function firstState(
   request: UpRequest,
   nodes: readonly NodeSpec[],
@@ -205,6 +202,15 @@ async function firstState(
     }),
     'the new state',
   );
+}
+
+/** Virtual machines have their place in the sandbox of kvci's own engine, and in no other. @throws KvciError `engine-of-another` */
+function refuseEngine({ kind }: EngineChoice): void {
+  if (kind === 'auto' || kind === 'embedded') return;
+  throw new KvciError('usage', 'engine-of-another', "--engine: containers beside virtual machines are in kvci's own engine", {
+    hint: 'Leave --engine out, or the key "engine" of kvci.yaml.',
+    facts: { flag: '--engine' },
+  });
 }
 
 /** A cluster of this name that is not what was asked for. */

@@ -51,6 +51,10 @@ export interface NodeHandle extends CommandRunner {
   pack(path: string, signal?: AbortSignal): Promise<Readable>;
 }
 
+/** What a node is: a container, or a virtual machine. */
+export const NODE_PROVIDERS = ['kind', 'vm'] as const;
+export type NodeProvider = (typeof NODE_PROVIDERS)[number];
+
 /** What a provider is told of a node before it is there. */
 export interface MachineSpec {
   readonly name: string;
@@ -60,6 +64,8 @@ export interface MachineSpec {
   readonly memory?: number;
   /** What only virtual machines take. */
   readonly vm?: VmOptions;
+  /** What it is to be, where a provider has both. */
+  readonly provider?: NodeProvider;
 }
 
 /** A private network of a cluster. */
@@ -120,7 +126,6 @@ export interface ForwardTarget {
  * what was killed in the middle is done again.
  */
 export interface Machines extends AsyncDisposable {
-  readonly provider: 'kind' | 'vm';
   /** Makes the network that nodes share and answers its ranges. `families` counts when it is made. */
   network(families: readonly IpFamily[], signal: AbortSignal): Promise<MachineNetwork>;
   /** How nodes are best brought up here. Asked once there is a network, before the first node starts. */
@@ -156,7 +161,7 @@ export interface Machines extends AsyncDisposable {
 
 /** A way to have machines. Letting go of it lets go of what it holds of this host, never of machines. */
 export interface MachineProvider extends AsyncDisposable {
-  readonly name: 'kind' | 'vm';
+  readonly name: NodeProvider | 'mixed';
   /** Brings the image to where machines start from; cheap when it is there. */
   prepare(image: Digest, onLine: (line: string) => void, signal: AbortSignal): Promise<void>;
   hasImage(image: Digest): Promise<boolean>;

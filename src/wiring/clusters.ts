@@ -60,8 +60,9 @@ async function clusterPorts(
     },
     provider: async (name, engine) => {
       const parts = await images();
-      if (name === 'vm') return vmMachineProvider(environment, settings, host, parts, run);
       const { containerMachineProvider } = await import('./machines.ts');
+      if (name === 'vm') return vmMachineProvider(environment, settings, host, parts, run);
+      if (name === 'mixed') return mixedMachineProvider(environment, settings, host, parts, run);
       return containerMachineProvider({ host, sandboxes: parts.sandboxes, layout: () => parts.layout(), engine }, run);
     },
   };
@@ -81,6 +82,28 @@ async function vmMachineProvider(
   return vmProvider({
     vms: await vmSandboxParts(host, images.sandboxes, run),
     disks: await vmDisks(environment, settings, host, images, run),
+    signal: run.signal,
+  });
+}
+
+/** Nodes of both kinds, in the sandbox of kvci's own engine. */
+async function mixedMachineProvider(
+  environment: Environment,
+  settings: ServiceSettings,
+  host: HostParts,
+  images: ImageParts,
+  run: RunContext,
+): Promise<MachineProvider> {
+  const { mixedProvider } = await import('../machine/mixed/mixed-provider.ts');
+  const { containerMachineProvider, openOwnEngine } = await import('./machines.ts');
+  const { vmDisks } = await import('./disk.ts');
+  const { vmSandboxParts } = await import('./qemu.ts');
+  const parts = { host, sandboxes: images.sandboxes, layout: () => images.layout(), engine: undefined };
+  return mixedProvider({
+    containers: await containerMachineProvider(parts, run),
+    vms: await vmSandboxParts(host, images.sandboxes, run),
+    disks: await vmDisks(environment, settings, host, images, run),
+    openEngine: () => openOwnEngine(parts, run),
     signal: run.signal,
   });
 }

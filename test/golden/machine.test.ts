@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { readTemplates } from '../../src/image/sources.ts';
 import { gatewayConfig } from '../../src/machine/net/gateway.ts';
-import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanAddresses, type LanOptions, lanSettings, tapBatch } from '../../src/machine/net/lan.ts';
+import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanAddresses, type LanOptions, lanSettings, plugBatch, tapBatch } from '../../src/machine/net/lan.ts';
 import { MASQUERADE, pastaArgv, routerSettings } from '../../src/machine/net/outbound.ts';
 import { commonCpuModel, defaultCpuModel, qemuArgv, type QemuMachine, qemuSockets, qemuTrialArgv, uefiFiles } from '../../src/machine/qemu/qemu-arguments.ts';
 import type { Architecture } from '../../src/payload/types.ts';
@@ -82,7 +82,7 @@ describe('a network of machines', () => {
     const addresses = lanAddresses(options.families, 1);
     const { lease, names } = dnsmasqHost('node01', addresses);
     const settings = Object.entries(lanSettings(options)).map(([path, value]) => `${path}=${value}\n`);
-    await golden(`machine/lan-${name}`, [...settings, bridgeBatch(options), tapBatch(addresses), lease, names].join(''));
+    await golden(`machine/lan-${name}`, [...settings, bridgeBatch(options), tapBatch(addresses), plugBatch(addresses, options), lease, names].join(''));
   });
 
   it('the way outside', async () => {

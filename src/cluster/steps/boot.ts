@@ -34,7 +34,7 @@ export async function bootNode(
   machines: Machines,
   { clock, signal }: Pick<RunContext, 'clock' | 'signal'>,
 ): Promise<BootedNode> {
-  const { name, index, cpus, memory } = node;
+  const { name, index, cpus, memory, provider } = node;
   const handle = await machines.start(
     {
       name,
@@ -42,6 +42,7 @@ export async function bootNode(
       ...(cpus === undefined ? {} : { cpus }),
       ...(memory === undefined ? {} : { memory }),
       vm,
+      ...(provider === undefined ? {} : { provider }),
     },
     signal,
   );

@@ -74,7 +74,6 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
   };
 
   return {
-    provider: 'kind',
     network: async (families, signal) => {
       const found = await network();
       if (found !== undefined) return found;

@@ -4,7 +4,7 @@ import type { CommandRunner } from '../../host/types.ts';
 import { putFile } from '../../sandbox/put-file.ts';
 import type { NodeAddresses } from '../types.ts';
 import { gatewayConfig } from './gateway.ts';
-import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanSettings, type LanOptions, tapBatch, tapName } from './lan.ts';
+import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanSettings, type LanOptions, plugBatch, tapBatch, tapName } from './lan.ts';
 import { reachOutside, routerSettings } from './outbound.ts';
 
 /** Where the network's services keep their files in the sandbox: in memory. */
@@ -35,8 +35,10 @@ export async function startLan(
   signal: AbortSignal,
 ): Promise<void> {
   await sandbox.run(['mkdir', '-p', '-m', '0700', '/run/kvci', FOLDER, `${FOLDER}/names`, `${FOLDER}/leases`], { signal });
-  await sandbox.run(['sh', '-c', SET, 'sh', ...Object.entries(lanSettings(options)).flat()], { signal });
-  await ipBatch(sandbox, bridgeBatch(options), signal);
+  if (options.joined === undefined) {
+    await sandbox.run(['sh', '-c', SET, 'sh', ...Object.entries(lanSettings(options)).flat()], { signal });
+    await ipBatch(sandbox, bridgeBatch(options), signal);
+  }
   const ways = options.outbound === true ? await reachOutside(await host(), sandbox, events, signal) : [];
   const routed = ways.filter((family) => options.families.includes(family));
   await sandbox.run(['sh', '-c', SET, 'sh', ...Object.entries(routerSettings(routed)).flat()], { signal });
@@ -47,17 +49,33 @@ export async function startLan(
   for (const [path, text] of files) await putFile(sandbox, path, text, signal);
   // Both go to the background once they serve, and fail before that if they cannot.
   await sandbox.run(['dnsmasq', `--conf-file=${FOLDER}/dnsmasq.conf`], { signal });
-  await sandbox.run(['haproxy', '-D', '-f', `${FOLDER}/gateway.cfg`], { signal });
+  await sandbox.run(['haproxy', '-D', '-p', `${FOLDER}/gateway.pid`, '-f', `${FOLDER}/gateway.cfg`], { signal });
 }
 
+/** Ends what {@link startLan} has started, where the sandbox goes on: in one that is shared only the files tell whose they are. */
+export async function stopLan(sandbox: CommandRunner): Promise<void> {
+  await sandbox.run(['sh', '-c', END_ALL, 'sh', `${FOLDER}/dnsmasq.pid`, `${FOLDER}/gateway.pid`]);
+}
+
+const END_ALL = 'for file; do if [ -e "$file" ]; then xargs -r kill -KILL <"$file" 2>/dev/null || true; fi; done';
+
 /** Gives a machine its address, its name and its place on the bridge; one that had them before keeps them. */
-export async function joinLan(sandbox: CommandRunner, name: string, addresses: NodeAddresses, signal: AbortSignal): Promise<void> {
+export async function joinLan(
+  sandbox: CommandRunner,
+  name: string,
+  addresses: NodeAddresses,
+  lan: Pick<LanOptions, 'joined'>,
+  signal: AbortSignal,
+): Promise<void> {
   const { lease, names } = dnsmasqHost(name, addresses);
   await putFile(sandbox, `${FOLDER}/leases/${name}`, lease, signal);
   await putFile(sandbox, `${FOLDER}/names/${name}`, names, signal);
   const tap = tapName(addresses);
-  if ((await sandbox.run(['ip', 'link', 'show', 'dev', tap], { accept: [1], signal })).exitCode === 0) return;
-  await ipBatch(sandbox, tapBatch(addresses), signal);
+  if ((await sandbox.run(['ip', 'link', 'show', 'dev', tap], { accept: [1], signal })).exitCode !== 0) {
+    await ipBatch(sandbox, tapBatch(addresses), signal);
+  }
+  // A bridge of somebody else's may be another by now.
+  await ipBatch(sandbox, plugBatch(addresses, lan), signal);
 }
 
 /** Takes a machine's address, name and place away; what is gone is gone. */

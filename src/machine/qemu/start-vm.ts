@@ -80,7 +80,7 @@ export async function startVm(parts: VmSandboxParts, sandbox: VmSandbox, spec: V
   const accelerator = await accelerate(parts, runner, spec.acceleration, trial, signal);
   const record = { addresses, hostKey, accelerator, firmware, cpus, memory };
   await sandbox.keepMachine(name, record);
-  await joinLan(runner, name, addresses, signal);
+  await joinLan(runner, name, addresses, sandbox.record.lan, signal);
   const machine: QemuMachine = {
     ...machineOf(parts, spec, boot, accelerator),
     disk: { path: disk, format: 'qcow2', snapshot: false },

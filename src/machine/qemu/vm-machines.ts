@@ -16,15 +16,8 @@ import { acceleratorFor, startVm, type VmSpec } from './start-vm.ts';
 import { openVm, runningVms, type VmAccess } from './vm.ts';
 import { consoleFile, vncSocket } from './vm-files.ts';
 import { type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
-import {
-  endRecorded,
-  openVmSandbox,
-  restartVmSandbox,
-  startVmSandbox,
-  type VmSandbox,
-  type VmSandboxParts,
-  withHostNetwork,
-} from './vm-sandbox.ts';
+import { type VmPlaces, ownPlaces } from './vm-places.ts';
+import { type VmSandbox, type VmSandboxParts, withHostNetwork } from './vm-sandbox.ts';
 
 /** What a node gets where nobody says: kubeadm wants two processors and 1.7 GB of a control plane. */
 const CPUS = 2;
@@ -37,8 +30,14 @@ const BOOT_MS = 10 * 60_000;
 const ENTER_MS = 2 * 60_000;
 
 /** The machines of a cluster: one sandbox, which outlives kvci and goes with the cluster. */
-export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource>, spec: MachinesSpec): Machines {
+export function vmMachines(
+  parts: VmSandboxParts,
+  disk: () => Promise<DiskSource>,
+  spec: MachinesSpec,
+  placesOver: (records: VmSandboxRecords) => VmPlaces = (records) => ownPlaces(parts, records),
+): Machines {
   const records = new VmSandboxRecords(parts.directories, 'cluster-machines');
+  const places = placesOver(records);
   const name = spec.cluster;
   let held: VmSandbox | undefined;
   let chosen: Accelerator | undefined;
@@ -53,16 +52,16 @@ export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource
   const running = async (): Promise<VmSandbox | undefined> => {
     if (held !== undefined) return held;
     const record = await recorded();
-    return record === undefined ? undefined : (held = await openVmSandbox(parts, records, record));
+    return record === undefined ? undefined : (held = await places.open(record));
   };
 
   const make = async (lan: LanOptions, signal: AbortSignal): Promise<VmSandbox> => {
     const other = await records.find(name);
     // Of an earlier life of the cluster, whose kvci was killed.
-    if (other !== undefined) await endRecorded(parts, records, other);
+    if (other !== undefined) await places.end(other);
     const source = await disk();
     const files = filesOfDisk(source);
-    return startVmSandbox(parts, { name, owner: 'cluster-machines', source: sourceOf(spec), lan, files, disk: source, keep: true, signal });
+    return places.start({ name, owner: 'cluster-machines', source: sourceOf(spec), lan, files, disk: source, keep: true, signal });
   };
 
   /** That of the first node, also when another would be made today. */
@@ -74,7 +73,7 @@ export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource
     if (found !== undefined) return found;
     const record = await recorded();
     if (record === undefined) throw new KvciError('bug', 'no-network', 'a cluster of virtual machines has its network first');
-    return (held = await restartVmSandbox(parts, records, record, filesOfDisk(await diskOf(record)), signal));
+    return (held = await places.restart(record, filesOfDisk(await diskOf(record)), signal));
   };
 
   /** The same for all of them, found out and told once. */
@@ -125,7 +124,6 @@ export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource
   };
 
   return {
-    provider: 'vm',
     network: async (families, signal): Promise<MachineNetwork> => {
       const record = await recorded();
       if (record !== undefined) return lanNetwork(record.lan.families);
@@ -136,6 +134,7 @@ export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource
     start: async (machine, signal): Promise<NodeHandle> => {
       const sandbox = await required(signal);
       if ((await runningVms(sandbox)).has(machine.name)) return (await access(sandbox, machine.name)).node(BOOT_MS, signal);
+      await places.ready(sandbox, signal);
       const vm = await startVm(parts, sandbox, await specOf(machine, sandbox, signal), signal);
       entered.push(vm);
       return vm.node(BOOT_MS, signal);
@@ -183,7 +182,7 @@ export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource
     forward: async (forward, targets, signal, wanted) => (await forwards(signal)).forward(forward, targets, signal, wanted),
     destroy: async () => {
       const record = await records.find(name);
-      if (record !== undefined) await endRecorded(parts, records, record);
+      if (record !== undefined) await places.end(record);
       held = undefined;
     },
     [Symbol.asyncDispose]: async () => {

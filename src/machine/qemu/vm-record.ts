@@ -64,6 +64,7 @@ const schema = z.object({
     routerAdvertisements: z.boolean(),
     dhcpDelaySeconds: z.number(),
     outbound: z.boolean().optional(),
+    joined: z.object({ bridge: z.string(), ipv4: z.string().exactOptional(), ipv6: z.string().exactOptional() }).optional(),
   }),
   key: keySchema,
   sandbox: sandboxRecordSchema.optional(),

@@ -108,7 +108,7 @@ export async function startVmSandbox(parts: VmSandboxParts, request: VmSandboxRe
   };
   // From here on the record tells of a kept one; the ledger would have the next `prune` take it away.
   if (keep) await parts.ledger.forget(entry.entry);
-  return vmSandbox(records, runner, started, keep ? leave : end, end);
+  return vmSandbox(records, started, { ...placeOf(started, runner), letGo: keep ? leaveSandbox : end, end });
 }
 
 /**
@@ -157,7 +157,11 @@ export async function openVmSandbox(
 }
 
 function found(parts: VmSandboxParts, records: VmSandboxRecords, record: VmSandboxRecord, runner: CommandRunner): VmSandbox {
-  return vmSandbox(records, runner, record, leave, () => endRecorded(parts, records, record));
+  return vmSandbox(records, record, {
+    ...placeOf(record, runner),
+    letGo: leaveSandbox,
+    end: () => endRecorded(parts, records, record),
+  });
 }
 
 /** Ends a sandbox, or removes what is left of one that has ended. @throws KvciError `machine-not-found` */
@@ -189,17 +193,34 @@ export async function withHostNetwork(
 }
 
 /** Letting go of a sandbox that stays. */
-function leave(): Promise<void> {
+export function leaveSandbox(): Promise<void> {
   return Promise.resolve();
 }
 
-function vmSandbox(
-  records: VmSandboxRecords,
-  runner: CommandRunner,
-  first: VmSandboxRecord,
-  letGo: () => Promise<void>,
-  end: () => Promise<void>,
-): VmSandbox {
+/** Where a sandbox is and how it ends. */
+export interface VmSandboxPlace extends Pick<VmSandbox, 'runner' | 'inside' | 'outside' | 'open' | 'end'> {
+  /** What disposing it does. */
+  readonly letGo: () => Promise<void>;
+}
+
+function placeOf(record: VmSandboxRecord, runner: CommandRunner): Omit<VmSandboxPlace, 'letGo' | 'end'> {
+  const outside = (file: string): string => `/proc/${record.sandbox?.pid ?? 0}/root${file}`;
+  return {
+    runner,
+    inside: (file) => insideOf(record, file),
+    outside,
+    open: (address, port) => openThrough(outside(GATEWAY_SOCKET), address, port),
+  };
+}
+
+/** Where a sandbox sees a file of the host. */
+export function insideOf({ binds }: Pick<VmSandboxRecord, 'binds'>, file: string): string {
+  const bind = binds.find(({ host }) => host === dirname(file));
+  if (bind === undefined) throw new KvciError('bug', 'not-bound', `the sandbox was not started with ${file}`);
+  return join(bind.inside, file.slice(bind.host.length + 1));
+}
+
+export function vmSandbox(records: VmSandboxRecords, first: VmSandboxRecord, { letGo, ...place }: VmSandboxPlace): VmSandbox {
   let record = first;
   let writing = Promise.resolve();
   const write = (machines: VmSandboxRecord['machines']): Promise<void> => {
@@ -208,22 +229,13 @@ function vmSandbox(
     writing = writing.then(() => records.write(record));
     return writing;
   };
-  const outside = (file: string): string => `/proc/${record.sandbox?.pid ?? 0}/root${file}`;
   return {
-    runner,
+    ...place,
     get record() {
       return record;
     },
     keepMachine: (name, machine) => write({ ...record.machines, [name]: machine }),
     forgetMachine: (name) => write(Object.fromEntries(Object.entries(record.machines).filter(([other]) => other !== name))),
-    inside: (file) => {
-      const bind = record.binds.find(({ host }) => host === dirname(file));
-      if (bind === undefined) throw new KvciError('bug', 'not-bound', `the sandbox was not started with ${file}`);
-      return join(bind.inside, file.slice(bind.host.length + 1));
-    },
-    outside,
-    open: (address, port) => openThrough(outside(GATEWAY_SOCKET), address, port),
-    end,
     [Symbol.asyncDispose]: letGo,
   };
 }
