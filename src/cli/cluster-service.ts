@@ -4,7 +4,7 @@ import type { Readable, Writable } from 'node:stream';
 
 import { addNodes } from '../cluster/add-nodes.ts';
 import { bringDown } from '../cluster/down.ts';
-import { clusterStatus, kubeconfigOf, machinesOf } from '../cluster/clusters.ts';
+import { clusterStatus, kubeconfigOf, listedCluster, machinesOf } from '../cluster/clusters.ts';
 import { copy } from '../cluster/copy.ts';
 import { exposedPorts } from '../cluster/exposed.ts';
 import { chooseCluster, requireNode } from '../cluster/find-cluster.ts';
@@ -62,7 +62,7 @@ export function createClusterService({ ports, image, streams, pipes, tar, userKu
     removeNode: async (cluster, node, settings, run) => removeNode((await chosen(cluster)).name, node, settings, ports, run),
     names: () => states.names(),
     status: async (name, run) => clusterStatus(await chosen(name), ports, run),
-    list: async (run) => Promise.all((await states.names()).map(async (name) => clusterStatus(await chosen(name), ports, run))),
+    list: async (run) => Promise.all((await states.names()).map((name) => listedCluster(name, ports, run))),
     kubeconfig: async (name) => kubeconfigOf((await chosen(name)).name, ports),
     mergeKubeconfig: async (name) => {
       const own = await kubeconfigOf((await chosen(name)).name, ports);

@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest';
 
+import { KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import { systemClock } from '../host/clock.ts';
+import { sweepOf } from '../host/sweep.ts';
 import type { HostCheck, HostProblem } from '../host/types.ts';
 import { createHostService, type HostServiceParts } from './host-service.ts';
 
@@ -32,9 +34,9 @@ function doctorOf(uid: number, problems: readonly HostProblem[]) {
       },
     },
     store: { find: unused, make: unused, list: unused, remove: unused, lastUsed: unused, removeUnused: unused, removeLeftovers: unused },
-    ledger: { enter: unused, orphans: unused, forget: unused },
+    ledger: { enter: unused, entries: unused, orphans: unused, forget: unused },
     reapers: [],
-    unused,
+    sweeps: [],
     uid,
     otherItems: unused,
     images: { size: unused, collectGarbage: unused },
@@ -48,7 +50,7 @@ function doctorOf(uid: number, problems: readonly HostProblem[]) {
     clock: systemClock,
     signal: new AbortController().signal,
   };
-  return { fix: () => createHostService(parts).doctor({ fix: true }, run), ran, said };
+  return { fix: () => createHostService(parts).doctor({ fix: true }, run), ran, said, parts, run };
 }
 
 test('an ordinary user whose host lacks nothing that is required is told what root could mend', async () => {
@@ -82,4 +84,24 @@ test('root mends warnings and errors', async () => {
   expect(checks.map(({ status }) => status)).toEqual(['ok', 'ok']);
   expect(fixed).toEqual(ran);
   expect(ran).toEqual([expect.stringMatching(/^dnf install/), 'chmod 0666 /dev/net/tun']);
+});
+
+test('what cannot be pruned keeps nothing else from it', async () => {
+  const { parts, run } = doctorOf(0, []);
+  const report = await createHostService({
+    ...parts,
+    ledger: { ...parts.ledger, orphans: () => Promise.reject(new KvciError('failed', 'bad-ledger-entry', 'x.json is not an entry')) },
+    sweeps: [
+      sweepOf('nodes of lost clusters', () => Promise.reject(new KvciError('failed', 'engine-not-started', 'Podman did not start'))),
+      sweepOf('machines', () => Promise.resolve(['a machine'])),
+    ],
+    store: { ...parts.store, removeLeftovers: () => Promise.resolve(['/cache/half']) },
+  }).prune(run);
+  expect(report).toEqual({
+    removed: ['a machine', '/cache/half'],
+    failed: [
+      'cannot remove what killed runs have made: x.json is not an entry',
+      'cannot remove nodes of lost clusters: Podman did not start',
+    ],
+  });
 });

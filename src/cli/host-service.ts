@@ -5,6 +5,7 @@ import { type Reaper, reapOrphans } from '../host/ledger.ts';
 import { fixCommands, type PackageManager } from '../host/package-manager.ts';
 import type { PrunableStore } from '../host/store/artifact-store.ts';
 import { type CacheItem, pruneItems, storedItems, totalSize } from '../host/store/prune.ts';
+import { type Sweep, sweepAll, sweepOf } from '../host/sweep.ts';
 import type { CommandRunner, Directories, HostCheck, Ledger } from '../host/types.ts';
 import type { CacheEntry, DoctorReport, HostService } from './services.ts';
 
@@ -14,8 +15,8 @@ export interface HostServiceParts {
   readonly store: PrunableStore;
   readonly ledger: Ledger;
   readonly reapers: readonly Reaper[];
-  /** Ends what runs for nobody any more, and answers what it was. */
-  unused(): Promise<readonly string[]>;
+  /** What is there for nobody any more, beside what the ledger and the store know of, in the order in which it goes. */
+  readonly sweeps: readonly Sweep[];
   /** Effective user id. */
   readonly uid: number;
   /** What the cache holds beside artifacts, and goes as a whole. */
@@ -41,10 +42,12 @@ export function createHostService(parts: HostServiceParts): HostService {
       return report(fixed.length === 0 ? results : await runChecks(parts.checks(), await parts.packageManager()), fixed);
     },
     prune: async () => {
-      const { removed, failed } = await reapOrphans(parts.ledger, parts.reapers);
-      const unused = await parts.unused();
-      const leftovers = await parts.store.removeLeftovers();
-      return { removed: [...removed, ...unused, ...leftovers], failed: failed.map((error) => error.message) };
+      const { removed, failed } = await sweepAll([
+        { what: 'what killed runs have made', sweep: () => reapOrphans(parts.ledger, parts.reapers) },
+        ...parts.sweeps,
+        sweepOf('folders of killed runs', () => parts.store.removeLeftovers()),
+      ]);
+      return { removed, failed: failed.map((error) => error.message) };
     },
     cacheList: async () => {
       const items = [...(await storedItems(parts.store)), ...(await parts.otherItems())];

@@ -1,5 +1,5 @@
 import type { AddRequest, AddResult } from '../cluster/add-nodes.ts';
-import type { ClusterStatus } from '../cluster/clusters.ts';
+import type { ClusterStatus, UnreadableCluster } from '../cluster/clusters.ts';
 import type { DownResult } from '../cluster/down.ts';
 import type { ClusterOptions } from '../cluster/options.ts';
 import type { Copy } from '../cluster/copy-paths.ts';
@@ -236,7 +236,7 @@ export interface ClusterService {
   removeNode(cluster: string | undefined, node: string, settings: RemoveSettings, run: RunContext): Promise<ClusterState>;
   names(): Promise<readonly string[]>;
   status(name: string | undefined, run: RunContext): Promise<ClusterStatus>;
-  list(run: RunContext): Promise<readonly ClusterStatus[]>;
+  list(run: RunContext): Promise<readonly (ClusterStatus | UnreadableCluster)[]>;
   kubeconfig(name: string | undefined): Promise<string>;
   /** Puts the cluster into the user's own kubeconfig and answers its path. */
   mergeKubeconfig(name: string | undefined): Promise<string>;

@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { KvciError } from '../core/errors.ts';
 import type { EventSink } from '../core/events.ts';
 import { writeFileAtomic } from '../host/files.ts';
+import { freePort } from '../host/free-port.ts';
 import type { ClusterView, KubernetesApi } from '../host/kubernetes.ts';
 import type { HostPort, Machines } from '../machine/types.ts';
 import { Begun } from './begun.ts';
@@ -11,7 +12,7 @@ import { tellBusyHost } from './busy-host.ts';
 import type { ClusterRun } from './cluster-run.ts';
 import { beginControlPlane, type Booting, leaderOf } from './control-plane.ts';
 import { REMOVE_PROBE_MS } from './deadlines.ts';
-import { exposeApi } from './endpoint.ts';
+import { exposeApi, portOf, publishedBy } from './endpoint.ts';
 import { hostKubeconfig } from './kubeconfig.ts';
 import { applyManifest } from './manifest.ts';
 import { parseCni, vmOptionsOf } from './options.ts';
@@ -47,7 +48,7 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
   const started = clock.monotonic();
   const startedAt = clock.now();
   const network = await run.step('network', 'network', undefined, () => machines.network(run.state.families, signal));
-  await run.update({ network });
+  await run.update({ network, apiPort: portOf(run.state) ?? (await freePort()) });
 
   const schedule = await machines.schedule(signal);
   if (schedule === 'in-turn') await tellBusyHost(ports, events);
@@ -55,7 +56,14 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
   const boot = async (node: NodeState): Promise<BootedNode> => {
     await turns.of(node);
     const booted = await nodeStep(run, machines, 'boot', 'boot', node.name, async () => {
-      const up = await bootNode(node, vmOptionsOf(run.state.options, node.name), network, machines, run.context);
+      const { state } = run;
+      const up = await bootNode(
+        node,
+        { vm: vmOptionsOf(state.options, node.name), publish: publishedBy(node, state, network) },
+        network,
+        machines,
+        run.context,
+      );
       await run.updateNode(node.name, { addresses: up.handle.addresses });
       if (hasBridge(run)) await setPodNetwork(up.handle, node.index, run.state.nodes, network, run.state.families, signal);
       noteLimits(up, events);

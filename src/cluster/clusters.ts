@@ -5,7 +5,8 @@ import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { ClusterView } from '../host/kubernetes.ts';
 import type { Machines } from '../machine/types.ts';
-import { kubeletAnswers } from './kubelet.ts';
+import { requireCluster } from './find-cluster.ts';
+import { livingNodes } from './living-nodes.ts';
 import type { ClusterPorts } from './ports.ts';
 import { type ClusterState, machinesSpec } from './state.ts';
 import { missing, notReady } from './steps/ready.ts';
@@ -20,13 +21,30 @@ export interface ClusterStatus {
   readonly view: ClusterView | undefined;
 }
 
-/** How long a look at a cluster may take. */
-const LOOK_MS = 5_000;
+/** One of which there is a state file, and no more to be told. */
+export interface UnreadableCluster {
+  readonly name: string;
+  readonly condition: 'unreadable';
+  readonly problems: readonly string[];
+}
+
+/** A cluster of a list: one that cannot be read hides none of the others. */
+export async function listedCluster(name: string, ports: ClusterPorts, run: RunContext): Promise<ClusterStatus | UnreadableCluster> {
+  try {
+    return await clusterStatus(await requireCluster(name, ports.states), ports, run);
+  } catch (error) {
+    if (!(error instanceof KvciError) || !['state-unreadable', 'state-of-another-version'].includes(error.code)) throw error;
+    return { name, condition: 'unreadable', problems: [error.message] };
+  }
+}
+
+/** Until an API server has told of nodes and pods: a fraction of a second, and seconds where host and nodes are busy. */
+const LOOK_MS = 10_000;
 
 export async function clusterStatus(state: ClusterState, ports: ClusterPorts, run: RunContext): Promise<ClusterStatus> {
   if (state.phase === 'stopped') return { state, condition: 'stopped', problems: [], view: undefined };
   const text = await kubeconfigOf(state.name, ports).catch(() => undefined);
-  const view = text === undefined ? undefined : await look(text, ports, run);
+  const view = text === undefined ? undefined : await look(state, text, ports, run);
   if (view instanceof Error || view === undefined) {
     const problems = view === undefined ? [] : [messageOf(view)];
     return { state, condition: state.phase === 'ready' ? 'unreachable' : 'half-made', problems, view: undefined };
@@ -39,8 +57,8 @@ export async function clusterStatus(state: ClusterState, ports: ClusterPorts, ru
   return { state, condition, problems, view };
 }
 
-/** What the API tells, with nodes whose kubelet does not answer as what they are: not Ready. */
-async function look(kubeconfig: string, ports: ClusterPorts, run: RunContext): Promise<ClusterView | KvciError> {
+/** What the API tells, with nodes that died as what they are: not Ready. */
+async function look(state: ClusterState, kubeconfig: string, ports: ClusterPorts, run: RunContext): Promise<ClusterView | KvciError> {
   using limit = deadline(
     run.clock,
     LOOK_MS,
@@ -50,13 +68,11 @@ async function look(kubeconfig: string, ports: ClusterPorts, run: RunContext): P
   try {
     const api = await ports.api(kubeconfig);
     const { nodes, pods } = await api.view(limit.signal);
-    const living = await Promise.all(
-      nodes.map(async (node) => {
-        if (!node.ready || (await kubeletAnswers(node.name, api, limit.signal))) return node;
-        return { ...node, ready: false, message: 'its kubelet does not answer' };
-      }),
-    );
-    return { nodes: living, pods };
+    const list: Machines['list'] = async () => {
+      await using machines = await machinesOf(state, ports, run);
+      return await machines.list();
+    };
+    return { nodes: await livingNodes(nodes, api, list, run.signal), pods };
   } catch (error) {
     if (error instanceof KvciError && ['api-unreachable', 'api-refused'].includes(error.code)) return error;
     throw error;

@@ -119,7 +119,10 @@ export async function beginControlPlane(
     join: async (api) => {
       let signing: Promise<void> | undefined;
       // Nobody waits for it where no node joins: there is no token then.
-      const signed = (): Promise<void> => (signing ??= makeToken().then(() => untilSigned(secrets.token, api, signal)));
+      const signed = (): Promise<void> =>
+        (signing ??= makeToken().then(() =>
+          run.step('signed', 'signed information to join by', undefined, () => untilSigned(secrets.token, api, context)),
+        ));
       // etcd takes one new member at a time; workers join all at once.
       let previous: Promise<unknown> = initialised;
       const joins = others.map(({ node, booted }) => {

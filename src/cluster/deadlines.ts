@@ -26,6 +26,9 @@ export const UP_DEADLINE_MS = 30 * 60_000;
 /** systemd and the container runtime of a node: seconds in a container, a minute under emulation. */
 export const BOOT_DEADLINE_MS = 5 * 60_000;
 
+/** The controller manager signs the cluster's information some seconds after the API serves, and minutes after it under emulation. */
+export const SIGNED_DEADLINE_MS = 10 * 60_000;
+
 /** `kubeadm init` and `join` with all their own deadlines. */
 export const KUBEADM_DEADLINE_MS = 15 * 60_000;
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { KvciError } from '../core/errors.ts';
 import { withMore, withNodes } from './add-nodes.ts';
-import { isBalanced } from './endpoint.ts';
+import { exposeApi, isBalanced, publishedBy } from './endpoint.ts';
 import { memberOf } from './etcd.ts';
 import { clusterOptionsSchema } from './options.ts';
 import { remaining } from './remove-node.ts';
@@ -84,6 +84,32 @@ describe('the address of the API', () => {
     { what: 'one that is left of three', state: cluster(1, 2, { endpoint: '10.89.1.1:6443' }), balanced: true },
   ])('$what', ({ state, balanced }) => {
     expect(isBalanced(state, NETWORK)).toBe(balanced);
+  });
+});
+
+describe('the port of this host that leads to the API', () => {
+  it.each([
+    { what: 'that was chosen', state: cluster(1, 2, { apiPort: 24001 }), port: 24001 },
+    { what: 'that it had before', state: cluster(1, 2, { apiPort: 24001, api: { host: '127.0.0.1', port: 24002 } }), port: 24002 },
+  ])('is the one $what', async ({ state, port }) => {
+    const wanted: (number | undefined)[] = [];
+    const machines: Parameters<typeof exposeApi>[2] = {
+      balance: () => Promise.reject(new Error('with one control plane there is no load balancer')),
+      forward: (_name, _targets, _signal, hostPort) => {
+        wanted.push(hostPort);
+        return Promise.resolve({ host: '127.0.0.1', port: hostPort ?? 0 });
+      },
+    };
+    expect((await exposeApi(state, NETWORK, machines, new AbortController().signal)).api.port).toBe(port);
+    expect(wanted).toEqual([port]);
+  });
+
+  it.each([
+    { what: 'of one control plane: itself', state: cluster(1, 2, { apiPort: 24001 }), published: [1, 0] },
+    { what: 'of several: the load balancer', state: cluster(2, 2, { apiPort: 24001 }), published: [0, 0] },
+    { what: 'before it is chosen: nobody', state: cluster(1, 1), published: [0] },
+  ])('is published $what', ({ state, published }) => {
+    expect(state.nodes.map((node) => publishedBy(node, state, NETWORK).length)).toEqual(published);
   });
 });
 

@@ -30,7 +30,7 @@ export interface ClusterPorts {
    * Socket of the engine of this host that nodes are to be in; undefined for kvci's own: where none runs, or where the one that
    * nobody named may not start nodes.
    *
-   * @throws KvciError `engine-unreachable`, `engine-missing`, `engine-elsewhere` for one that somebody named
+   * @throws KvciError `engine-unreachable`, `engine-missing`, `engine-elsewhere`, `engine-unprivileged` for one that somebody named
    */
   engine(choice: EngineChoice, run: RunContext): Promise<string | undefined>;
   /** @param engine socket of the engine of this host that the nodes are in, as the state has it */

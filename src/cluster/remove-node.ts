@@ -16,7 +16,7 @@ import { lockCluster } from './lock-cluster.ts';
 import { parseCni } from './options.ts';
 import type { ClusterPorts } from './ports.ts';
 import type { ClusterState, NodeState } from './state.ts';
-import { drainNode } from './steps/drain.ts';
+import { drainNode, elseSchedulable } from './steps/drain.ts';
 import { setPodNetwork } from './steps/pod-network.ts';
 import { nodeVolumes } from './steps/storage.ts';
 import { workOn } from './work.ts';
@@ -93,34 +93,41 @@ async function takeOut(
       hint: `Start them with "kvci up ${state.name}", or remove the cluster with "kvci down ${state.name}".`,
     });
   }
+  let drained = false;
   if (drain && node.joined && runs(node.name)) {
     if (await kubeletAnswers(node.name, api, signal, SURE_ANSWER_MS)) {
       await cluster.step('drain', 'drain', node.name, () => drainNode(node.name, state.name, api, cluster.context.clock, signal));
+      drained = true;
     } else {
       const message = `${node.name} is removed with the pods on it: its kubelet does not answer, and could not end them`;
       cluster.context.events({ type: 'problem', level: 'warning', message });
     }
   }
-  if (node.role === 'control-plane' && helper !== undefined && through !== undefined) {
-    await cluster.step('api', 'API address', undefined, () => exposeApi({ ...state, nodes: [...nodes] }, network, machines, signal));
-    await cluster.step('etcd', 'etcd member', node.name, () =>
-      removeEtcdMember(through, addressOf(helper), { name: node.name, address: addressOf(node) }, signal),
-    );
-  }
-  await cluster.step('remove', 'remove', node.name, async () => {
-    // In order: connections to it end, and others notice at once.
-    if (runs(node.name)) await machines.stop(node.name, signal);
-    await machines.remove(node.name);
-    await Promise.all(
-      [{ apiVersion: 'v1', kind: 'Node', metadata: { name: node.name } }, ...nodeVolumes(node)].map((object) => api.remove(object, signal)),
-    );
-    if (parseCni(options.cni).kind !== 'bridge') return;
-    await Promise.all(
-      living.map((handle) => {
-        const index = nodes.find(({ name }) => name === handle.name)?.index ?? 0;
-        return setPodNetwork(handle, index, nodes, network, families, signal);
-      }),
-    );
-  });
+  const leave = async (): Promise<void> => {
+    if (node.role === 'control-plane' && helper !== undefined && through !== undefined) {
+      await cluster.step('api', 'API address', undefined, () => exposeApi({ ...state, nodes: [...nodes] }, network, machines, signal));
+      await cluster.step('etcd', 'etcd member', node.name, () =>
+        removeEtcdMember(through, addressOf(helper), { name: node.name, address: addressOf(node) }, signal),
+      );
+    }
+    await cluster.step('remove', 'remove', node.name, async () => {
+      // In order: connections to it end, and others notice at once.
+      if (runs(node.name)) await machines.stop(node.name, signal);
+      await machines.remove(node.name);
+      await Promise.all(
+        [{ apiVersion: 'v1', kind: 'Node', metadata: { name: node.name } }, ...nodeVolumes(node)].map((object) =>
+          api.remove(object, signal),
+        ),
+      );
+      if (parseCni(options.cni).kind !== 'bridge') return;
+      await Promise.all(
+        living.map((handle) => {
+          const index = nodes.find(({ name }) => name === handle.name)?.index ?? 0;
+          return setPodNetwork(handle, index, nodes, network, families, signal);
+        }),
+      );
+    });
+  };
+  await (drained ? elseSchedulable(node.name, api, machines, leave) : leave());
   await cluster.update(withNodes(state, nodes));
 }

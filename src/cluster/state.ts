@@ -64,6 +64,8 @@ export const clusterStateSchema = z.object({
   network: addresses.extend({ firstHost: z.int().optional() }).optional(),
   /** Where the nodes find the API. */
   endpoint: z.string().optional(),
+  /** The port of this host that was chosen for it, before anything was made that leads there. */
+  apiPort: z.int().optional(),
   /** Where this host finds it. */
   api: z.object({ host: z.string(), port: z.int() }).optional(),
   steps: z.array(stepStateSchema),

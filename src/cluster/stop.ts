@@ -34,6 +34,7 @@ export async function stopCluster(name: string, ports: ClusterPorts, run: RunCon
       );
       stopped.push(...nodes.map((node) => node.name));
     }
+    await machines.rest();
   });
   return { name, stopped: stopped.toSorted(), ms: Math.round(run.clock.monotonic() - started) };
 }

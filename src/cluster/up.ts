@@ -167,9 +167,13 @@ export async function planUp(
     ...(before === undefined ? await imageSteps() : []),
     step('network', `network (${familiesOf(options.ipFamily).join(', ')})`),
     ...nodes.map(({ name, role }) => step(`boot ${name}`, `boot ${name} (${role})`)),
+    step('api', 'address of the API on this host'),
+    step('certificates', 'certificates on node01'),
     step('init', 'kubeadm init on node01'),
-    ...nodes.slice(1).map(({ name }) => step(`join ${name}`, `kubeadm join of ${name}`)),
     step('configure', `pod network (${options.cni}), storage`),
+    ...(nodes.length > 1 ? [step('signed', 'signed information to join by')] : []),
+    ...nodes.slice(1).map(({ name }) => step(`join ${name}`, `kubeadm join of ${name}`)),
+    step('label', 'labels of nodes'),
     step('ready', 'Ready: nodes, system pods, names and connections between pods'),
   ];
 }

@@ -4,16 +4,21 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { z } from 'zod';
 
-import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
+import { hasErrno, KvciError } from '../core/errors.ts';
 import { writeFileAtomic } from './files.ts';
 import { identify, isRunning, pidNamespace } from './processes.ts';
+import { notRemoved, type SweepResult } from './sweep.ts';
 import type { Directories, Ledger, LedgerEntry } from './types.ts';
 
-const entrySchema: z.ZodType<LedgerEntry & { readonly namespace: string }> = z.object({
+interface StoredEntry extends LedgerEntry {
+  /** The pid namespace of the owner: whether it lives can be told only there. */
+  readonly namespace: string;
+}
+
+const entrySchema: z.ZodType<StoredEntry> = z.object({
   id: z.string(),
   kind: z.string(),
   owner: z.object({ pid: z.int(), startTime: z.string() }),
-  /** The pid namespace of the owner: whether it lives can be told only there. */
   namespace: z.string(),
   resource: z.record(z.string(), z.union([z.string(), z.number()])),
 });
@@ -23,8 +28,11 @@ export function fileLedger(directories: Pick<Directories, 'state'>): Ledger {
   const folder = join(directories.state, 'ledger');
   const fileOf = (id: string): string => join(folder, `${id}.json`);
   const forget = (entry: LedgerEntry): Promise<void> => rm(fileOf(entry.id), { force: true });
+  const read = async (): Promise<readonly StoredEntry[]> =>
+    (await Promise.all((await names(folder)).map((name) => readEntry(join(folder, name))))).filter((entry) => entry !== undefined);
   return {
     forget,
+    entries: read,
     enter: async (kind, resource) => {
       const owner = await identify(process.pid);
       if (owner === undefined) throw new KvciError('hostNotReady', 'no-proc', 'cannot read /proc, which tells processes apart');
@@ -35,10 +43,9 @@ export function fileLedger(directories: Pick<Directories, 'state'>): Ledger {
     },
     orphans: async () => {
       const here = await pidNamespace();
-      const entries = await Promise.all((await names(folder)).map((name) => readEntry(join(folder, name))));
       const orphans: LedgerEntry[] = [];
-      for (const entry of entries) {
-        if (entry?.namespace !== here || (await isRunning(entry.owner))) continue;
+      for (const entry of await read()) {
+        if (entry.namespace !== here || (await isRunning(entry.owner))) continue;
         const { id, kind, owner, resource } = entry;
         orphans.push({ id, kind, owner, resource });
       }
@@ -55,14 +62,11 @@ export interface Reaper {
   reap(resource: LedgerEntry['resource']): Promise<void>;
 }
 
-export interface ReapResult {
-  readonly removed: readonly string[];
-  /** What could not be removed, or is of a kind that this version does not know; its entry stays. */
-  readonly failed: readonly KvciError[];
-}
-
-/** Removes every orphan, the youngest kinds of resources in the order of `reapers`; goes on when one fails. */
-export async function reapOrphans(ledger: Ledger, reapers: readonly Reaper[]): Promise<ReapResult> {
+/**
+ * Removes every orphan, the youngest kinds of resources in the order of `reapers`; goes on when one fails, or is of a kind that this
+ * version does not know: its entry stays.
+ */
+export async function reapOrphans(ledger: Ledger, reapers: readonly Reaper[]): Promise<SweepResult> {
   const removed: string[] = [];
   const failed: KvciError[] = [];
   const rank = (entry: LedgerEntry): number => reapers.findIndex((reaper) => reaper.kind === entry.kind);
@@ -78,9 +82,7 @@ export async function reapOrphans(ledger: Ledger, reapers: readonly Reaper[]): P
       await ledger.forget(entry);
       removed.push(title);
     } catch (error) {
-      failed.push(
-        new KvciError('failed', 'not-removed', `cannot remove ${title}: ${messageOf(error)}`, { cause: error, facts: { entry } }),
-      );
+      failed.push(notRemoved(title, error, { entry }));
     }
   }
   return { removed, failed };
@@ -96,7 +98,7 @@ async function names(folder: string): Promise<string[]> {
 }
 
 /** Undefined when its owner has just removed it. */
-async function readEntry(path: string): Promise<z.infer<typeof entrySchema> | undefined> {
+async function readEntry(path: string): Promise<StoredEntry | undefined> {
   try {
     return entrySchema.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch (error) {

@@ -153,6 +153,8 @@ export interface LedgerEntry {
 export interface Ledger {
   /** Records what is about to be created; dispose after it is gone. */
   enter(kind: string, resource: LedgerEntry['resource']): Promise<AsyncDisposable & { readonly entry: LedgerEntry }>;
+  /** All entries, whoever made them. */
+  entries(): Promise<readonly LedgerEntry[]>;
   /** Entries whose owner no longer runs. */
   orphans(): Promise<readonly LedgerEntry[]>;
   forget(entry: LedgerEntry): Promise<void>;

@@ -55,6 +55,12 @@ export interface NodeHandle extends CommandRunner {
 export const NODE_PROVIDERS = ['kind', 'vm'] as const;
 export type NodeProvider = (typeof NODE_PROVIDERS)[number];
 
+/** A port of this host's loopback and the machine's port that it leads to. */
+export interface PublishedPort {
+  readonly port: number;
+  readonly hostPort: number;
+}
+
 /** What a provider is told of a node before it is there. */
 export interface MachineSpec {
   readonly name: string;
@@ -66,6 +72,8 @@ export interface MachineSpec {
   readonly vm?: VmOptions;
   /** What it is to be, where a provider has both. */
   readonly provider?: NodeProvider;
+  /** What a forward is to lead to: engines of the host settle that when they make a container. */
+  readonly publish?: readonly PublishedPort[];
 }
 
 /** A private network of a cluster. */
@@ -147,14 +155,19 @@ export interface Machines extends AsyncDisposable {
   /**
    * An address of the cluster's network, the same for all nodes, that leads to whichever target answers; called again with other
    * targets it follows. Targets are TCP.
+   *
+   * @param hostPort where a forward to all of the targets is to be
    */
-  balance(port: number, targets: readonly ForwardTarget[], signal: AbortSignal): Promise<NodeAddresses>;
+  balance(port: number, targets: readonly ForwardTarget[], signal: AbortSignal, hostPort?: number): Promise<NodeAddresses>;
   /**
    * A free port of this host's loopback that leads to the targets, the same port when called again while it lives.
    *
-   * @param wanted the port it had before, taken where it can be had: whoever was told of it keeps it over a reboot
+   * @param wanted the port that was chosen for it, or that it had before, taken where it can be had: whoever was told of it keeps it
+   *   over a reboot
    */
   forward(name: string, targets: readonly ForwardTarget[], signal: AbortSignal, wanted?: number): Promise<HostPort>;
+  /** Ends what runs beside nodes that are stopped; `balance` and `forward` start it again. */
+  rest(): Promise<void>;
   /** Removes everything that carries the cluster's labels: nodes, volumes, forwards, network. Whatever is gone is gone. */
   destroy(): Promise<void>;
 }

@@ -89,8 +89,12 @@ function startLock(directories: Pick<Directories, 'cache'>): string {
   return `${engineFolder(directories, 'nodes')}.start.lock`;
 }
 
-/** Ends the engine when nobody holds it and nothing of kvci is in it. Answers whether there was one to end. */
-export async function endUnusedNodeEngine(parts: EndParts): Promise<boolean> {
+/**
+ * Ends the engine when nobody holds it and nothing of kvci is in it. Answers whether there was one to end.
+ *
+ * @param needed whether it is kept where its service cannot tell what is in it; nobody can begin to use it meanwhile
+ */
+export async function endUnusedNodeEngine(parts: EndParts, needed = (): Promise<boolean> => Promise.resolve(true)): Promise<boolean> {
   const alone = await parts.locks.tryExclusive(useLock(parts.directories));
   if (alone === undefined) return false;
   try {
@@ -99,7 +103,7 @@ export async function endUnusedNodeEngine(parts: EndParts): Promise<boolean> {
     const record = await readRecord(recordPath(parts.directories));
     if (record === undefined) return false;
     const sandbox = await sandboxOf(parts, record);
-    if (sandbox !== undefined && (await isUsed(sandbox, parts))) return false;
+    if (sandbox !== undefined && ((await isUsed(sandbox, parts)) ?? (await needed()))) return false;
     await end(parts, record, sandbox);
     return true;
   } finally {
@@ -122,14 +126,14 @@ function useLock(directories: Pick<Directories, 'cache'>): string {
   return engineLock(directories, 'nodes');
 }
 
-async function isUsed(sandbox: DetachedSandbox, parts: EndParts): Promise<boolean> {
+/** Undefined when its service, which the next one who needs it starts anew, does not answer. */
+async function isUsed(sandbox: DetachedSandbox, parts: EndParts): Promise<boolean | undefined> {
   try {
     const containers = await parts.connect(endpointOf(sandbox));
     const lists = await Promise.all([containers.list(KEEPS), containers.networks(KEEPS), containers.volumes(KEEPS)]);
     return lists.some((list) => list.length > 0);
   } catch (error) {
-    // Whether it is needed cannot be told without its service, which the next one who needs it starts anew.
-    if (error instanceof KvciError && error.code === 'engine-unreachable') return true;
+    if (error instanceof KvciError && error.code === 'engine-unreachable') return undefined;
     throw error;
   }
 }

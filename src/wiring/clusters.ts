@@ -55,7 +55,7 @@ async function clusterPorts(
       return kubernetesClient(kubeconfig);
     },
     engine: async (choice, context) => {
-      const { engineForNodes } = await import('./machines.ts');
+      const { engineForNodes } = await import('./engine-for-nodes.ts');
       return engineForNodes(choice, environment, host, context);
     },
     provider: async (name, engine) => {

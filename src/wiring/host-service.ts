@@ -22,7 +22,7 @@ export async function hostService(
   const { containerNodeChecks } = await import('../machine/container/checks.ts');
   const { vmChecks } = await import('../machine/qemu/checks.ts');
   const { readVerdict } = await import('../machine/qemu/kvm.ts');
-  const { removeEndedVms, vmReapers } = await import('../machine/qemu/reaper.ts');
+  const { vmReapers } = await import('../machine/qemu/reaper.ts');
   const { modulesChecks } = await import('../payload/checks.ts');
   const { sandboxChecks } = await import('../sandbox/checks.ts');
   const { sandboxReapers } = await import('../sandbox/reaper.ts');
@@ -39,11 +39,11 @@ export async function hostService(
   const sandboxes = await sandboxesWithoutTools(environment, host);
   const { cacheItems, imageStore, storeBesideNodes } = await import('./cache.ts');
   const { converterReapers } = await import('./converters.ts');
-  const { unusedNodeEngine } = await import('./machines.ts');
+  const { hostSweeps } = await import('./sweeps.ts');
   return createHostService({
     ...host,
     store: storeBesideNodes(host, sandboxes),
-    unused: async () => [...(await unusedNodeEngine(host, sandboxes)), ...(await removeEndedVms(host.directories, sandboxes))],
+    sweeps: await hostSweeps(host, sandboxes),
     reapers: [
       ...(await verifyReapers()),
       ...(await converterReapers()),

@@ -19,7 +19,7 @@ export async function verifyService(
     ledger: host.ledger,
     engine: async () => {
       const { parseEngineChoice } = await import('../host/engine/discovery.ts');
-      const { engineForNodes } = await import('./machines.ts');
+      const { engineForNodes } = await import('./engine-for-nodes.ts');
       return engineForNodes(parseEngineChoice((await settings.config()).config.engine ?? 'auto'), environment, host, run);
     },
     containers: (engine) => containers(engine, environment, settings, host, run),

@@ -202,6 +202,40 @@ describe('a cluster of that name', () => {
   });
 });
 
+describe('a cluster whose state cannot be read', () => {
+  const beside = (): Promise<Place> =>
+    place({ '../state/clusters/broken/state.json': '{', '../state/clusters/lab/state.json': state({ phase: 'stopped' }) });
+
+  test('is listed as that, and hides no other', async () => {
+    const here = await beside();
+    const { code, stdout } = await here.run('list', '--output', 'json');
+    expect({ code, ...(JSON.parse(stdout) as object) }).toMatchObject({
+      code: 0,
+      clusters: [
+        { name: 'broken', condition: 'unreadable', problems: [expect.stringContaining('state.json is no JSON')] },
+        { name: 'lab', condition: 'stopped' },
+      ],
+    });
+    expect((await here.run('list')).stdout).toMatch(/^broken +unreadable$[^]*^lab +stopped [^]*state\.json is no JSON/m);
+  });
+
+  test('keeps "down --all" from no other', async () => {
+    const here = await place({
+      '../state/clusters/broken/state.json': '{',
+      '../state/clusters/worse/state.json': '{"version":2}',
+    });
+    const { code, stdout } = await here.run('down', '--all', '--output', 'json');
+    expect({ code, ...(JSON.parse(stdout) as object) }).toMatchObject({
+      code: 1,
+      error: {
+        code: 'not-all-removed',
+        message: '2 clusters could not be removed',
+        problems: [{ code: 'state-unreadable' }, { code: 'state-of-another-version' }],
+      },
+    });
+  });
+});
+
 describe('nodes of a cluster', () => {
   test.each([
     { args: ['add', '--count', '0'], code: 'bad-flag', exitCode: 2, message: '--count: "0" is not a number of nodes' },
@@ -255,6 +289,20 @@ describe('commands on a cluster', () => {
   test.each([{ args: ['logs', 'node09'] }, { args: ['cp', 'a', 'node09:/a'] }])('$args: a node that there is not', async ({ args }) => {
     const error = await (await withCluster()).refused(...args);
     expect(error).toMatchObject({ code: 'node-not-found', exitCode: 5, hint: 'It has node01, node02.' });
+  });
+
+  test.each([
+    { phase: 'stopped', code: 0, condition: 'stopped', of: 'stopped' },
+    { phase: 'creating', code: 1, condition: 'half-made', of: 'unknown' },
+  ])('status says of each node how it is: $phase', async ({ phase, code, condition, of }) => {
+    const here = await withCluster({ phase });
+    const status = await here.run('status', '--output', 'json');
+    expect({ code: status.code, ...(JSON.parse(status.stdout) as object) }).toMatchObject({
+      code,
+      condition,
+      nodes: ['node01', 'node02'].map((name) => ({ name, condition: of })),
+    });
+    expect((await here.run('status')).stdout).toMatch(new RegExp(`^node02 +worker +${of}$`, 'm'));
   });
 
   test('ports says what leads where', async () => {

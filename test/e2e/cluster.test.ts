@@ -5,6 +5,7 @@ import { kubernetesClient } from '../../src/host/adapters/kubernetes-client.ts';
 import type { KubernetesApi } from '../../src/host/kubernetes.ts';
 import { kvci, type Run, temporaryFolder } from '../cli/run-kvci.ts';
 import { type HostTraces, hostTraces } from '../fixtures/host-traces.ts';
+import { kvciIn } from '../fixtures/kvci-calls.ts';
 import { nodeImage } from '../fixtures/node-image.ts';
 import { pauseImageOf, podOn } from '../fixtures/own-program-pods.ts';
 
@@ -35,7 +36,7 @@ describe('kvci up', () => {
   let cluster: UpAnswer;
   let api: KubernetesApi;
 
-  const here = (...args: readonly string[]): Promise<Run> => kvci(args, { cwd: folder.path });
+  const here = kvciIn(() => folder);
   const up = (...more: readonly string[]): Promise<Run> => here('up', NAME, '--image', image, '--nodes', '2', '--output', 'json', ...more);
 
   beforeAll(async () => {

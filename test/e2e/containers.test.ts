@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { connectContainers } from '../../src/host/adapters/dockerode-containers.ts';
 import type { ContainerRequest, Containers, ExecRequest } from '../../src/host/engine/containers.ts';
+import { freePort } from '../../src/host/free-port.ts';
 import { NO_CREDENTIALS } from '../../src/host/engine/registry-credentials.ts';
 import { removeNodeStorage } from '../../src/sandbox/node-engine.ts';
 import { testMachines } from '../fixtures/container-machines.ts';
@@ -182,6 +183,32 @@ describe.each([
     expect(others).toEqual([]);
     expect(network).toMatchObject({ name: NETWORK.name, labels: LABELS });
     expect(network?.ranges.toSorted()).toEqual([NETWORK.ipv4, NETWORK.ipv6]);
+  });
+
+  it.skipIf(skip)('publish ports of the host by the numbers asked for, over a stop and a start, each once', async () => {
+    const host = await freePort();
+    const publishing = (name: string): Promise<string> =>
+      containers.create(
+        request({
+          name: `kvci-test-${name}`,
+          labels: { ...LABELS, 'io.kvci.test.name': name },
+          network: { name: NETWORK.name },
+          volumes: [],
+          publish: [{ inside: 8080, host }],
+        }),
+        NEVER,
+      );
+    const published = async () => (await containers.list({ 'io.kvci.test.name': 'first' })).map((info) => [...info.published]);
+    const [first, second] = [await publishing('first'), await publishing('second')];
+    await containers.start(first, NEVER);
+    expect(await published()).toEqual([[[8080, host]]]);
+    await expect(containers.start(second, NEVER)).rejects.toMatchObject({ code: 'port-taken', facts: { port: host } });
+    await containers.stop(first, 0);
+    await containers.start(first, NEVER);
+    expect(await published()).toEqual([[[8080, host]]]);
+    await containers.remove(first);
+    await containers.start(second, NEVER);
+    await containers.remove(second);
   });
 
   it.skipIf(skip)('that stopped run no command, and start again', async () => {

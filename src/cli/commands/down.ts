@@ -1,7 +1,9 @@
 import type { DownResult } from '../../cluster/down.ts';
-import { KvciError } from '../../core/errors.ts';
+import { KvciError, ProblemsError } from '../../core/errors.ts';
+import type { RunContext } from '../../core/plan.ts';
 import type { CommandModule } from '../command.ts';
 import { formatDuration } from '../progress/format.ts';
+import type { ClusterService } from '../services.ts';
 
 export const down: CommandModule = {
   examples: [
@@ -19,9 +21,7 @@ export const down: CommandModule = {
             throw new KvciError('usage', 'bad-flag', '--all: goes without a name', { facts: { flag: '--all' } });
           }
           const service = await context.services.cluster();
-          const removed: DownResult[] = [];
-          if (flags.all === true) for (const each of await service.names()) removed.push(await service.down(each, context.run));
-          else removed.push(await service.down(name, context.run));
+          const removed = flags.all === true ? await downAll(service, context.run) : [await service.down(name, context.run)];
           return {
             data: { removed },
             text: () =>
@@ -32,3 +32,21 @@ export const down: CommandModule = {
         }),
       ),
 };
+
+/** One that cannot be removed keeps no other. @throws ProblemsError `not-all-removed` */
+async function downAll(service: Pick<ClusterService, 'names' | 'down'>, run: RunContext): Promise<readonly DownResult[]> {
+  const removed: DownResult[] = [];
+  const failed: KvciError[] = [];
+  for (const name of await service.names()) {
+    try {
+      removed.push(await service.down(name, run));
+    } catch (error) {
+      if (!(error instanceof KvciError) || run.signal.aborted) throw error;
+      failed.push(error);
+    }
+  }
+  const [first, ...others] = failed;
+  if (first === undefined) return removed;
+  const message = `${failed.length === 1 ? 'a cluster' : `${failed.length} clusters`} could not be removed`;
+  throw new ProblemsError('not-all-removed', message, [first, ...others], { facts: { removed: removed.map(({ name }) => name) } });
+}

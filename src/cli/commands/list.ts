@@ -1,5 +1,5 @@
 import type { CommandModule } from '../command.ts';
-import { clusterDocument, formatList } from '../render/cluster.ts';
+import { formatList, listDocument } from '../render/cluster.ts';
 
 export const list: CommandModule = {
   examples: [
@@ -10,10 +10,7 @@ export const list: CommandModule = {
     command.action(
       act(async (context) => {
         const clusters = await (await context.services.cluster()).list(context.run);
-        return {
-          data: { clusters: clusters.map(({ state, condition }) => ({ ...clusterDocument(state), condition })) },
-          text: () => formatList(clusters),
-        };
+        return { data: listDocument(clusters), text: () => formatList(clusters) };
       }),
     ),
 };

@@ -1,5 +1,5 @@
 import type { CommandModule } from '../command.ts';
-import { clusterDocument, formatStatus } from '../render/cluster.ts';
+import { formatStatus, statusDocument } from '../render/cluster.ts';
 
 export const status: CommandModule = {
   examples: [
@@ -10,9 +10,9 @@ export const status: CommandModule = {
     command.argument('[name]', 'name of the cluster (default: the only one)').action(
       act<[string | undefined]>(async (context, _flags, [name]) => {
         const found = await (await context.services.cluster()).status(name, context.run);
-        const { state, condition, problems, view } = found;
+        const { condition } = found;
         return {
-          data: { ...clusterDocument(state), condition, problems, pods: view?.pods ?? [] },
+          data: statusDocument(found),
           text: () => formatStatus(found),
           exitCode: condition === 'ready' || condition === 'stopped' ? 0 : 1,
         };

@@ -1,4 +1,4 @@
-import type { ClusterStatus } from '../../cluster/clusters.ts';
+import type { ClusterStatus, UnreadableCluster } from '../../cluster/clusters.ts';
 import { countNodes } from '../../cluster/count-nodes.ts';
 import { hostPort } from '../../cluster/addresses.ts';
 import type { ExposedPort } from '../../cluster/exposed.ts';
@@ -10,7 +10,7 @@ import { facts, table } from './table.ts';
 
 /** A cluster as scripts see it: stable, and without what only kvci needs. */
 export function clusterDocument(state: ClusterState): object {
-  const { name, phase, createdAt, provider, image, kubernetes, families, nodes, api, nodesReadyMs, readyMs, steps } = state;
+  const { name, phase, createdAt, provider, image, kubernetes, families, api, nodesReadyMs, readyMs, steps } = state;
   return {
     name,
     phase,
@@ -19,12 +19,16 @@ export function clusterDocument(state: ClusterState): object {
     image,
     kubernetes,
     families,
-    nodes: nodes.map((node) => ({ name: node.name, role: node.role, addresses: node.addresses ?? {}, labels: node.labels })),
+    nodes: nodeDocuments(state),
     ...(api === undefined ? {} : { api }),
     ...(nodesReadyMs === undefined ? {} : { nodesReadyMs }),
     ...(readyMs === undefined ? {} : { readyMs }),
     steps,
   };
+}
+
+function nodeDocuments({ nodes }: Pick<ClusterState, 'nodes'>) {
+  return nodes.map(({ name, role, addresses, labels }) => ({ name, role, addresses: addresses ?? {}, labels }));
 }
 
 export function formatUp(state: ClusterState, reused: boolean, kubeconfig: string): string {
@@ -41,27 +45,48 @@ export function formatUp(state: ClusterState, reused: boolean, kubeconfig: strin
   ]);
 }
 
-export function formatList(clusters: readonly ClusterStatus[]): string {
-  if (clusters.length === 0) return 'There is no cluster; make one with "kvci up".';
-  return table(
-    ['NAME', 'CONDITION', 'KUBERNETES', 'NODES', 'PROVIDER', 'CREATED'],
-    clusters.map(({ state, condition }) => [
-      state.name,
-      condition,
-      state.kubernetes,
-      countNodes(state.nodes),
-      state.provider,
-      state.createdAt.slice(0, 16).replace('T', ' '),
-    ]),
-  );
+type Listed = ClusterStatus | UnreadableCluster;
+
+export function listDocument(clusters: readonly Listed[]): object {
+  return { clusters: clusters.map((each) => ('state' in each ? { ...clusterDocument(each.state), condition: each.condition } : each)) };
 }
 
-export function formatStatus({ state, condition, problems, view }: ClusterStatus): string {
-  const nodes = state.nodes.map(({ name, role, addresses }) => {
-    const node = view?.nodes.find((candidate) => candidate.name === name);
-    const ready = node === undefined ? 'unknown' : node.ready ? 'Ready' : 'NotReady';
-    return [name, role, ready, [addresses?.ipv4, addresses?.ipv6].filter(Boolean).join(', ')];
+export function formatList(clusters: readonly Listed[]): string {
+  if (clusters.length === 0) return 'There is no cluster; make one with "kvci up".';
+  const rows = clusters.map((each) => {
+    if (!('state' in each)) return [each.name, each.condition];
+    const { name, kubernetes, nodes, provider, createdAt } = each.state;
+    return [name, each.condition, kubernetes, countNodes(nodes), provider, createdAt.slice(0, 16).replace('T', ' ')];
   });
+  const unreadable = clusters.flatMap((each) => ('state' in each ? [] : each.problems));
+  return [
+    table(['NAME', 'CONDITION', 'KUBERNETES', 'NODES', 'PROVIDER', 'CREATED'], rows),
+    ...(unreadable.length === 0 ? [] : ['', ...unreadable]),
+  ].join('\n');
+}
+
+/** What is known of a node: `stopped` with its cluster, `unknown` where the API does not tell of it. */
+function nodeCondition({ condition, view }: ClusterStatus, name: string): 'Ready' | 'NotReady' | 'stopped' | 'unknown' {
+  const node = view?.nodes.find((candidate) => candidate.name === name);
+  if (node !== undefined) return node.ready ? 'Ready' : 'NotReady';
+  return condition === 'stopped' ? 'stopped' : 'unknown';
+}
+
+/** A cluster with how it and its nodes are. */
+export function statusDocument(status: ClusterStatus): object {
+  const { state, condition, problems, view } = status;
+  const nodes = nodeDocuments(state).map((node) => ({ ...node, condition: nodeCondition(status, node.name) }));
+  return { ...clusterDocument(state), nodes, condition, problems, pods: view?.pods ?? [] };
+}
+
+export function formatStatus(status: ClusterStatus): string {
+  const { state, condition, problems } = status;
+  const nodes = state.nodes.map(({ name, role, addresses }) => [
+    name,
+    role,
+    nodeCondition(status, name),
+    [addresses?.ipv4, addresses?.ipv6].filter(Boolean).join(', '),
+  ]);
   const steps = state.steps.map(({ title, node, status, ms }) => [title, node ?? '', status, ms === undefined ? '' : formatDuration(ms)]);
   return [
     facts([

@@ -1,8 +1,7 @@
 import { deadline } from '../../core/deadline.ts';
 import { KvciError, throwIfCancelled } from '../../core/errors.ts';
 import type { RunContext } from '../../core/plan.ts';
-import type { Machines, MachineNetwork, NodeHandle } from '../../machine/types.ts';
-import type { VmOptions } from '../../machine/vm-options.ts';
+import type { MachineNetwork, Machines, MachineSpec, NodeHandle } from '../../machine/types.ts';
 import { nodeAddresses } from '../addresses.ts';
 import { BOOT_DEADLINE_MS } from '../deadlines.ts';
 import { type NodeFacts, readNodeFacts } from '../node-facts.ts';
@@ -26,12 +25,12 @@ const NOT_RUNNING = 1;
 
 const POLL_MS = 50;
 
-/** Makes a node and starts it; answers when systemd takes orders. @param vm what only virtual machines take */
+/** Makes a node and starts it; answers when systemd takes orders. @param more what only some kinds of machines take */
 export async function bootNode(
   node: NodeState,
-  vm: VmOptions,
+  more: Pick<MachineSpec, 'vm' | 'publish'>,
   network: MachineNetwork,
-  machines: Machines,
+  machines: Pick<Machines, 'start'>,
   { clock, signal }: Pick<RunContext, 'clock' | 'signal'>,
 ): Promise<BootedNode> {
   const { name, index, cpus, memory, provider } = node;
@@ -39,9 +38,9 @@ export async function bootNode(
     {
       name,
       addresses: nodeAddresses(network, index),
+      ...more,
       ...(cpus === undefined ? {} : { cpus }),
       ...(memory === undefined ? {} : { memory }),
-      vm,
       ...(provider === undefined ? {} : { provider }),
     },
     signal,

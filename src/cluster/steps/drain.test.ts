@@ -4,7 +4,7 @@ import type { Clock } from '../../core/clock.ts';
 import type { KubernetesObject, ObservedPod } from '../../host/kubernetes.ts';
 import { observePod } from '../../host/kubernetes-view.ts';
 import { DRAIN_DEADLINE_MS } from '../deadlines.ts';
-import { drainNode, movable } from './drain.ts';
+import { drainNode, elseSchedulable, movable } from './drain.ts';
 
 const pod = (name: string, owner: string, nodeName = 'node02', phase = 'Running') =>
   observePod({
@@ -83,4 +83,25 @@ it('a node that cannot be drained in time takes pods again, and those that are l
     hint: expect.stringContaining('"kvci node remove node02 --cluster lab --no-drain"') as string,
   });
   expect(said).toEqual([{ unschedulable: true }, { unschedulable: false }]);
+});
+
+const machines = (...names: readonly string[]): Parameters<typeof elseSchedulable>[2] => ({
+  list: () => Promise.resolve(names.map((name) => ({ name, state: 'running' as const }))),
+});
+
+it.each([
+  { what: 'is still there takes pods again', there: machines('node01', 'node02'), undone: true },
+  { what: 'may be there, as the engine is gone, takes pods again', there: { list: () => Promise.reject(new Error('lost')) }, undone: true },
+  { what: 'is gone has nothing to take back', there: machines('node01'), undone: false },
+])('a drained node that could not be removed and $what', async ({ there, undone }) => {
+  const { api, said } = clusterOf({});
+  const failure = new Error('etcd refused');
+  await expect(elseSchedulable('node02', api, there, () => Promise.reject(failure))).rejects.toBe(failure);
+  expect(said).toEqual(undone ? [{ unschedulable: false }] : []);
+});
+
+it('a drained node that was removed is left alone', async () => {
+  const { api, said } = clusterOf({});
+  await elseSchedulable('node02', api, machines('node01', 'node02'), () => Promise.resolve());
+  expect(said).toEqual([]);
 });

@@ -2,6 +2,7 @@ import type { Clock } from '../../core/clock.ts';
 import { deadline } from '../../core/deadline.ts';
 import { KvciError, throwIfCancelled } from '../../core/errors.ts';
 import type { ClusterView, KubernetesApi, KubernetesObject, ObservedPod } from '../../host/kubernetes.ts';
+import type { Machines } from '../../machine/types.ts';
 import { DRAIN_DEADLINE_MS } from '../deadlines.ts';
 
 /** For giving up: the API may be slow, and a node that takes no pods is worse than a wait. */
@@ -43,10 +44,33 @@ export async function drainNode(
       throwIfCancelled(limit.signal);
     }
   } catch (error) {
-    // What matters more is why it could not be drained.
-    await api.merge(schedulable(node, true), AbortSignal.timeout(UNDO_MS)).catch(() => undefined);
+    await undo(node, api);
     throw error;
   }
+}
+
+/**
+ * What is done to a node that was drained. Where that fails and the node is still there, it takes pods again: else it would stand idle,
+ * and nobody would know why.
+ */
+export async function elseSchedulable(
+  node: string,
+  api: Pick<KubernetesApi, 'merge'>,
+  machines: Pick<Machines, 'list'>,
+  work: () => Promise<void>,
+): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    const there = await machines.list().catch(() => undefined);
+    if (there?.some(({ name }) => name === node) !== false) await undo(node, api);
+    throw error;
+  }
+}
+
+/** What matters more is why it could not be drained or removed. */
+async function undo(node: string, api: Pick<KubernetesApi, 'merge'>): Promise<void> {
+  await api.merge(schedulable(node, true), AbortSignal.timeout(UNDO_MS)).catch(() => undefined);
 }
 
 function schedulable(name: string, yes: boolean): KubernetesObject {

@@ -41,32 +41,33 @@ function isSystemPod({ namespace }: ObservedPod): boolean {
 /** Not Ready in time: what was seen last, with the last lines of the pods that are to blame. */
 export async function notReadyInTime(view: ClusterView | undefined, nodes: readonly string[], api: KubernetesApi): Promise<KvciError> {
   if (view === undefined) return new KvciError('timedOut', 'not-ready', 'the API server did not answer in time');
+  const logs = await lastLogs(
+    view.pods.filter(({ ready, done, node }) => !ready && !done && node !== ''),
+    api,
+  );
+  return new KvciError('timedOut', 'not-ready', ['the cluster is not Ready in time:', ...notReady(view, nodes), ...logs].join('\n  '), {
+    hint: '"kvci status" shows how it goes on; "kvci up" waits again; "kvci logs --bundle FILE" collects everything.',
+  });
+}
+
+/** The last log lines of pods, the first few of them. */
+export async function lastLogs(pods: readonly ObservedPod[], api: Pick<KubernetesApi, 'podLog'>): Promise<readonly string[]> {
   const logs = await Promise.all(
-    view.pods
-      .filter(({ ready, done, node }) => !ready && !done && node !== '')
-      .slice(0, SHOWN_PODS)
-      .map(async (pod) => {
-        // A pod that never started has no log.
-        const text = await api.podLog(pod, LOG_LINES, AbortSignal.timeout(LOG_MS)).catch(() => '');
-        return text.trim() === ''
-          ? []
-          : [
-              `last lines of ${pod.namespace}/${pod.name}:`,
-              ...text
-                .trimEnd()
-                .split('\n')
-                .map((line) => `  ${line}`),
-            ];
-      }),
+    pods.slice(0, SHOWN_PODS).map(async (pod) => {
+      // A pod that never started has no log.
+      const text = await api.podLog(pod, LOG_LINES, AbortSignal.timeout(LOG_MS)).catch(() => '');
+      return text.trim() === ''
+        ? []
+        : [
+            `last lines of ${pod.namespace}/${pod.name}:`,
+            ...text
+              .trimEnd()
+              .split('\n')
+              .map((line) => `  ${line}`),
+          ];
+    }),
   );
-  return new KvciError(
-    'timedOut',
-    'not-ready',
-    ['the cluster is not Ready in time:', ...notReady(view, nodes), ...logs.flat()].join('\n  '),
-    {
-      hint: '"kvci status" shows how it goes on; "kvci up" waits again; "kvci logs --bundle FILE" collects everything.',
-    },
-  );
+  return logs.flat();
 }
 
 /** For what only helps to understand. */

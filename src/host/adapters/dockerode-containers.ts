@@ -5,7 +5,7 @@ import { cancelled, KvciError } from '../../core/errors.ts';
 import { containerBody, networkBody } from '../engine/container-body.ts';
 import type { ContainerInfo, ContainerRequest, Containers, ExecRequest, Labels } from '../engine/containers.ts';
 import type { EngineEndpoint } from '../engine/endpoint.ts';
-import { engineLost, requestFailed } from '../engine/errors.ts';
+import { engineLost, portTaken, requestFailed } from '../engine/errors.ts';
 import { endMarkedArgv, EXEC_MARK } from '../exec-mark.ts';
 import { forwardOutput, FrameReader } from '../engine/exec-stream.ts';
 import type { EngineInfo } from '../types.ts';
@@ -44,9 +44,13 @@ class DockerodeContainers implements Containers {
   }
 
   async start(id: string, signal: AbortSignal): Promise<void> {
-    await this.#changed(() =>
-      this.#client.ask(`start container ${id}`, signal, () => this.#docker.getContainer(id).start({ abortSignal: signal })),
-    );
+    try {
+      await this.#changed(() =>
+        this.#client.ask(`start container ${id}`, signal, () => this.#docker.getContainer(id).start({ abortSignal: signal })),
+      );
+    } catch (error) {
+      throw portTaken(reasonOf(error), error) ?? error;
+    }
   }
 
   async stop(id: string, seconds: number): Promise<void> {

@@ -157,6 +157,12 @@ function isConnection(error: unknown): boolean {
 /** The library takes no signal: whoever is cancelled does not wait for its answer. */
 function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
+    // A signal that was aborted before says nothing more.
+    if (signal.aborted) {
+      promise.catch(() => undefined);
+      reject(cancelled(signal));
+      return;
+    }
     const onAbort = (): void => {
       reject(cancelled(signal));
     };

@@ -14,7 +14,7 @@ const node: ContainerRequest = {
   tmpfs: ['/run'],
   binds: [{ host: '/lib/modules', inside: '/lib/modules' }],
   volumes: [{ name: 'kvci-c-node01-var', inside: '/var' }],
-  publish: [6443],
+  publish: [{ inside: 6443, host: 24001 }],
   cpus: 1.5,
   memory: 2_000_000_000,
 };
@@ -34,7 +34,7 @@ it('a node as its engine is asked for it', () => {
       NetworkMode: 'kvci-c',
       Tmpfs: { '/run': '' },
       Binds: ['/lib/modules:/lib/modules:ro', 'kvci-c-node01-var:/var'],
-      PortBindings: { '6443/tcp': [{ HostIp: '127.0.0.1', HostPort: '' }] },
+      PortBindings: { '6443/tcp': [{ HostIp: '127.0.0.1', HostPort: '24001' }] },
       NanoCpus: 1_500_000_000,
       Memory: 2_000_000_000,
     },

@@ -18,7 +18,7 @@ const PODMAN_VOLUME = ':suid,dev,exec';
 
 export function containerBody(request: ContainerRequest, engine: 'docker' | 'podman'): ContainerBody {
   const { network, privileged } = request;
-  const ports = request.publish.map((port) => `${port}/tcp`);
+  const ports = request.publish.map(({ inside, host }) => [`${inside}/tcp`, host] as const);
   const addresses = {
     ...(network.ipv4 === undefined ? {} : { IPv4Address: network.ipv4 }),
     ...(network.ipv6 === undefined ? {} : { IPv6Address: network.ipv6 }),
@@ -30,7 +30,7 @@ export function containerBody(request: ContainerRequest, engine: 'docker' | 'pod
     Env: Object.entries(request.env).map(([name, value]) => `${name}=${value}`),
     ...(request.command === undefined ? {} : { Cmd: request.command }),
     Tty: privileged,
-    ExposedPorts: Object.fromEntries(ports.map((port) => [port, {}])),
+    ExposedPorts: Object.fromEntries(ports.map(([port]) => [port, {}])),
     HostConfig: {
       Privileged: privileged,
       ...(privileged ? { SecurityOpt: ['seccomp=unconfined', 'apparmor=unconfined'], CgroupnsMode: 'private' } : {}),
@@ -40,7 +40,7 @@ export function containerBody(request: ContainerRequest, engine: 'docker' | 'pod
         ...request.binds.map(({ host, inside }) => `${host}:${inside}:ro`),
         ...request.volumes.map(({ name, inside }) => `${name}:${inside}${engine === 'podman' ? PODMAN_VOLUME : ''}`),
       ],
-      PortBindings: Object.fromEntries(ports.map((port) => [port, [{ HostIp: '127.0.0.1', HostPort: '' }]])),
+      PortBindings: Object.fromEntries(ports.map(([port, host]) => [port, [{ HostIp: '127.0.0.1', HostPort: String(host) }]])),
       ...(request.cpus === undefined ? {} : { NanoCpus: Math.round(request.cpus * 1e9) }),
       ...(request.memory === undefined ? {} : { Memory: request.memory }),
     },

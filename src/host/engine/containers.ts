@@ -21,8 +21,8 @@ export interface ContainerRequest {
   /** Folders of the engine's host, read-only, and volumes by name, writable, by path inside. A new volume gets what the image has there. */
   readonly binds: readonly { readonly host: string; readonly inside: string }[];
   readonly volumes: readonly { readonly name: string; readonly inside: string }[];
-  /** TCP ports inside that are published on a free port of the engine host's 127.0.0.1. */
-  readonly publish: readonly number[];
+  /** TCP ports inside that ports of the engine host's 127.0.0.1 lead to. */
+  readonly publish: readonly { readonly inside: number; readonly host: number }[];
   readonly cpus?: number;
   readonly memory?: number;
 }
@@ -56,6 +56,7 @@ export interface Containers {
   readonly info: EngineInfo;
   /** @throws KvciError `name-taken` */
   create(request: ContainerRequest, signal: AbortSignal): Promise<string>;
+  /** @throws KvciError `port-taken` when somebody listens at a port of the host that it publishes */
   start(id: string, signal: AbortSignal): Promise<void>;
   /** Asks it to stop by its stop signal and kills it after so many seconds; a stopped one stays as it is. */
   stop(id: string, seconds: number): Promise<void>;

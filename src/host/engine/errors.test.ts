@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { buildError, engineUnreachable, isConnectionLost, pullFailed, refusalOf, requestFailed } from './errors.ts';
+import { buildError, engineUnreachable, isConnectionLost, portTaken, pullFailed, refusalOf, requestFailed } from './errors.ts';
 
 const OUTCOME = { failure: undefined, built: false, instruction: 'RUN make', lastLines: ['one', 'two'] };
 
@@ -95,4 +95,25 @@ it("takes the library's words off a refusal", () => {
   });
   expect(refusalOf(error)).toEqual({ status: 400, message: 'dockerfile parse error line 2: unknown instruction - FOO' });
   expect(refusalOf(new Error('x'))).toBeUndefined();
+});
+
+it.each([
+  [
+    'docker',
+    'driver failed programming external connectivity on endpoint a: Error starting userland proxy: listen tcp4 127.0.0.1:24001: bind: address already in use',
+    24001,
+  ],
+  ['docker 28', 'failed to bind host port for 127.0.0.1:24001:172.17.0.2:6443/tcp: address already in use', 24001],
+  ['another container of docker', 'Bind for 127.0.0.1:24001 failed: port is already allocated', 24001],
+  ['podman', 'cannot listen on the TCP port: listen tcp4 127.0.0.1:24001: bind: address already in use', 24001],
+])('a port that is taken, in the words of %s', (_engine, reason, port) => {
+  expect(portTaken(reason, undefined)).toMatchObject({
+    code: 'port-taken',
+    message: `port ${port} of this host's 127.0.0.1 is taken`,
+    facts: { port, reason },
+  });
+});
+
+it('other refusals are no port that is taken', () => {
+  expect(portTaken('operation not permitted', undefined)).toBeUndefined();
 });

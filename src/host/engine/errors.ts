@@ -69,6 +69,22 @@ export function engineLost(engine: string, outcome?: Pick<StreamOutcome, 'instru
   });
 }
 
+/** What an engine said of a container that it could not start, where that is a port of its host that somebody has. */
+export function portTaken(reason: string, cause: unknown): KvciError | undefined {
+  if (!/address already in use|port is already allocated/i.test(reason)) return undefined;
+  const port = /(?:127\.0\.0\.1|0\.0\.0\.0|localhost):(\d+)/.exec(reason)?.[1];
+  return new KvciError(
+    'notFoundOrExists',
+    'port-taken',
+    port === undefined ? `a port of this host is taken: ${reason}` : `port ${port} of this host's 127.0.0.1 is taken`,
+    {
+      hint: `End what listens there${port === undefined ? '' : ` ("ss -ltnp 'sport = :${port}'" shows it)`}, and run the command again.`,
+      facts: { port: port === undefined ? null : Number(port), reason },
+      cause,
+    },
+  );
+}
+
 /** The error of any other request: `doing` says what was asked (`import localhost/kvci/base:1`), `status` is the HTTP status. */
 export function requestFailed(doing: string, reason: string, status?: number): KvciError {
   const full = DISK_FULL.test(reason);

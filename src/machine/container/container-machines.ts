@@ -40,8 +40,8 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
     return found === undefined ? undefined : networkOf(found.ranges);
   };
 
-  const create = async ({ name, addresses, cpus, memory }: MachineSpec, signal: AbortSignal): Promise<ContainerInfo> => {
-    const own = { ...labels, [NODE_LABEL]: name };
+  const create = async ({ name, addresses, cpus, memory, publish = [] }: MachineSpec, signal: AbortSignal): Promise<ContainerInfo> => {
+    const own = { ...host.labels, ...labels, [NODE_LABEL]: name };
     const volume = `${resourceName(spec.cluster, name)}-var`;
     await containers.createVolume(volume, own);
     await containers.create(
@@ -56,7 +56,7 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
         tmpfs: ['/run', '/tmp'],
         binds: host.binds,
         volumes: [{ name: volume, inside: '/var' }],
-        publish: host.publish,
+        publish: host.publishes ? publish.map(({ port, hostPort }) => ({ inside: port, host: hostPort })) : [],
         ...(cpus === undefined || !host.limits ? {} : { cpus }),
         ...(memory === undefined || !host.limits ? {} : { memory }),
       },
@@ -83,7 +83,7 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
         signal.throwIfAborted();
         const ranges = freeRanges(families, tried);
         try {
-          await containers.createNetwork({ name: networkName, labels, ...ranges });
+          await containers.createNetwork({ name: networkName, labels: { ...host.labels, ...labels }, ...ranges });
           return ranges;
         } catch (error) {
           if (!(error instanceof KvciError) || error.code !== 'network-taken' || attempt === NETWORK_ATTEMPTS) throw error;
@@ -143,8 +143,10 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
       });
       return Promise.reject(error);
     },
-    balance: async (port, targets, signal) => forwards.balance(required(await network(), 'network'), port, targets, signal),
+    balance: async (port, targets, signal, hostPort) =>
+      forwards.balance(required(await network(), 'network'), port, targets, signal, hostPort),
     forward: (name, targets, signal, wanted) => forwards.forward(name, targets, signal, wanted),
+    rest: () => forwards.rest(),
     destroy: async () => {
       await forwards.remove();
       await removeLabelled(host, reach);

@@ -33,26 +33,34 @@ export interface HostForwardsParts {
   readonly containers: Containers;
   /** A root with {@link BALANCER_PROGRAMS}. */
   readonly balancerRoot: (signal: AbortSignal) => Promise<Readable>;
+  /** What all that is made carries beside those of its cluster. */
+  readonly labels: Labels;
 }
+
+/** What a load balancer gets to end its connections before it is killed. */
+const STOP_SECONDS = 5;
 
 /**
  * Ways into the network of nodes in an engine of the host: what is published when a container is made leads to that one. A
  * cluster with several control planes has one more container, a load balancer, which publishes the API's port for all.
- *
- * @param port what nodes publish
  */
-export function hostForwards({ engine, containers, balancerRoot }: HostForwardsParts, spec: MachinesSpec, port: number): Forwards {
+export function hostForwards(parts: HostForwardsParts, spec: MachinesSpec): Forwards {
+  const { engine, containers, balancerRoot } = parts;
   const labels = clusterLabels(spec);
   const own = { ...labels, [PART_LABEL]: BALANCER };
 
-  const create = async (addresses: NodeAddresses, signal: AbortSignal): Promise<ContainerInfo> => {
+  const create = async (
+    addresses: NodeAddresses,
+    publish: readonly { readonly inside: number; readonly host: number }[],
+    signal: AbortSignal,
+  ): Promise<ContainerInfo> => {
     if (!(await engine.hasImage(IMAGE))) await engine.importRoot(await balancerRoot(signal), IMAGE, signal);
     await containers.create(
       {
         name: resourceName(spec.cluster, BALANCER),
         hostname: BALANCER,
         image: IMAGE,
-        labels: own,
+        labels: { ...parts.labels, ...own },
         env: { PATH },
         command: ['/usr/bin/sh', '-c', SERVE],
         privileged: false,
@@ -60,7 +68,7 @@ export function hostForwards({ engine, containers, balancerRoot }: HostForwardsP
         tmpfs: [],
         binds: [],
         volumes: [],
-        publish: [port],
+        publish,
       },
       signal,
     );
@@ -68,19 +76,23 @@ export function hostForwards({ engine, containers, balancerRoot }: HostForwardsP
   };
 
   return {
-    balance: async (network, balanced, targets, signal) => {
+    balance: async (network, port, targets, signal, hostPort) => {
       const addresses = balancerAddresses(network);
       const [found] = await containers.list(own);
-      const { id, running } = found ?? (await create(addresses, signal));
+      const publish = hostPort === undefined ? [] : [{ inside: port, host: hostPort }];
+      const { id, running } = found ?? (await create(addresses, publish, signal));
       if (!running) await containers.start(id, signal);
-      const config = innerConfig({ ...NO_ROUTES, balances: { [balanced]: { addresses: Object.values(addresses), targets } } }, '/');
+      const config = innerConfig({ ...NO_ROUTES, balances: { [port]: { addresses: Object.values(addresses), targets } } }, '/');
       await configure(containers, id, config ?? '', signal);
       return addresses;
     },
     forward: async (_name, targets) => {
       const [target, ...others] = targets;
       const through = others.length > 0 ? await one(containers, own) : await nodeOf(target, labels, containers);
-      return published(through, target?.port ?? port);
+      return published(through, target);
+    },
+    rest: async () => {
+      for (const { id } of await containers.list(own)) await containers.stop(id, STOP_SECONDS);
     },
     // It goes with the containers.
     remove: () => Promise.resolve(),
@@ -117,10 +129,10 @@ async function nodeOf(target: ForwardTarget | undefined, labels: Labels, contain
   return all.find(({ addresses }) => Object.values(addresses).some((address) => sameAddress(address, target.address)));
 }
 
-function published(info: ContainerInfo | undefined, port: number): HostPort {
-  const found = info?.published.get(port);
+function published(info: ContainerInfo | undefined, target: ForwardTarget | undefined): HostPort {
+  const found = target === undefined ? undefined : info?.published.get(target.port);
   if (found !== undefined) return { host: '127.0.0.1', port: found };
-  throw new KvciError('failed', 'port-not-published', `no running container of the cluster publishes port ${port}`, {
+  throw new KvciError('failed', 'port-not-published', `no running container of the cluster publishes port ${target?.port ?? 'of none'}`, {
     hint: 'Start the cluster again with "kvci up".',
   });
 }

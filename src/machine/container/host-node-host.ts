@@ -5,6 +5,7 @@ import { saveArchive } from '../../oci/archive-save.ts';
 import type { ImageLayout } from '../../oci/layout.ts';
 import { requireManifest } from '../../oci/manifests.ts';
 import { hostForwards, type HostForwardsParts } from './host-forwards.ts';
+import { OWNER_LABEL } from './labels.ts';
 import type { NodeHost } from './node-host.ts';
 
 export interface HostNodeHostParts {
@@ -16,17 +17,18 @@ export interface HostNodeHostParts {
   readonly modules: boolean;
   /** What the load balancer of a cluster is made of. */
   readonly balancerRoot: HostForwardsParts['balancerRoot'];
+  /** What tells this user's things in the engine from those of others. */
+  readonly owner: string;
 }
 
-/** Where a node's API server listens: what is reached from the host is published when the node is made. */
-const API_PORT = 6443;
-
 /** An engine of the host, Docker or Podman: others use it too, and its networks are the host's own. */
-export function hostNodeHost({ engine, containers, layout, modules, balancerRoot }: HostNodeHostParts): NodeHost {
+export function hostNodeHost({ engine, containers, layout, modules, balancerRoot, owner }: HostNodeHostParts): NodeHost {
+  const labels = { [OWNER_LABEL]: owner };
   const imageName: NodeHost['imageName'] = (image) => `localhost/kvci/node:${hexOf(image)}`;
   return {
     containers,
     own: false,
+    labels,
     imageName,
     hasImage: (image) => engine.hasImage(imageName(image)),
     bringImage: async (image, onLine, signal) => {
@@ -39,11 +41,11 @@ export function hostNodeHost({ engine, containers, layout, modules, balancerRoot
     },
     // Which ranges are taken only the engine knows: it refuses those that are.
     takenRanges: () => Promise.resolve([]),
-    publish: [API_PORT],
+    publishes: true,
     binds: modules ? [{ host: '/lib/modules', inside: '/lib/modules' }] : [],
     limits: true,
     sweep: () => Promise.resolve(),
-    forwards: (spec) => hostForwards({ engine, containers, balancerRoot }, spec, API_PORT),
+    forwards: (spec) => hostForwards({ engine, containers, balancerRoot, labels }, spec),
     [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
   };
 }

@@ -15,3 +15,6 @@ export function clusterLabels({ cluster, run }: Pick<MachinesSpec, 'cluster' | '
 export function resourceName(cluster: string, node?: string): string {
   return node === undefined ? `kvci-${cluster}` : `kvci-${cluster}-${node}`;
 }
+
+/** In an engine that others use, too: whose it is, as {@link HostEngines} has it. */
+export const OWNER_LABEL = 'io.kvci.run/owner';

@@ -1,26 +1,51 @@
-import type { NodeEngine } from '../../sandbox/node-engine.ts';
+import type { Containers, Labels } from '../../host/engine/containers.ts';
+import { notRemoved, type SweepResult } from '../../host/sweep.ts';
 import { CLUSTER_LABEL, RUN_LABEL } from './labels.ts';
-import { ownForwards } from './own-forwards.ts';
-import { sweepMonitors } from './own-node-host.ts';
 import { removeLabelled } from './remove.ts';
 
+/** An engine in which something may be of clusters that nobody can name any more. */
+export interface LostPlace {
+  readonly containers: Pick<Containers, 'list' | 'remove' | 'volumes' | 'removeVolume' | 'networks' | 'removeNetwork'>;
+  /** What tells this user's things from those of others. */
+  readonly labels: Labels;
+  /** Ends what leads into the network of a cluster and is no container. */
+  endForwards(cluster: string): Promise<void>;
+  /** Ends what the engine still runs for containers that have been removed. */
+  sweep(ids: readonly string[]): Promise<void>;
+}
+
+/** A cluster that nobody else works on until it is let go of. */
+export interface Claim extends AsyncDisposable {
+  /** The life of it that is known: what belongs to it stays. Undefined where none is. */
+  readonly run: string | undefined;
+}
+
 /**
- * Removes from kvci's own engine what clusters left of which nothing is known any more: whoever lost their state cannot name
- * them. Answers their names.
+ * Removes what clusters left of which nothing is known any more: whoever lost their state cannot name them.
  *
- * @param isKnown asked after it is known what there is: a cluster's state is on disk before anything is made of it
+ * @param claim undefined for a cluster that is somebody's; asked after it is known what there is: a cluster's state is on disk
+ *   before anything is made of it
  */
-export async function removeLostClusters(engine: NodeEngine, isKnown: (cluster: string) => Promise<boolean>): Promise<readonly string[]> {
-  const { containers } = engine;
-  const kept = { [RUN_LABEL]: '' };
-  const found = await Promise.all([containers.list(kept), containers.volumes(kept), containers.networks(kept)]);
-  const names = new Set(found.flat().flatMap(({ labels }) => labels[CLUSTER_LABEL] ?? []));
-  const lost: string[] = [];
+export async function removeLostClusters(place: LostPlace, claim: (cluster: string) => Promise<Claim | undefined>): Promise<SweepResult> {
+  const { containers, labels } = place;
+  const found = (await Promise.all([containers.list(labels), containers.volumes(labels), containers.networks(labels)])).flat();
+  const names = new Set(found.flatMap((item) => item.labels[CLUSTER_LABEL] ?? []));
+  const removed: string[] = [];
+  const failed: SweepResult['failed'][number][] = [];
   for (const cluster of [...names].toSorted()) {
-    if (await isKnown(cluster)) continue;
-    await ownForwards(engine, cluster).remove();
-    await removeLabelled({ containers, sweep: (ids) => sweepMonitors(engine, ids) }, { [CLUSTER_LABEL]: cluster });
-    lost.push(cluster);
+    const what = `nodes of the cluster "${cluster}", whose state is lost`;
+    try {
+      await using held = await claim(cluster);
+      if (held === undefined) continue;
+      const { run } = held;
+      const isLost = (item: { readonly labels: Labels }): boolean => item.labels[RUN_LABEL] !== run;
+      if (!found.some((item) => item.labels[CLUSTER_LABEL] === cluster && isLost(item))) continue;
+      if (run === undefined) await place.endForwards(cluster);
+      await removeLabelled(place, { ...labels, [CLUSTER_LABEL]: cluster }, isLost);
+      removed.push(what);
+    } catch (error) {
+      failed.push(notRemoved(what, error));
+    }
   }
-  return lost;
+  return { removed, failed };
 }

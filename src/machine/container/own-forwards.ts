@@ -1,7 +1,5 @@
-import { createServer } from 'node:net';
-import { once } from 'node:events';
-
 import { KvciError } from '../../core/errors.ts';
+import { freePort } from '../../host/free-port.ts';
 import type { CommandRunner } from '../../host/types.ts';
 import { innerConfig, NO_ROUTES, outerConfig, type Routes } from './haproxy.ts';
 import type { Forwards } from './node-host.ts';
@@ -72,19 +70,10 @@ export function ownForwards(engine: { readonly sandbox: CommandRunner; readonly 
         }
       }
     },
+    // They run on while nodes are stopped: nobody else gets the port meanwhile.
+    rest: () => Promise.resolve(),
     remove: async () => {
       await sandbox.run(['sh', '-c', END, 'sh', folder]);
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, LOOPBACK);
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new KvciError('bug', 'no-port', 'a listening server has no port');
-  return address.port;
 }

@@ -5,6 +5,8 @@ import { REF_NAME, requireManifest } from '../../oci/manifests.ts';
 import { MEDIA_TYPES } from '../../oci/types.ts';
 import type { NodeEngine } from '../../sandbox/node-engine.ts';
 import { IMAGES_INSIDE } from '../../sandbox/node-sandbox.ts';
+import { RUN_LABEL } from './labels.ts';
+import type { LostPlace } from './lost-clusters.ts';
 import type { NodeHost } from './node-host.ts';
 import { ownForwards } from './own-forwards.ts';
 
@@ -25,6 +27,7 @@ export async function ownNodeHost({ engine, layout }: OwnNodeHostParts): Promise
   return {
     containers,
     own: true,
+    labels: {},
     imageName,
     hasImage: async (image) => (await network.run(['podman', 'image', 'exists', imageName(image)], { accept: [1] })).exitCode === 0,
     bringImage: async (image, onLine, signal) => {
@@ -47,7 +50,7 @@ export async function ownNodeHost({ engine, layout }: OwnNodeHostParts): Promise
         (JSON.parse(text === '' ? '[]' : text) as { readonly dst: string }[]).flatMap(({ dst }) => (dst.includes('/') ? [dst] : [])),
       );
     },
-    publish: [],
+    publishes: false,
     binds: modules.trim() === '' ? [] : [{ host: '/lib/modules', inside: '/lib/modules' }],
     limits: ['cpu', 'memory'].every((name) => controllers.trim().split(' ').includes(name)),
     sweep: (ids) => sweepMonitors(engine, ids),
@@ -56,7 +59,17 @@ export async function ownNodeHost({ engine, layout }: OwnNodeHostParts): Promise
   };
 }
 
+/** Where clusters may be that are lost: everything of kvci in its own engine is this user's. */
+export function ownPlace(engine: NodeEngine): LostPlace {
+  return {
+    containers: engine.containers,
+    labels: { [RUN_LABEL]: '' },
+    endForwards: (cluster) => ownForwards(engine, cluster).remove(),
+    sweep: (ids) => sweepMonitors(engine, ids),
+  };
+}
+
 /** Podman's monitors of commands stay for a while after the commands, to tell how they ended: those of containers that are gone. */
-export async function sweepMonitors({ sandbox }: Pick<NodeEngine, 'sandbox'>, ids: readonly string[]): Promise<void> {
+async function sweepMonitors({ sandbox }: Pick<NodeEngine, 'sandbox'>, ids: readonly string[]): Promise<void> {
   await sandbox.run(['pkill', '-KILL', '--full', `^[^ ]*conmon .* -c (${ids.join('|')}) `], { accept: [1] });
 }

@@ -24,8 +24,9 @@ export function mixedMachines(containers: Machines, vms: Machines): Machines {
     remove: async (name) => (await whose(name)).remove(name),
     console: async (name) => (await whose(name)).console(name),
     terminal: async (name) => (await whose(name)).terminal(name),
-    balance: (port, targets, signal) => containers.balance(port, targets, signal),
+    balance: (port, targets, signal, hostPort) => containers.balance(port, targets, signal, hostPort),
     forward: (name, targets, signal, wanted) => containers.forward(name, targets, signal, wanted),
+    rest: () => containers.rest(),
     destroy: async () => {
       // Containers last: their engine ends when nothing of kvci is left in it.
       await vms.destroy();

@@ -180,6 +180,8 @@ export function vmMachines(
       return (await forwards(signal)).balance(lanNetwork(record?.lan.families ?? []), port, targets, signal);
     },
     forward: async (forward, targets, signal, wanted) => (await forwards(signal)).forward(forward, targets, signal, wanted),
+    // What leads to the nodes keeps its port for them.
+    rest: () => Promise.resolve(),
     destroy: async () => {
       const record = await records.find(name);
       if (record !== undefined) await places.end(record);

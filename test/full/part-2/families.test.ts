@@ -2,8 +2,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { kubernetesClient } from '../../../src/host/adapters/kubernetes-client.ts';
 import type { KubernetesApi } from '../../../src/host/kubernetes.ts';
-import { kvci, type Run, temporaryFolder } from '../../cli/run-kvci.ts';
+import { type Run, temporaryFolder } from '../../cli/run-kvci.ts';
 import { type HostTraces, hostTraces } from '../../fixtures/host-traces.ts';
+import { kvciIn, wellDone } from '../../fixtures/kvci-calls.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
 import { pauseImageOf, podOn } from '../../fixtures/own-program-pods.ts';
 
@@ -24,12 +25,8 @@ describe.each([
   let before: HostTraces;
   let api: KubernetesApi;
 
-  const here = (...args: readonly string[]): Promise<Run> => kvci(args, { cwd: folder.path });
-  const done = async (...args: readonly string[]): Promise<string> => {
-    const { code, stdout, stderr } = await here(...args);
-    expect(code, `kvci ${args.join(' ')}: ${stderr}`).toBe(0);
-    return stdout;
-  };
+  const here = kvciIn(() => folder);
+  const done = wellDone(here);
   const on = (node: string, ...argv: readonly string[]): Promise<Run> => here('ssh', node, '--cluster', name, '--', ...argv);
 
   beforeAll(async () => {

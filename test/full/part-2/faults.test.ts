@@ -10,6 +10,7 @@ import { readRecord, recordPath } from '../../../src/sandbox/node-engine-record.
 import { kvci, type Run, run, temporaryFolder } from '../../cli/run-kvci.ts';
 import { type HostTraces, hostTraces } from '../../fixtures/host-traces.ts';
 import { killNode } from '../../fixtures/killed-node.ts';
+import { kvciIn, wellDone } from '../../fixtures/kvci-calls.ts';
 import { isMissing } from '../../fixtures/needs.ts';
 import { nodeImage, type TestNodeImage } from '../../fixtures/node-image.ts';
 import { type StartedKvci, startKvci } from '../../fixtures/started-kvci.ts';
@@ -41,12 +42,8 @@ let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 let image: TestNodeImage;
 let before: HostTraces;
 
-const here = (...args: readonly string[]): Promise<Run> => kvci(args, { cwd: folder.path });
-const done = async (...args: readonly string[]): Promise<string> => {
-  const { code, stdout, stderr } = await here(...args);
-  expect(code, `kvci ${args.join(' ')}: ${stderr}`).toBe(0);
-  return stdout;
-};
+const here = kvciIn(() => folder);
+const done = wellDone(here);
 const asked = (...more: readonly string[]): readonly string[] => ['up', NAME, '--image', image.digest, '--output', 'json', ...more];
 const start = (...args: readonly string[]): StartedKvci => startKvci([...args, '--progress', 'json'], { cwd: folder.path });
 
@@ -189,7 +186,7 @@ describe('a Ready cluster', () => {
     await killNode(MARKER);
     const { code, stdout } = await here('status', NAME, '--output', 'json');
     expect(code).toBe(1);
-    expect(JSON.parse(stdout)).toMatchObject({ condition: 'not-ready', problems: ['node node02: its kubelet does not answer'] });
+    expect(JSON.parse(stdout)).toMatchObject({ condition: 'not-ready', problems: ['node node02: does not run'] });
     expect((await up()).reused).toBe(false);
     expect(await condition()).toBe('ready');
   });

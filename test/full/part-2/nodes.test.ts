@@ -8,9 +8,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { kubernetesClient } from '../../../src/host/adapters/kubernetes-client.ts';
 import { tarStreamTar } from '../../../src/host/adapters/tar-stream-tar.ts';
 import type { KubernetesApi, KubernetesObject } from '../../../src/host/kubernetes.ts';
-import { kvci, type Run, run, temporaryFolder } from '../../cli/run-kvci.ts';
+import { run, temporaryFolder } from '../../cli/run-kvci.ts';
 import { type HostTraces, hostTraces } from '../../fixtures/host-traces.ts';
 import { killNode } from '../../fixtures/killed-node.ts';
+import { kvciIn, wellDone } from '../../fixtures/kvci-calls.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
 import { ownProgram, pauseImageOf, podOn } from '../../fixtures/own-program-pods.ts';
 import { startKvci } from '../../fixtures/started-kvci.ts';
@@ -66,12 +67,8 @@ describe('a cluster of three control planes and a worker', () => {
   let before: HostTraces;
   let api: KubernetesApi;
 
-  const here = (...args: readonly string[]): Promise<Run> => kvci(args, { cwd: folder.path });
-  const done = async (...args: readonly string[]): Promise<string> => {
-    const { code, stdout, stderr } = await here(...args);
-    expect(code, `kvci ${args.join(' ')}: ${stderr}`).toBe(0);
-    return stdout;
-  };
+  const here = kvciIn(() => folder);
+  const done = wellDone(here);
   const on = (node: string, ...argv: readonly string[]): Promise<string> => done('ssh', node, '--cluster', NAME, '--', ...argv);
   const readyNodes = async (): Promise<readonly string[]> =>
     (await api.view(soon())).nodes

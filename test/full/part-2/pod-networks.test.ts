@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { sha256 } from '../../../src/core/digest.ts';
-import { kvci, type Run, temporaryFolder } from '../../cli/run-kvci.ts';
+import { type Run, temporaryFolder } from '../../cli/run-kvci.ts';
 import { type HostTraces, hostTraces } from '../../fixtures/host-traces.ts';
 import { serveFiles } from '../../fixtures/http-release-server.ts';
+import { kvciIn, wellDone } from '../../fixtures/kvci-calls.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
 import { ownProgram, pauseImageOf } from '../../fixtures/own-program-pods.ts';
 
@@ -13,12 +14,8 @@ let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 let before: HostTraces;
 let digest: string;
 
-const here = (...args: readonly string[]): Promise<Run> => kvci(args, { cwd: folder.path });
-const done = async (...args: readonly string[]): Promise<string> => {
-  const { code, stdout, stderr } = await here(...args);
-  expect(code, `kvci ${args.join(' ')}: ${stderr}`).toBe(0);
-  return stdout;
-};
+const here = kvciIn(() => folder);
+const done = wellDone(here);
 const on = (node: string, ...argv: readonly string[]): Promise<Run> => here('ssh', node, '--cluster', NAME, '--', ...argv);
 const status = async (): Promise<{ readonly condition: string; readonly problems: readonly string[] }> =>
   JSON.parse((await here('status', NAME, '--output', 'json')).stdout) as Awaited<ReturnType<typeof status>>;

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
 import { systemClock } from '../../../src/host/clock.ts';
-import { kvci, type Run, temporaryFolder } from '../../cli/run-kvci.ts';
+import { temporaryFolder } from '../../cli/run-kvci.ts';
 import { type HostTraces, hostTraces } from '../../fixtures/host-traces.ts';
+import { kvciIn, wellDone } from '../../fixtures/kvci-calls.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
 
 /* `up` and `down` again and again. KVCI_TEST_ROUNDS says how often; fifty times is what a release takes. */
@@ -15,12 +16,12 @@ let image: string;
 let before: HostTraces;
 const seconds: { readonly up: number; readonly down: number }[] = [];
 
-const here = (...args: readonly string[]): Promise<Run> => kvci(args, { cwd: folder.path });
+const here = kvciIn(() => folder);
+const done = wellDone(here);
 
 async function timed(...args: readonly string[]): Promise<number> {
   const started = systemClock.monotonic();
-  const { code, stderr } = await here(...args);
-  expect(code, `kvci ${args.join(' ')}: ${stderr}`).toBe(0);
+  await done(...args);
   return (systemClock.monotonic() - started) / 1000;
 }
 

@@ -1,0 +1,105 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+
+import { hasErrno, KvciError } from '../../core/errors.ts';
+import { writeFileAtomic } from '../../host/files.ts';
+import type { Directories, Locks } from '../../host/types.ts';
+
+const recordSchema = z.object({
+  version: z.literal(1),
+  /** Random. What is made in an engine that others use, too, carries it. */
+  owner: z.string(),
+  engines: z.array(
+    z.object({
+      socket: z.string(),
+      /** What it was when nodes could be in it. */
+      suits: z.string().optional(),
+    }),
+  ),
+});
+
+type EnginesRecord = z.output<typeof recordSchema>;
+type Contents = Omit<EnginesRecord, 'version'>;
+
+/**
+ * The engines of the host that nodes of this state directory are or were in: where `prune` looks for what is lost. An engine is
+ * written down before anything is made in it.
+ */
+export class HostEngines {
+  readonly #path: string;
+  readonly #locks: Locks;
+
+  constructor({ state }: Pick<Directories, 'state'>, locks: Locks) {
+    this.#path = join(state, 'host-engines.json');
+    this.#locks = locks;
+  }
+
+  /** Undefined where there never was one. @throws KvciError `bad-state-file` */
+  async read(): Promise<EnginesRecord | undefined> {
+    try {
+      return recordSchema.parse(JSON.parse(await readFile(this.#path, 'utf8')));
+    } catch (error) {
+      if (hasErrno(error, 'ENOENT')) return undefined;
+      throw new KvciError('failed', 'bad-state-file', `${this.#path} does not tell of engines that nodes are in`, {
+        hint: 'It was not written by this version of kvci. Remove the file once no cluster is in an engine of this host.',
+        cause: error,
+      });
+    }
+  }
+
+  /** Answers what tells this user's things in the engine from those of others. */
+  async enter(socket: string): Promise<string> {
+    const known = await this.read();
+    if (known?.engines.some((engine) => engine.socket === socket) === true) return known.owner;
+    return this.#change(({ owner, engines }) => ({ owner, engines: [...without(engines, socket), { socket }] }));
+  }
+
+  /**
+   * Whether nodes can be in an engine, asked once as long as it is what it was.
+   *
+   * @param what tells the engine from another one at the same socket, and this host's boot and network from others
+   * @param ask answers why they cannot; one process at a time asks
+   */
+  async suits<T>(socket: string, what: string, ask: () => Promise<T | undefined>): Promise<T | undefined> {
+    const isKnown = async (): Promise<boolean> =>
+      (await this.read())?.engines.some((engine) => engine.socket === socket && engine.suits === what) ?? false;
+    if (await isKnown()) return undefined;
+    await using _asking = await this.#locks.exclusive(this.#probeLock);
+    if (await isKnown()) return undefined;
+    const problem = await ask();
+    if (problem !== undefined) return problem;
+    await this.#change(({ owner, engines }) => ({ owner, engines: [...without(engines, socket), { socket, suits: what }] }));
+    return undefined;
+  }
+
+  /** Keeps others from asking; undefined while somebody does. */
+  tryHoldProbes(): Promise<AsyncDisposable | undefined> {
+    return this.#locks.tryExclusive(this.#probeLock);
+  }
+
+  /** @param isUsed asked when nobody can enter it: whether a cluster that is known is in it */
+  async forget(socket: string, isUsed: () => Promise<boolean>): Promise<void> {
+    await this.#change(async ({ owner, engines }) => ({
+      owner,
+      engines: (await isUsed()) ? engines : without(engines, socket),
+    }));
+  }
+
+  get #probeLock(): string {
+    return `${this.#path}.probe.lock`;
+  }
+
+  async #change(change: (record: Contents) => Contents | Promise<Contents>): Promise<string> {
+    await using _lock = await this.#locks.exclusive(`${this.#path}.lock`);
+    const before = (await this.read()) ?? { owner: randomBytes(8).toString('hex'), engines: [] };
+    const after: EnginesRecord = { version: 1, ...(await change(before)) };
+    await writeFileAtomic(this.#path, `${JSON.stringify(after)}\n`, 0o600);
+    return after.owner;
+  }
+}
+
+function without(engines: EnginesRecord['engines'], socket: string): EnginesRecord['engines'] {
+  return engines.filter((engine) => engine.socket !== socket);
+}

@@ -1,0 +1,148 @@
+import { randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
+
+import type { Clock } from '../../core/clock.ts';
+import { KvciError } from '../../core/errors.ts';
+import type { ContainerInfo, ContainerRequest, Containers } from '../../host/engine/containers.ts';
+import { holdPort } from '../../host/free-port.ts';
+import type { Tar, TarEntryWithContent } from '../../host/tar.ts';
+import type { ContainerEngine } from '../../host/types.ts';
+import { OWNER_LABEL, RUN_LABEL } from './labels.ts';
+
+/** What all containers of a probe have in place of the life of a cluster. */
+export const PROBE_RUN = 'probe';
+
+/** Where programs and their loader are on the engine's host: the image is empty, nothing has to be downloaded. */
+const USERLAND = ['/usr', '/lib', '/lib64'];
+
+const NOTHING = ['/usr/bin/true'];
+
+/** What systemd does first in a node. */
+const MAKE_GROUP = ['/usr/bin/mkdir', '/sys/fs/cgroup/kvci-probe'];
+
+/** The network that engines have from the start; Podman takes the word for its own. */
+const DEFAULT_NETWORK = 'bridge';
+
+const PORT_INSIDE = 6443;
+
+/** For a hang: what is run ends at once. */
+const ENDED_MS = 30_000;
+const POLL_MS = 50;
+
+export interface ProbedEngine {
+  readonly engine: Pick<ContainerEngine, 'importRoot' | 'remove'>;
+  /** Of the same engine. */
+  readonly containers: Pick<Containers, 'info' | 'create' | 'start' | 'list' | 'remove'>;
+  readonly tar: Pick<Tar, 'write'>;
+  /** Whether this host has a folder. */
+  readonly exists: (path: string) => boolean;
+  /** What tells this user's things in the engine from those of others. */
+  readonly owner: string;
+  readonly clock: Clock;
+}
+
+/** What keeps nodes out of an engine. */
+export interface NodeProblem {
+  /** `elsewhere`: it is not this host's. `unclear`: it could not be found out. */
+  readonly kind: 'unprivileged' | 'elsewhere' | 'unclear';
+  /** What follows the name of the engine: `may not start privileged containers (...)`. */
+  readonly message: string;
+}
+
+/**
+ * Why an engine cannot have nodes: found out by starting two containers that end at once. Undefined where it can.
+ *
+ * Engines that run in a container themselves, or without the rights of root, say nothing of it before, nor does the socket of an
+ * outer host's engine tell where it leads. One process of a user at a time may ask.
+ */
+export async function nodeProblem(probed: ProbedEngine, signal: AbortSignal): Promise<NodeProblem | undefined> {
+  const { engine, tar, owner } = probed;
+  const image = `localhost/kvci/probe-${owner}:latest`;
+  try {
+    await engine.importRoot(tar.write([folder('usr')]), image, signal);
+    return (await privilegeProblem(probed, image, signal)) ?? (await loopbackProblem(probed, image, signal));
+  } finally {
+    await engine.remove(image);
+  }
+}
+
+async function privilegeProblem(probed: ProbedEngine, image: string, signal: AbortSignal): Promise<NodeProblem | undefined> {
+  const { rootless } = probed.containers.info;
+  const command = rootless ? MAKE_GROUP : NOTHING;
+  return during(probed, { image, command, privileged: true, network: { name: 'none' }, publish: [] }, signal, async (id, found) => {
+    const refused = await refusal(() => probed.containers.start(id, signal), signal);
+    if (refused !== undefined) return { kind: 'unprivileged', message: `may not start privileged containers (${refused.message})` };
+    if (!rootless || (await exitCode(found, probed.clock, signal)) === 0) return undefined;
+    return { kind: 'unprivileged', message: 'has no control groups of its own to give to nodes: none are delegated to its user' };
+  });
+}
+
+/** An engine of this host cannot have a port that we hold; one that gets it has another loopback. */
+async function loopbackProblem(probed: ProbedEngine, image: string, signal: AbortSignal): Promise<NodeProblem | undefined> {
+  await using held = await holdPort();
+  const publish = [{ inside: PORT_INSIDE, host: held.port }];
+  const request = { image, command: NOTHING, privileged: false, network: { name: DEFAULT_NETWORK }, publish };
+  return await during(probed, request, signal, async (id) => {
+    const refused = await refusal(() => probed.containers.start(id, signal), signal);
+    if (refused === undefined) {
+      return {
+        kind: 'elsewhere',
+        message: 'publishes ports elsewhere than on the loopback of this host, as an engine of an outer host or in a virtual machine does',
+      };
+    }
+    if (refused.code === 'port-taken') return undefined;
+    return { kind: 'unclear', message: `cannot be asked where it publishes ports (${refused.message})` };
+  });
+}
+
+/** Makes a container for as long as it is looked at. */
+async function during<T>(
+  { containers, exists, owner }: ProbedEngine,
+  request: Pick<ContainerRequest, 'image' | 'command' | 'privileged' | 'network' | 'publish'>,
+  signal: AbortSignal,
+  look: (id: string, found: () => Promise<ContainerInfo | undefined>) => Promise<T>,
+): Promise<T> {
+  const name = `kvci-probe-${randomBytes(4).toString('hex')}`;
+  const labels = { [RUN_LABEL]: PROBE_RUN, [OWNER_LABEL]: owner };
+  try {
+    const id = await containers.create(
+      {
+        ...request,
+        name,
+        hostname: name,
+        labels,
+        env: {},
+        tmpfs: [],
+        binds: USERLAND.filter(exists).map((path) => ({ host: path, inside: path })),
+        volumes: [],
+      },
+      signal,
+    );
+    return await look(id, async () => (await containers.list(labels)).find((container) => container.id === id));
+  } finally {
+    await containers.remove(name);
+  }
+}
+
+async function exitCode(found: () => Promise<ContainerInfo | undefined>, clock: Clock, signal: AbortSignal): Promise<number | undefined> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(ENDED_MS)]);
+  for (;;) {
+    const container = await found();
+    if (container?.running !== true) return container?.exitCode;
+    await clock.wait(POLL_MS, limit);
+  }
+}
+
+async function refusal(start: () => Promise<void>, signal: AbortSignal): Promise<KvciError | undefined> {
+  try {
+    await start();
+    return undefined;
+  } catch (error) {
+    if (signal.aborted || !(error instanceof KvciError)) throw error;
+    return error;
+  }
+}
+
+function folder(path: string): TarEntryWithContent {
+  return { path, type: 'directory', mode: 0o755, uid: 0, gid: 0, mtime: 0, size: 0, xattrs: {}, content: () => Readable.from([]) };
+}
