@@ -26,6 +26,7 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
   const { removeLostInHostEngines } = await import('../machine/container/lost-in-host-engines.ts');
   const { removeLostClusters } = await import('../machine/container/lost-clusters.ts');
   const { removeEndedVms } = await import('../machine/qemu/reaper.ts');
+  const { removeLostVms } = await import('../machine/qemu/lost-vms.ts');
   const parts = { ...host, sandboxes, clock: systemClock, connect: ownEngine(connectContainers) };
   const states = new ClusterStates(host.directories);
   const claim = (cluster: string): Promise<Claim | undefined> => claimCluster(cluster, { ...host, states });
@@ -45,6 +46,8 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
     return { removed: [...removed, ...(before && !isThere() ? [ENGINE] : [])], failed };
   };
   return [
+    // Before the containers beside them: the engine ends with the last of those.
+    { what: 'virtual machines of lost clusters', sweep: () => removeLostVms({ ...host, sandboxes }, claim) },
     { what: "nodes of lost clusters in kvci's engine", sweep: () => orEngine(removeLost) },
     { what: ENGINE, sweep: () => orEngine(endUnused) },
     {
@@ -65,5 +68,5 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
 /** Whether a cluster that is known may be in an engine, by its socket; undefined for kvci's own. */
 async function isIn(engine: string | undefined, states: ClusterStates): Promise<boolean> {
   const found = await Promise.all((await states.names()).map((name) => states.find(name).catch(() => 'unreadable' as const)));
-  return found.some((state) => state === 'unreadable' || (state?.provider === 'kind' && state.engine === engine));
+  return found.some((state) => state === 'unreadable' || (state !== undefined && state.provider !== 'vm' && state.engine === engine));
 }

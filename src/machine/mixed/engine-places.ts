@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 
 import { KvciError, throwIfCancelled } from '../../core/errors.ts';
@@ -9,12 +9,13 @@ import { ARTIFACTS_INSIDE, NETWORK, VMS_INSIDE } from '../../sandbox/node-sandbo
 import type { SandboxRecord } from '../../sandbox/types.ts';
 import { resourceName } from '../container/labels.ts';
 import { openThrough } from '../net/gateway.ts';
-import { GATEWAY_SOCKET, startLan, stopLan } from '../net/lan-services.ts';
+import { GATEWAY_SOCKET, startLan } from '../net/lan-services.ts';
 import type { JoinedLan } from '../net/lan.ts';
+import { joinedPlace } from '../qemu/joined-place.ts';
 import { bindsOf, MACHINES_INSIDE } from '../qemu/launch-vm-sandbox.ts';
 import type { VmPlaces } from '../qemu/vm-places.ts';
 import type { VmSandboxRecord, VmSandboxRecords } from '../qemu/vm-record.ts';
-import { insideOf, leaveSandbox, vmSandbox, type VmSandbox, type VmSandboxParts } from '../qemu/vm-sandbox.ts';
+import { endRecorded, insideOf, leaveSandbox, vmSandbox, type VmSandbox, type VmSandboxParts } from '../qemu/vm-sandbox.ts';
 import type { MachineNetwork } from '../types.ts';
 
 /** Where machines keep what goes with the sandbox: each cluster has a folder of it as its own. */
@@ -24,24 +25,14 @@ const KVCI_INSIDE = '/run/kvci';
 const BRIDGE_MS = 5 * 60_000;
 const POLL_MS = 100;
 
-/** What is below this is seen by all clusters of the sandbox. */
-const placeOf = (cluster: string): string => `/run/vms/${cluster}`;
-
 /**
- * Makes what only the machines of one cluster see: names of machines, and with them of their files, are the same in each. Arguments:
- * the folder below /run/vms, that of what the machines write, and pairs of a folder and where it is seen.
+ * Makes what only the machines of one cluster see: names of machines, and with them of their files, are the same in each. A process
+ * that sleeps keeps it. Arguments: the cluster's place, the folder of what the machines write, and pairs of a folder and where it is
+ * seen.
  */
-const MAKE_PLACE = `set -e
-place=$1 machines=$2
-shift 2
-mkdir -p /run/vms
-if ! mountpoint -q /run/vms; then
-  mount --bind /run/vms /run/vms
-  mount --make-private /run/vms
-fi
-mkdir -p "$place/run"
-: >"$place/mounts"
-unshare --mount="$place/mounts" sh -ec '
+const MAKE_PLACE = `mkdir -p "$1/run" && rm -f "$1/holder.pid" || exit
+setsid unshare --mount sh -ec '
+  place=$1
   mkdir -p ${KVCI_INSIDE} ${MACHINES_INSIDE}
   mount --bind "$1/run" ${KVCI_INSIDE}
   mount --bind "$2" ${MACHINES_INSIDE}
@@ -51,15 +42,20 @@ unshare --mount="$place/mounts" sh -ec '
     mount --bind "$1" "$2"
     shift 2
   done
-' sh "$place" "$machines" "$@"
+  echo $$ >"$place/holder.new"
+  mv "$place/holder.new" "$place/holder.pid"
+  exec sleep infinity
+' sh "$@" </dev/null >"$1/holder.log" 2>&1 &
+until [ -e "$1/holder.pid" ]; do
+  if ! kill -0 $! 2>/dev/null; then cat "$1/holder.log" >&2; exit 1; fi
+  sleep 0.02
+done
 `;
 
-/** Ends the machines of a place and what serves them, and takes it away. */
-const END_PLACE = `for file in "$1"/run/vm/*/qemu.pid; do
-  if [ -e "$file" ]; then kill -KILL "$(cat "$file")" 2>/dev/null || true; fi
-done
-umount "$1/mounts" 2>/dev/null || true
-rm -rf -- "$1"`;
+/** Runs a command in the place whose holder a file names, and in the network of containers. */
+const ENTER = `pid=$(cat "$1") || exit
+shift
+exec nsenter "--mount=/proc/$pid/ns/mnt" --net=${NETWORK} -- "$@"`;
 
 export interface EnginePlacesParts extends VmSandboxParts {
   readonly engine: Pick<NodeEngine, 'sandbox' | 'network'>;
@@ -75,7 +71,7 @@ export function enginePlaces(parts: EnginePlacesParts, records: VmSandboxRecords
   const runnerOf = (cluster: string): CommandRunner => ({
     where: sandbox.where,
     run: async (argv, options) => ({
-      ...(await sandbox.run(['nsenter', `--mount=${placeOf(cluster)}/mounts`, `--net=${NETWORK}`, '--', ...argv], options)),
+      ...(await sandbox.run(['sh', '-c', ENTER, 'sh', `${joinedPlace(cluster)}/holder.pid`, ...argv], options)),
       argv,
     }),
   });
@@ -84,14 +80,14 @@ export function enginePlaces(parts: EnginePlacesParts, records: VmSandboxRecords
     const runner = runnerOf(record.name);
     const outside = (file: string): string => {
       if (!file.startsWith(`${KVCI_INSIDE}/`)) throw new KvciError('bug', 'not-shared', `${file} is not below ${KVCI_INSIDE}`);
-      return `/proc/${sandbox.record.pid}/root${placeOf(record.name)}/run${file.slice(KVCI_INSIDE.length)}`;
+      return `/proc/${sandbox.record.pid}/root${joinedPlace(record.name)}/run${file.slice(KVCI_INSIDE.length)}`;
     };
     return vmSandbox(records, record, {
       runner,
       inside: (file) => insideOf(record, file),
       outside,
       open: (address, port) => openThrough(outside(GATEWAY_SOCKET), address, port),
-      end: () => end(record),
+      end: () => endRecorded(parts, records, record),
       letGo: leaveSandbox,
     });
   };
@@ -105,22 +101,10 @@ export function enginePlaces(parts: EnginePlacesParts, records: VmSandboxRecords
     const inCache = (kind: string, path: string): string => relative(join(directories.cache, kind), path);
     const binds = record.binds.flatMap(({ host, inside }) => [`${ARTIFACTS_INSIDE}/${inCache('artifacts', host)}`, inside]);
     const machines = `${VMS_INSIDE}/${inCache('machines', record.folder)}`;
-    await sandbox.run(['sh', '-c', MAKE_PLACE, 'sh', placeOf(record.name), machines, ...binds], { signal });
+    await sandbox.run(['sh', '-c', MAKE_PLACE, 'sh', joinedPlace(record.name), machines, ...binds], { signal });
     await startLan(runnerOf(record.name), record.lan, { ...parts, host: () => Promise.resolve(sandbox) }, signal);
     return found(record);
   };
-
-  async function end({ name, folder, sandbox: of }: VmSandboxRecord): Promise<void> {
-    if (isOurs(of)) {
-      const place = placeOf(name);
-      const there = (await sandbox.run(['test', '-e', `${place}/mounts`], { accept: [1] })).exitCode === 0;
-      // One that was killed on the way there has no services yet.
-      if (there) await stopLan(runnerOf(name)).catch(() => undefined);
-      await sandbox.run(['sh', '-c', END_PLACE, 'sh', place]);
-    }
-    await rm(folder, { recursive: true, force: true });
-    await records.remove(name);
-  }
 
   /** Whether it was made in the sandbox that runs now: what was in an earlier one has ended with it. */
   const isOurs = (record: SandboxRecord | undefined): boolean =>
@@ -170,6 +154,6 @@ export function enginePlaces(parts: EnginePlacesParts, records: VmSandboxRecords
         throwIfCancelled(signal);
       }
     },
-    end,
+    end: (record) => endRecorded(parts, records, record),
   };
 }

@@ -52,13 +52,6 @@ export async function startLan(
   await sandbox.run(['haproxy', '-D', '-p', `${FOLDER}/gateway.pid`, '-f', `${FOLDER}/gateway.cfg`], { signal });
 }
 
-/** Ends what {@link startLan} has started, where the sandbox goes on: in one that is shared only the files tell whose they are. */
-export async function stopLan(sandbox: CommandRunner): Promise<void> {
-  await sandbox.run(['sh', '-c', END_ALL, 'sh', `${FOLDER}/dnsmasq.pid`, `${FOLDER}/gateway.pid`]);
-}
-
-const END_ALL = 'for file; do if [ -e "$file" ]; then xargs -r kill -KILL <"$file" 2>/dev/null || true; fi; done';
-
 /** Gives a machine its address, its name and its place on the bridge; one that had them before keeps them. */
 export async function joinLan(
   sandbox: CommandRunner,

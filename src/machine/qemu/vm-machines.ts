@@ -15,7 +15,7 @@ import { type Accelerator, commonCpuModel } from './qemu-arguments.ts';
 import { acceleratorFor, startVm, type VmSpec } from './start-vm.ts';
 import { openVm, runningVms, type VmAccess } from './vm.ts';
 import { consoleFile, vncSocket } from './vm-files.ts';
-import { type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
+import { sourceOf, type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
 import { type VmPlaces, ownPlaces } from './vm-places.ts';
 import { type VmSandbox, type VmSandboxParts, withHostNetwork } from './vm-sandbox.ts';
 
@@ -191,11 +191,6 @@ export function vmMachines(
       await Promise.all(entered.splice(0).map((vm) => vm[Symbol.asyncDispose]()));
     },
   };
-}
-
-/** What tells one life of a cluster from another of its name. */
-function sourceOf({ cluster, run }: MachinesSpec): string {
-  return `cluster ${cluster}, run ${run}`;
 }
 
 function vmSpec({ name, addresses, cpus, memory, vm }: MachineSpec, disk: DiskSource, acceleration: Acceleration): VmSpec {

@@ -9,7 +9,7 @@ import type { SshKeyPair } from '../../host/ssh.ts';
 import { sandboxRecordSchema } from '../../sandbox/record-schema.ts';
 import type { SandboxRecord } from '../../sandbox/types.ts';
 import type { LanOptions } from '../net/lan.ts';
-import type { NodeAddresses } from '../types.ts';
+import type { MachinesSpec, NodeAddresses } from '../types.ts';
 import type { DiskSource } from './disk-source.ts';
 import { type Accelerator, FIRMWARES, type Firmware } from './qemu-arguments.ts';
 
@@ -157,4 +157,9 @@ export class VmSandboxRecords {
     const records = await Promise.all(names.toSorted().map((name) => this.find(name)));
     return records.filter((record) => record !== undefined);
   }
+}
+
+/** What tells one life of a cluster from another of its name. */
+export function sourceOf({ cluster, run }: Pick<MachinesSpec, 'cluster' | 'run'>): string {
+  return `cluster ${cluster}, run ${run}`;
 }

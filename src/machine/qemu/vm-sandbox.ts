@@ -14,6 +14,7 @@ import type { LanOptions } from '../net/lan.ts';
 import { openThrough } from '../net/gateway.ts';
 import { GATEWAY_SOCKET, startLan } from '../net/lan-services.ts';
 import type { DiskSource } from './disk-source.ts';
+import { endJoinedPlace } from './joined-place.ts';
 import { bindsOf, launch } from './launch-vm-sandbox.ts';
 import { VM_FOLDER } from './reaper.ts';
 import { type VmOwner, type VmRecord, type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
@@ -176,9 +177,11 @@ export async function endVmSandbox(parts: VmSandboxParts, name: string): Promise
 export async function endRecorded(
   { sandboxes }: Pick<VmSandboxParts, 'sandboxes'>,
   records: VmSandboxRecords,
-  { name, folder, sandbox }: VmSandboxRecord,
+  { name, folder, sandbox, lan }: VmSandboxRecord,
 ): Promise<void> {
-  if (sandbox !== undefined) await (await sandboxes.find(sandbox))?.end();
+  const running = sandbox === undefined ? undefined : await sandboxes.find(sandbox);
+  if (lan.joined === undefined) await running?.end();
+  else if (running !== undefined) await endJoinedPlace(running, name);
   await remove(records, name, folder);
 }
 
