@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { addAbortListener, once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 
 import { followFile } from '../machine/qemu/follow-file.ts';
@@ -36,11 +36,10 @@ export async function attachConsole(
     else keys.write(bytes);
   };
   stdin?.on('data', onKeys);
-  signal.addEventListener('abort', leave);
+  using _leaving = addAbortListener(signal, leave);
   try {
     return await Promise.race([left, ended]);
   } finally {
-    signal.removeEventListener('abort', leave);
     stdin?.off('data', onKeys);
     keys.destroy();
     done.abort();

@@ -72,8 +72,11 @@ export function createBootService({ vms, disk, streams }: BootServiceParts): Boo
       return await node.attach(file === undefined ? SHELL : [file, ...args], { ...attached, signal: run.signal });
     },
     list: async () => {
-      const { sandboxes, directories } = await vms();
-      const records = await new VmSandboxRecords(directories).list();
+      const { sandboxes, directories, events } = await vms();
+      const { records, unreadable } = await new VmSandboxRecords(directories).listReadable();
+      for (const { message, hint } of unreadable) {
+        events({ type: 'problem', level: 'warning', message, ...(hint === undefined ? {} : { hint }) });
+      }
       return Promise.all(
         records.map(async ({ name, source, createdAt, keep, machines, sandbox }) => {
           const running = sandbox !== undefined && (await sandboxes.find(sandbox)) !== undefined;

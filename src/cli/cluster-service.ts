@@ -62,7 +62,10 @@ export function createClusterService({ ports, image, streams, pipes, tar, userKu
     removeNode: async (cluster, node, settings, run) => removeNode((await chosen(cluster)).name, node, settings, ports, run),
     names: () => states.names(),
     status: async (name, run) => clusterStatus(await chosen(name), ports, run),
-    list: async (run) => Promise.all((await states.names()).map((name) => listedCluster(name, ports, run))),
+    list: async (run) => {
+      const found = await Promise.all((await states.names()).map((name) => listedCluster(name, ports, run)));
+      return found.filter((cluster) => cluster !== undefined);
+    },
     kubeconfig: async (name) => kubeconfigOf((await chosen(name)).name, ports),
     mergeKubeconfig: async (name) => {
       const own = await kubeconfigOf((await chosen(name)).name, ports);

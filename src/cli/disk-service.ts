@@ -7,6 +7,7 @@ import { diskOptions, parsePublicKeys } from '../disk/options.ts';
 import { checkOutput, copyDisk } from '../disk/output.ts';
 import { sourceImage } from '../disk/source.ts';
 import type { DiskOptions, DiskRequest } from '../disk/types.ts';
+import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { CommandRunner } from '../host/types.ts';
 import { locateImage } from '../image/locate.ts';
 import type { ImageLayout } from '../oci/layout.ts';
@@ -15,7 +16,9 @@ import type { BuildSettings } from '../image/build.ts';
 import type { DiskService, ImageService, WantedDisk } from './services.ts';
 
 export interface DiskServiceParts {
-  readonly ports: DiskPorts;
+  readonly store: DiskPorts['store'];
+  /** In the order in which `auto` prefers them. @param engine where those that are containers run */
+  readonly converters: (engine: EngineChoice) => DiskPorts['converters'];
   readonly image: () => Promise<ImageService>;
   /** kvci's image store. */
   readonly layout: () => Promise<ImageLayout>;
@@ -26,6 +29,7 @@ export interface DiskServiceParts {
 
 /** The disk commands over the room that does the work. */
 export function createDiskService(parts: DiskServiceParts): DiskService {
+  const portsFor = ({ engine }: BuildSettings): DiskPorts => ({ store: parts.store, converters: parts.converters(engine) });
   return {
     plan: async (wanted, settings, run) => {
       const options = await optionsOf(wanted);
@@ -34,13 +38,13 @@ export function createDiskService(parts: DiskServiceParts): DiskService {
         return [...steps, { id: 'disk', title: 'disk', action: 'run', reason: 'known when the image is there' }];
       }
       const request = await requestOf(wanted.image.ref, options, parts);
-      return [await planStep(await diskStep(wanted.options.converter, request, parts.ports, run))];
+      return [await planStep(await diskStep(wanted.options.converter, request, portsFor(settings), run))];
     },
     build: async (wanted, settings, output, run) => {
       const options = await optionsOf(wanted);
       if (output !== undefined) await checkOutput(output);
       const request = await requestOf(await imageOf(wanted, settings, parts, run), options, parts);
-      const { disk, reused } = await buildDisk(wanted.options.converter, request, parts.ports, run);
+      const { disk, reused } = await buildDisk(wanted.options.converter, request, portsFor(settings), run);
       if (output !== undefined) await copyDisk(disk.path, output, parts.commands, run.signal);
       return { ...disk, ...(output === undefined ? {} : { path: output }), reused };
     },

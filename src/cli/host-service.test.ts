@@ -34,7 +34,7 @@ function doctorOf(uid: number, problems: readonly HostProblem[]) {
       },
     },
     store: { find: unused, make: unused, list: unused, remove: unused, lastUsed: unused, removeUnused: unused, removeLeftovers: unused },
-    ledger: { enter: unused, entries: unused, orphans: unused, forget: unused },
+    ledger: { enter: unused, entries: unused, orphans: unused, unreadable: unused, forget: unused },
     reapers: [],
     sweeps: [],
     uid,
@@ -90,7 +90,7 @@ test('what cannot be pruned keeps nothing else from it', async () => {
   const { parts, run } = doctorOf(0, []);
   const report = await createHostService({
     ...parts,
-    ledger: { ...parts.ledger, orphans: () => Promise.reject(new KvciError('failed', 'bad-ledger-entry', 'x.json is not an entry')) },
+    ledger: { ...parts.ledger, unreadable: () => Promise.reject(new KvciError('failed', 'bad-ledger-entry', 'x.json is not an entry')) },
     sweeps: [
       sweepOf('nodes of lost clusters', () => Promise.reject(new KvciError('failed', 'engine-not-started', 'Podman did not start'))),
       sweepOf('machines', () => Promise.resolve(['a machine'])),

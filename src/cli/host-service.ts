@@ -41,12 +41,13 @@ export function createHostService(parts: HostServiceParts): HostService {
       const fixed = await mend(fixable(results, parts.uid, run), parts, run);
       return report(fixed.length === 0 ? results : await runChecks(parts.checks(), await parts.packageManager()), fixed);
     },
-    prune: async () => {
-      const { removed, failed } = await sweepAll([
-        { what: 'what killed runs have made', sweep: () => reapOrphans(parts.ledger, parts.reapers) },
+    prune: async ({ signal }) => {
+      const sweeps: readonly Sweep[] = [
+        { what: 'what killed runs have made', sweep: () => reapOrphans(parts.ledger, parts.reapers, signal) },
         ...parts.sweeps,
         sweepOf('folders of killed runs', () => parts.store.removeLeftovers()),
-      ]);
+      ];
+      const { removed, failed } = await sweepAll(sweeps, signal);
       return { removed, failed: failed.map((error) => error.message) };
     },
     cacheList: async () => {

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 
 import { parseYaml } from '../config/parse.ts';
 import { hasErrno, KvciError } from '../core/errors.ts';
@@ -8,7 +8,7 @@ import { digestFile, writeFileAtomic } from '../host/files.ts';
 import type { Ledger } from '../host/types.ts';
 import { KVCI_LABELS } from '../image/labels.ts';
 import { locateImage, type LocatedImage } from '../image/locate.ts';
-import { type DiskSource, requireDisk } from '../machine/qemu/disk-source.ts';
+import { type DiskSource, inspectDisk, requireDisk } from '../machine/qemu/disk-source.ts';
 import type { VmSandboxParts } from '../machine/qemu/vm-sandbox.ts';
 import type { MachineProvider } from '../machine/types.ts';
 import { readImageAt } from '../oci/image.ts';
@@ -39,6 +39,9 @@ export interface VerifyServiceParts {
   readonly versions: Readonly<Record<string, string>>;
 }
 
+/** How much larger the copies are that machines get: whether the root grows shows only in a larger one. */
+const GROWTH = 2;
+
 /** The verification over the rooms that do the work. */
 export function createVerifyService(parts: VerifyServiceParts): VerifyService {
   return {
@@ -64,15 +67,24 @@ async function verifyMachines(
   run: RunContext,
 ): Promise<VerifyReport> {
   const { disk, image } = await diskOf(wanted, cwd, parts, run);
-  const [{ digest, size }, vms] = await Promise.all([digestFile(disk.path), parts.vms()]);
-  const bench = machineBench({ vms, disk, diskSize: undefined, acceleration: 'auto' });
+  const vms = await parts.vms();
+  const [{ digest, size }, virtual] = await Promise.all([digestFile(disk.path), sizeOfDisk(disk, vms, run.signal)]);
+  const diskSize = virtual * GROWTH;
+  const bench = machineBench({ vms, disk, diskSize, acceleration: 'auto' });
   const subject: VerifySubject = {
     kind: 'machine',
     name: nameOf(wanted),
     disk: { file: disk.path, digest, size },
     ...(image === undefined ? {} : { image }),
   };
-  return verify({ subject, facts, versions: parts.versions }, bench, run);
+  return verify({ subject, facts, versions: parts.versions, diskSize }, bench, run);
+}
+
+/** Bytes of the virtual disk. @throws KvciError as `inspectDisk` */
+async function sizeOfDisk(disk: DiskSource, { sandboxes, architecture }: VmSandboxParts, signal: AbortSignal): Promise<number> {
+  const binds = [{ host: dirname(disk.path), inside: '/disk', writable: false }];
+  await using sandbox = await sandboxes.start({ name: 'disk', binds, network: 'private', cgroups: false, signal });
+  return (await inspectDisk(disk, join('/disk', basename(disk.path)), sandbox, architecture)).size;
 }
 
 interface DiskToVerify {

@@ -10,7 +10,7 @@ import { sizedNodes } from './memory.ts';
 import { MOST_CONTROL_PLANES, MOST_NODES } from './options.ts';
 import type { ClusterPorts } from './ports.ts';
 import { type NodeRole, nodeSpec } from './spec.ts';
-import type { ClusterState, NodeState } from './state.ts';
+import { type ClusterState, type NodeState, withNodes } from './state.ts';
 import { bringAllUp, workOn } from './work.ts';
 
 export interface AddRequest {
@@ -34,7 +34,7 @@ export async function addNodes(name: string, request: AddRequest, ports: Cluster
   const before = await requireCluster(name, ports.states);
   requireMade(before);
   const more = withMore(before, request).filter((node) => !before.nodes.includes(node));
-  const added = await sizedNodes(more, before.provider, ports, availableParallelism());
+  const added = await sizedNodes(more, before.provider, ports, run.events, availableParallelism());
   const nodes = [...before.nodes, ...added].toSorted((a, b) => a.index - b.index);
   await using provider = await ports.provider(before.provider, before.engine, run);
   const state = await workOn(before, provider, ports, run, 'node add', async (work) => {
@@ -61,12 +61,6 @@ export function withMore(state: ClusterState, { role, count }: AddRequest): read
   if (controlPlanes > MOST_CONTROL_PLANES) throw tooMany(`${controlPlanes} control planes are more than ${MOST_CONTROL_PLANES}`);
   const more = free.slice(0, count).map((index) => ({ ...nodeSpec(index, role, options), joined: false }));
   return [...nodes, ...more].toSorted((a, b) => a.index - b.index);
-}
-
-/** Options count nodes, too: what is asked for later is compared with them. */
-export function withNodes({ options }: ClusterState, nodes: readonly NodeState[]): Pick<ClusterState, 'nodes' | 'options'> {
-  const controlPlanes = nodes.filter(({ role }) => role === 'control-plane').length;
-  return { nodes: [...nodes], options: { ...options, nodes: nodes.length, controlPlanes } };
 }
 
 function tooMany(message: string): KvciError {

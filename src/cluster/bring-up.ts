@@ -4,9 +4,9 @@ import { dirname } from 'node:path';
 import { KvciError } from '../core/errors.ts';
 import type { EventSink } from '../core/events.ts';
 import { writeFileAtomic } from '../host/files.ts';
-import { freePort } from '../host/free-port.ts';
 import type { ClusterView, KubernetesApi } from '../host/kubernetes.ts';
 import type { HostPort, Machines } from '../machine/types.ts';
+import { atApiPort, chooseApiPort } from './api-port.ts';
 import { Begun } from './begun.ts';
 import { tellBusyHost } from './busy-host.ts';
 import type { ClusterRun } from './cluster-run.ts';
@@ -15,12 +15,12 @@ import { REMOVE_PROBE_MS } from './deadlines.ts';
 import { exposeApi, portOf, publishedBy } from './endpoint.ts';
 import { hostKubeconfig } from './kubeconfig.ts';
 import { applyManifest } from './manifest.ts';
-import { parseCni, vmOptionsOf } from './options.ts';
+import { parseCni } from './options.ts';
 import type { ClusterPorts } from './ports.ts';
 import type { NodeState } from './state.ts';
 import { type BootedNode, bootNode } from './steps/boot.ts';
 import { tellBootPhases } from './steps/boot-phases.ts';
-import { ADMIN_CONF } from './steps/init.ts';
+import { ADMIN_CONF, refuseLostControlPlane } from './steps/init.ts';
 import { labelNode } from './steps/label-nodes.ts';
 import { nodeStep } from './steps/node-step.ts';
 import { setPodNetwork } from './steps/pod-network.ts';
@@ -48,7 +48,7 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
   const started = clock.monotonic();
   const startedAt = clock.now();
   const network = await run.step('network', 'network', undefined, () => machines.network(run.state.families, signal));
-  await run.update({ network, apiPort: portOf(run.state) ?? (await freePort()) });
+  await run.update({ network, apiPort: portOf(run.state) ?? (await chooseApiPort(run.state.name, ports.states)) });
 
   const schedule = await machines.schedule(signal);
   if (schedule === 'in-turn') await tellBusyHost(ports, events);
@@ -56,13 +56,11 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
   const boot = async (node: NodeState): Promise<BootedNode> => {
     await turns.of(node);
     const booted = await nodeStep(run, machines, 'boot', 'boot', node.name, async () => {
-      const { state } = run;
-      const up = await bootNode(
-        node,
-        { vm: vmOptionsOf(state.options, node.name), publish: publishedBy(node, state, network) },
-        network,
-        machines,
-        run.context,
+      const up = await atApiPort(
+        run,
+        ports.states,
+        () => bootNode(node, run.state.options, network, publishedBy(node, run.state, network), machines, run.context),
+        () => machines.remove(node.name),
       );
       await run.updateNode(node.name, { addresses: up.handle.addresses });
       if (hasBridge(run)) await setPodNetwork(up.handle, node.index, run.state.nodes, network, run.state.families, signal);
@@ -77,8 +75,17 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
   void begun.add(ports.loadApi());
   const leader = await leaderOf(booting, signal);
   const first = await leader.booted;
+  await refuseLostControlPlane(run.state, first.handle, signal);
   // An engine publishes ports of nodes that run.
-  const exposed = await run.step('api', 'API address', undefined, () => exposeApi(run.state, network, machines, signal));
+  const exposed = await run.step('api', 'API address', undefined, () =>
+    // A load balancer whose port is taken is not kept.
+    atApiPort(
+      run,
+      ports.states,
+      () => exposeApi(run.state, network, machines, signal),
+      () => Promise.resolve(),
+    ),
+  );
   await run.update(exposed);
   const others = booting.filter((other) => other !== leader);
   const controlPlane = await beginControlPlane(run, machines, first, others, network, turns, ports.secrets, begun);

@@ -1,8 +1,9 @@
-import { mkdir, mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtempDisposable, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
+import { KvciError } from '../core/errors.ts';
 import { systemClock } from '../host/clock.ts';
 import { fileLedger } from '../host/ledger.ts';
 import { fileLocks } from '../host/locks.ts';
@@ -56,6 +57,7 @@ async function parts() {
   const folder = await mkdtempDisposable(join(tmpdir(), 'kvci-claim-'));
   const directories = { state: folder.path };
   return {
+    folder: folder.path,
     states: new ClusterStates(directories),
     locks: fileLocks(systemClock),
     ledger: fileLedger(directories),
@@ -101,10 +103,24 @@ describe('clusters whose state is lost', () => {
     expect(ended).toEqual(['lost']);
   });
 
+  it('stay as long as the ledger has something that cannot be read: it may name them', async () => {
+    await using here = await parts();
+    await using entry = await here.ledger.enter('verification', { cluster: 'other' });
+    const file = join(here.folder, 'ledger', `${entry.entry.id}.json`);
+    await writeFile(file, '{');
+    await here.states.save(stateOf('known', 'b'));
+    const { place, left } = placeOf([of('lost-1', 'lost', 'c'), of('known-0', 'known', 'an earlier life')]);
+    await removeLostClusters(place, (cluster) => claimCluster(cluster, here));
+    expect(left()).toEqual(['lost-1']);
+    await rm(file);
+    await removeLostClusters(place, (cluster) => claimCluster(cluster, here));
+    expect(left()).toEqual([]);
+  });
+
   it('that cannot be removed are told, and the others go', async () => {
     await using here = await parts();
     const { place, left } = placeOf([of('a-1', 'a', 'x'), of('b-1', 'b', 'x')], (id) =>
-      id === 'a-1' ? Promise.reject(new Error('device or resource busy')) : Promise.resolve(),
+      id === 'a-1' ? Promise.reject(new KvciError('failed', 'engine-refused', 'device or resource busy')) : Promise.resolve(),
     );
     const { removed, failed } = await removeLostClusters(place, (cluster) => claimCluster(cluster, here));
     expect(removed).toEqual(['nodes of the cluster "b", whose state is lost']);

@@ -5,7 +5,6 @@ import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { ClusterView } from '../host/kubernetes.ts';
 import type { Machines } from '../machine/types.ts';
-import { requireCluster } from './find-cluster.ts';
 import { livingNodes } from './living-nodes.ts';
 import type { ClusterPorts } from './ports.ts';
 import { type ClusterState, machinesSpec } from './state.ts';
@@ -28,10 +27,15 @@ export interface UnreadableCluster {
   readonly problems: readonly string[];
 }
 
-/** A cluster of a list: one that cannot be read hides none of the others. */
-export async function listedCluster(name: string, ports: ClusterPorts, run: RunContext): Promise<ClusterStatus | UnreadableCluster> {
+/** A cluster of a list: one that cannot be read hides none of the others. Undefined for one that went away meanwhile. */
+export async function listedCluster(
+  name: string,
+  ports: ClusterPorts,
+  run: RunContext,
+): Promise<ClusterStatus | UnreadableCluster | undefined> {
   try {
-    return await clusterStatus(await requireCluster(name, ports.states), ports, run);
+    const state = await ports.states.find(name);
+    return state === undefined ? undefined : await clusterStatus(state, ports, run);
   } catch (error) {
     if (!(error instanceof KvciError) || !['state-unreadable', 'state-of-another-version'].includes(error.code)) throw error;
     return { name, condition: 'unreadable', problems: [error.message] };

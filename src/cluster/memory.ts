@@ -1,4 +1,5 @@
 import { KvciError } from '../core/errors.ts';
+import type { EventSink } from '../core/events.ts';
 import { formatSize } from '../core/sizes.ts';
 import type { MachineProvider, NodeProvider } from '../machine/types.ts';
 import { countNodes } from './count-nodes.ts';
@@ -31,7 +32,8 @@ const SHARE = 0.8;
 
 /**
  * The nodes as they are to be made, before anything starts: nodes that do not fit would drag the host down. A virtual machine that
- * nobody has sized gets what there is room for.
+ * nobody has sized gets what there is room for. Of containers `--memory` is a bound, which most never reach: none may be promised more
+ * than there is, and that all of them cannot have theirs at once is said.
  *
  * @param cores of the host
  * @throws KvciError `bad-flag`, `not-enough-memory`
@@ -40,6 +42,7 @@ export async function sizedNodes<Node extends NodeSpec>(
   nodes: readonly Node[],
   provider: MachineProvider['name'],
   { memoryAvailable }: Pick<ClusterPorts, 'memoryAvailable'>,
+  events: EventSink,
   cores: number,
 ): Promise<readonly Node[]> {
   const kindOf = (node: Node): NodeProvider => (provider === 'mixed' ? (node.provider ?? 'kind') : provider);
@@ -51,23 +54,42 @@ export async function sizedNodes<Node extends NodeSpec>(
     });
   }
   const available = await memoryAvailable();
+  const has = `this host has ${formatSize(available)} available`;
   // A machine takes its memory as it uses it, and gives nothing back: what was asked for has to be there.
   const needs = (node: Node): number => (kindOf(node) === 'vm' ? (node.memory ?? least(node)) + QEMU_MEMORY : USED_BY_CONTAINER[node.role]);
   const needed = nodes.reduce((sum, node) => sum + needs(node), 0);
   if (needed > available) {
-    throw new KvciError(
-      'hostNotReady',
-      'not-enough-memory',
-      `${countNodes(nodes)} need about ${formatSize(needed)} of memory; this host has ${formatSize(available)} available`,
-      { hint: 'Ask for fewer nodes with --nodes, or free memory.', facts: { needed, available } },
-    );
+    throw new KvciError('hostNotReady', 'not-enough-memory', `${countNodes(nodes)} need about ${formatSize(needed)} of memory; ${has}`, {
+      hint: 'Ask for fewer nodes with --nodes, or free memory.',
+      facts: { needed, available },
+    });
   }
+  checkBounds(
+    nodes.filter((node) => kindOf(node) === 'kind'),
+    available,
+    has,
+    events,
+  );
   const sized = vmSizes(
     nodes.filter((node) => kindOf(node) === 'vm'),
     available,
     cores,
   );
   return nodes.map((node) => sized.find(({ name }) => name === node.name) ?? node);
+}
+
+function checkBounds(containers: readonly NodeSpec[], available: number, has: string, events: EventSink): void {
+  const large = containers.find(({ memory = 0 }) => memory > available);
+  if (large?.memory !== undefined) {
+    throw new KvciError('hostNotReady', 'not-enough-memory', `${large.name} is to have ${formatSize(large.memory)} of memory; ${has}`, {
+      hint: 'Ask for less with --memory, or free memory.',
+      facts: { needed: large.memory, available },
+    });
+  }
+  const asked = containers.reduce((sum, { role, memory }) => sum + (memory ?? USED_BY_CONTAINER[role]), 0);
+  if (asked <= available) return;
+  const message = `${countNodes(containers)} may take ${formatSize(asked)} of memory together; ${has}: pods that use it all are ended`;
+  events({ type: 'problem', level: 'warning', message });
 }
 
 function vmSizes<Node extends NodeSpec>(nodes: readonly Node[], available: number, cores: number): readonly Node[] {

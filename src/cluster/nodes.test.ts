@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 
 import { KvciError } from '../core/errors.ts';
-import { withMore, withNodes } from './add-nodes.ts';
+import { withMore } from './add-nodes.ts';
 import { exposeApi, isBalanced, publishedBy } from './endpoint.ts';
 import { memberOf } from './etcd.ts';
 import { clusterOptionsSchema } from './options.ts';
 import { remaining } from './remove-node.ts';
 import { nodeSpecs } from './spec.ts';
-import { clusterStateSchema, type ClusterState } from './state.ts';
+import { clusterStateSchema, type ClusterState, withNodes } from './state.ts';
 
 const NETWORK = { ipv4: '10.89.1.0/24', ipv6: 'fd00:6b76:6369:1::/64' };
 

@@ -11,7 +11,7 @@ import { patchesCoreDns } from './rules.ts';
  * https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/control-plane-flags/#patches
  */
 
-/** Where kubeadm finds them on a control plane; they stay, as `kubeadm upgrade` wants them, too. */
+/** Where kubeadm finds them on a control plane; they stay for whoever gives them to `kubeadm upgrade --patches`, which looks for none. */
 export const PATCHES = '/etc/kubernetes/patches';
 
 const STATIC_PODS = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler'];

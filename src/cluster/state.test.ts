@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -65,6 +65,17 @@ describe('the state of clusters', () => {
     await writeFile(join(folder, 'clusters', 'lab', 'state.json'), text);
     await expect(states.find('lab')).rejects.toMatchObject({ code: 'state-unreadable' });
   });
+});
+
+it('a state file that may not be read is told as that, of its cluster only', async () => {
+  await states.save(stateOf('lab'));
+  await mkdir(join(folder, 'clusters', 'other', 'state.json'), { recursive: true });
+  await expect(states.find('other')).rejects.toMatchObject({
+    code: 'state-unreadable',
+    exitCode: 1,
+    message: expect.stringContaining('cannot be read: EISDIR') as string,
+  });
+  expect(await states.names()).toEqual(['lab', 'other']);
 });
 
 describe('which cluster is meant', () => {

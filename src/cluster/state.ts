@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { digestSchema } from '../core/digest-schema.ts';
-import { hasErrno, KvciError } from '../core/errors.ts';
+import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
 import { removeTree, writeFileAtomic } from '../host/files.ts';
 import type { Directories } from '../host/types.ts';
 import { type MachinesSpec, NODE_PROVIDERS } from '../machine/types.ts';
@@ -29,6 +29,8 @@ const nodeStateSchema = z.object({
   addresses: addresses.optional(),
   /** It has been a member of the cluster. */
   joined: z.boolean().default(false),
+  /** Its removal was begun: whoever works on the cluster next finishes it. */
+  leaving: z.boolean().optional(),
 });
 
 const stepStateSchema = z.object({
@@ -78,6 +80,23 @@ export type ClusterState = z.output<typeof clusterStateSchema>;
 export type NodeState = ClusterState['nodes'][number];
 export type StepState = ClusterState['steps'][number];
 
+/** Options count nodes, too: what is asked for later is compared with them. */
+export function withNodes({ options }: ClusterState, nodes: readonly NodeState[]): Pick<ClusterState, 'nodes' | 'options'> {
+  const controlPlanes = nodes.filter(({ role }) => role === 'control-plane').length;
+  return { nodes: [...nodes], options: { ...options, nodes: nodes.length, controlPlanes } };
+}
+
+/** A cluster as it is once all removals that were begun are finished. */
+export function withoutLeaving(state: ClusterState): ClusterState {
+  return {
+    ...state,
+    ...withNodes(
+      state,
+      state.nodes.filter(({ leaving }) => leaving !== true),
+    ),
+  };
+}
+
 /** What a provider knows a cluster's machines by. */
 export function machinesSpec({ name, run, image, options }: Pick<ClusterState, 'name' | 'run' | 'image' | 'options'>): MachinesSpec {
   return { cluster: name, run, image: image.digest, acceleration: options.acceleration };
@@ -124,7 +143,7 @@ export class ClusterStates {
       text = await readFile(path, 'utf8');
     } catch (error) {
       if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
-      throw error;
+      throw unreadable(path, `cannot be read: ${messageOf(error)}`, error, 'Give it back to the user who runs kvci.');
     }
     return parseState(text, path);
   }
@@ -181,9 +200,14 @@ export function parseState(text: string, path: string): ClusterState {
   throw unreadable(path, `has something else than expected at "${issue?.path.join('.') ?? ''}"`, parsed.error);
 }
 
-function unreadable(path: string, problem: string, cause: unknown): KvciError {
+function unreadable(
+  path: string,
+  problem: string,
+  cause: unknown,
+  hint = 'Remove its folder; "kvci prune" then takes away what the cluster left.',
+): KvciError {
   return new KvciError('failed', 'state-unreadable', `the state file ${path} ${problem}`, {
-    hint: 'Remove its folder; "kvci prune" then takes away what the cluster left.',
+    hint,
     facts: { file: path },
     cause,
   });

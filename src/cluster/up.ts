@@ -14,7 +14,7 @@ import { sizedNodes } from './memory.ts';
 import { checkTogether, type ClusterOptions } from './options.ts';
 import type { ClusterPorts, NodeImage } from './ports.ts';
 import { clusterProvider, familiesOf, type NodeSpec, nodeSpecs } from './spec.ts';
-import { type ClusterState, machinesSpec, parseState } from './state.ts';
+import { type ClusterState, machinesSpec, parseState, withoutLeaving } from './state.ts';
 import { runId } from './tokens.ts';
 import { bringAllUp, type Work, workOn } from './work.ts';
 
@@ -52,12 +52,12 @@ export async function up(request: UpRequest, ports: ClusterPorts, run: RunContex
   await using _lock = await lockCluster(name, ports, run);
   const before = await ports.states.find(name);
   if (before !== undefined) {
-    refuseOther(before, request);
+    refuseOther(withoutLeaving(before), request);
     return await goOn(before, { ...request, command: 'up', fresh: false }, ports, run);
   }
   const provided = clusterProvider(request.options);
   if (provided === 'mixed') refuseEngine(request.engine);
-  const nodes = await sizedNodes(nodeSpecs(request.options), provided, ports, availableParallelism());
+  const nodes = await sizedNodes(nodeSpecs(request.options), provided, ports, run.events, availableParallelism());
   const engine = provided === 'kind' ? await ports.engine(request.engine, run) : undefined;
   await using provider = await ports.provider(provided, engine, run);
   return await make(
@@ -89,11 +89,16 @@ interface Settings extends Pick<UpRequest, 'keepOnFailure' | 'timeoutMs'> {
 }
 
 async function goOn(before: ClusterState, settings: Settings, ports: ClusterPorts, run: RunContext): Promise<UpResult> {
-  if (before.phase === 'ready' && (await clusterStatus(before, ports, run)).condition === 'ready') {
+  if (before.phase === 'ready' && !isLeft(before) && (await clusterStatus(before, ports, run)).condition === 'ready') {
     return { state: before, reused: true, kubeconfig: ports.states.files(before.name).kubeconfig };
   }
   await using provider = await ports.provider(before.provider, before.engine, run);
   return await make(before, provider, settings, ports, run);
+}
+
+/** Whether some node is on its way out. */
+function isLeft({ nodes }: ClusterState): boolean {
+  return nodes.some(({ leaving }) => leaving === true);
 }
 
 async function make(
@@ -156,8 +161,8 @@ export async function planUp(
   checkTogether(options);
   const before = await ports.states.find(options.name);
   if (before !== undefined) {
-    refuseOther(before, request);
-    if (before.phase === 'ready')
+    refuseOther(withoutLeaving(before), request);
+    if (before.phase === 'ready' && !isLeft(before))
       return [{ id: 'cluster', title: `cluster ${before.name}`, action: 'reuse', reason: `Ready with ${countNodes(before.nodes)}` }];
   }
   const reason = before === undefined ? 'there is no such cluster yet' : `it is ${before.phase}`;

@@ -10,6 +10,7 @@ import { ClusterRun } from './cluster-run.ts';
 import { UP_DEADLINE_MS } from './deadlines.ts';
 import type { ClusterPorts } from './ports.ts';
 import { type ClusterState, machinesSpec } from './state.ts';
+import { finishRemovals } from './take-out.ts';
 
 /** What work on a cluster gets. */
 export interface Work {
@@ -48,7 +49,7 @@ export async function workOn(
   return cluster.state;
 }
 
-/** Brings all of a cluster up, its image first where machines start from. @throws KvciError `up-timed-out`, as its steps */
+/** Brings all of a cluster up, after removals that were ended in the middle, its image first where machines start from. @throws KvciError `up-timed-out`, as its steps */
 export async function bringAllUp({ cluster, machines, provider }: Work, ports: ClusterPorts, timeoutMs = UP_DEADLINE_MS): Promise<void> {
   const { clock, signal } = cluster.context;
   const { digest } = cluster.state.image;
@@ -72,5 +73,7 @@ export async function bringAllUp({ cluster, machines, provider }: Work, ports: C
         hint: 'Give it more time with --timeout, or look at what it left with --keep-on-failure.',
       }),
   );
-  await bringUp(cluster.within(limit.signal), machines, ports);
+  const within = cluster.within(limit.signal);
+  await finishRemovals(within, machines, ports);
+  await bringUp(within, machines, ports);
 }

@@ -74,6 +74,11 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** True for an error of the system's: one of node's own with its number. */
+export function isErrno(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'errno' in error && typeof error.errno === 'number';
+}
+
 /** True for an error of node's own (`ENOENT`, `EEXIST`...) with one of these codes. */
 export function hasErrno(error: unknown, ...codes: readonly string[]): error is NodeJS.ErrnoException {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code);

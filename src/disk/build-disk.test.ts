@@ -12,7 +12,7 @@ import { fileLocks } from '../host/locks.ts';
 import { createArtifactStore } from '../host/store/artifact-store.ts';
 import { buildDisk, type DiskPorts, diskStep } from './build-disk.ts';
 import { sourceImage } from './source.ts';
-import type { DiskConverter, DiskRequest } from './types.ts';
+import { type ConverterName, ConverterRefusal, type DiskConverter, type DiskRequest } from './types.ts';
 
 let cache: string;
 let request: DiskRequest;
@@ -20,9 +20,9 @@ let events: Event[];
 let conversions: number;
 
 /** Writes a file that says what it was asked for. */
-function writer(identity = 'one', convert?: DiskConverter['convert']): DiskConverter {
+function writer(identity = 'one', convert?: DiskConverter['convert'], name: ConverterName = 'native'): DiskConverter {
   return {
-    name: 'native',
+    name,
     unfit: () => Promise.resolve(undefined),
     identity: () => Promise.resolve(identity),
     convert: async (wanted, folder, context) => {
@@ -98,6 +98,26 @@ describe('a disk', () => {
     await expect(buildDisk('native', request, ports(failing), run)).rejects.toMatchObject({ code: 'converter-failed' });
     expect(await readdir(join(cache, 'artifacts/disk'))).toEqual([]);
     expect(events.at(-1)).toMatchObject({ type: 'step.end', status: 'failed' });
+  });
+
+  describe('that a converter refuses when it looks closer', () => {
+    const refusing = writer('one', () =>
+      Promise.reject(new ConverterRefusal(new KvciError('failed', 'image-wants-selinux', 'it has labels'))),
+    );
+
+    it('is made by the next one where nobody named one, which is told', async () => {
+      const { disk } = await buildDisk('auto', request, ports(refusing, writer('one', undefined, 'image-builder')), run);
+      expect(disk.converter).toBe('image-builder');
+      const told = events.flatMap((event) => (event.type === 'problem' ? [event.message] : []));
+      expect(told.at(-1)).toBe('converter: image-builder, because native cannot: it has labels');
+      expect(await readdir(join(cache, 'artifacts/disk'))).toHaveLength(1);
+    });
+
+    it('is refused where it was named, or nothing else is there', async () => {
+      const next = writer('one', undefined, 'image-builder');
+      await expect(buildDisk('native', request, ports(refusing, next), run)).rejects.toMatchObject({ code: 'image-wants-selinux' });
+      await expect(buildDisk('auto', request, ports(refusing), run)).rejects.toMatchObject({ code: 'image-wants-selinux' });
+    });
   });
 
   it('is planned without being made', async () => {

@@ -3,12 +3,13 @@ import { z } from 'zod';
 
 import { type Digest, digestOf, type Json, shortDigest } from '../core/digest.ts';
 import { digestSchema } from '../core/digest-schema.ts';
+import type { KvciError } from '../core/errors.ts';
 import { type RunContext, runStep, type Step } from '../core/plan.ts';
 import { formatSize } from '../core/sizes.ts';
 import { factsOf } from '../host/store/facts.ts';
 import type { Artifact, ArtifactStore } from '../host/types.ts';
 import { chooseConverter } from './choose.ts';
-import { type ConverterName, CONVERTERS, type DiskConverter, type DirectBoot, type DiskRequest } from './types.ts';
+import { type ConverterName, ConverterRefusal, CONVERTERS, type DiskConverter, type DirectBoot, type DiskRequest } from './types.ts';
 
 /** Artifact kind: a folder with a disk and what boots it. */
 export const DISK_KIND = 'disk';
@@ -49,23 +50,32 @@ export async function buildDisk(
   ports: DiskPorts,
   run: RunContext,
 ): Promise<{ readonly disk: Disk; readonly reused: boolean }> {
-  const step = await diskStep(name, request, ports, run);
-  let reused = true;
-  const make: typeof step.make = (context) => {
-    reused = false;
-    return step.make(context);
-  };
-  return { disk: await runStep({ ...step, make }, run), reused };
+  const refused = new Map<ConverterName, KvciError>();
+  for (;;) {
+    const step = await diskStep(name, request, ports, run, refused);
+    let reused = true;
+    const make: typeof step.make = (context) => {
+      reused = false;
+      return step.make(context);
+    };
+    try {
+      return { disk: await runStep({ ...step, make }, run), reused };
+    } catch (error) {
+      if (name !== 'auto' || !(error instanceof ConverterRefusal)) throw error;
+      refused.set(step.converter, error);
+    }
+  }
 }
 
-/** The step that finds or makes a disk. */
+/** The step that finds or makes a disk. @param refused as for `chooseConverter` */
 export async function diskStep(
   name: ConverterName | 'auto',
   request: DiskRequest,
   { store, converters }: DiskPorts,
   { events, signal }: Pick<RunContext, 'events' | 'signal'>,
-): Promise<Step<Disk>> {
-  const converter = await chooseConverter(name, request, converters, events, signal);
+  refused?: ReadonlyMap<ConverterName, KvciError>,
+): Promise<Step<Disk> & { readonly converter: ConverterName }> {
+  const converter = await chooseConverter(name, request, converters, events, signal, refused);
   const inputs = inputsOf(request, converter.name, await converter.identity(request, signal));
   const key = digestOf(inputs);
   const { format, size } = request;
@@ -73,6 +83,7 @@ export async function diskStep(
   const title = `disk of image ${shortDigest(image)}, ${format}, ${formatSize(size)}, ${converter.name}`;
   return {
     id: 'disk',
+    converter: converter.name,
     title,
     why: 'not made yet of this image with these options',
     find: async () => {

@@ -6,6 +6,7 @@ import type { ConverterName, DiskConverter, DiskRequest } from './types.ts';
  * The converter that was asked for; for `auto` the first that can be used, and a line that says why.
  *
  * @param converters in the order in which `auto` prefers them
+ * @param refused what converters have found in their way since, which are not chosen again
  * @throws KvciError what speaks against the one that was asked for; `no-converter` with what speaks against each
  */
 export async function chooseConverter(
@@ -14,11 +15,12 @@ export async function chooseConverter(
   converters: readonly DiskConverter[],
   events: EventSink,
   signal: AbortSignal,
+  refused: ReadonlyMap<ConverterName, KvciError> = new Map(),
 ): Promise<DiskConverter> {
   const against: { readonly name: ConverterName; readonly problem: KvciError }[] = [];
   for (const converter of converters) {
     if (name !== 'auto' && converter.name !== name) continue;
-    const problem = await converter.unfit(request, signal);
+    const problem = refused.get(converter.name) ?? (await converter.unfit(request, signal));
     if (problem !== undefined) {
       against.push({ name: converter.name, problem });
       continue;

@@ -1,5 +1,5 @@
 import type { Json } from '../core/digest.ts';
-import type { KvciError } from '../core/errors.ts';
+import { KvciError } from '../core/errors.ts';
 import type { StepContext } from '../core/plan.ts';
 import type { Image } from '../oci/image.ts';
 import type { ImageLayout } from '../oci/layout.ts';
@@ -55,6 +55,13 @@ export interface ConvertedDisk {
   readonly directBoot?: DirectBoot;
 }
 
+/** What a converter found in its way before it began, which another one may not mind. */
+export class ConverterRefusal extends KvciError {
+  constructor({ reason, code, message, hint, facts }: KvciError) {
+    super(reason, code, message, { ...(hint === undefined ? {} : { hint }), facts });
+  }
+}
+
 /** One way from a bootc image to a disk that boots. */
 export interface DiskConverter {
   readonly name: ConverterName;
@@ -62,6 +69,6 @@ export interface DiskConverter {
   unfit(request: DiskRequest, signal: AbortSignal): Promise<KvciError | undefined>;
   /** What else than the request decides what it makes: versions of its programs, the digest of its container. */
   identity(request: DiskRequest, signal: AbortSignal): Promise<Json>;
-  /** Makes the disk in a folder of its own, which becomes the artifact. */
+  /** Makes the disk in a folder of its own, which becomes the artifact. @throws ConverterRefusal for what {@link unfit} could not see */
   convert(request: DiskRequest, folder: string, context: StepContext): Promise<ConvertedDisk>;
 }

@@ -16,11 +16,16 @@ const LAST = 29_999;
 /** Ports of these are taken by a handful of programs: more failures have another reason. */
 const ATTEMPTS = 100;
 
-/** A port of this host's loopback at which nobody listens. @throws KvciError `no-free-port` */
-export async function freePort(): Promise<number> {
+/**
+ * A port of this host's loopback at which nobody listens.
+ *
+ * @param kept ports of somebody who does not listen now
+ * @throws KvciError `no-free-port`
+ */
+export async function freePort(kept: ReadonlySet<number> = new Set()): Promise<number> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     const port = randomInt(FIRST, LAST + 1);
-    if (await isFree(port)) return port;
+    if (!kept.has(port) && (await isFree(port))) return port;
   }
   throw new KvciError('hostNotReady', 'no-free-port', `none of ${ATTEMPTS} ports of ${LOOPBACK} from ${FIRST} to ${LAST} is free`);
 }
@@ -38,7 +43,7 @@ export async function isFree(port: number): Promise<boolean> {
 
 /** Keeps a port of this host's loopback from others; some free one where none is named. */
 export async function holdPort(wanted = 0): Promise<AsyncDisposable & { readonly port: number }> {
-  const server = createServer().listen(wanted, LOOPBACK);
+  const server = createServer((socket) => socket.destroy()).listen(wanted, LOOPBACK);
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   return {

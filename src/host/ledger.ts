@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { z } from 'zod';
 
-import { hasErrno, KvciError } from '../core/errors.ts';
+import { hasErrno, KvciError, throwIfCancelled } from '../core/errors.ts';
 import { writeFileAtomic } from './files.ts';
 import { identify, isRunning, pidNamespace } from './processes.ts';
 import { notRemoved, type SweepResult } from './sweep.ts';
@@ -28,11 +28,14 @@ export function fileLedger(directories: Pick<Directories, 'state'>): Ledger {
   const folder = join(directories.state, 'ledger');
   const fileOf = (id: string): string => join(folder, `${id}.json`);
   const forget = (entry: LedgerEntry): Promise<void> => rm(fileOf(entry.id), { force: true });
-  const read = async (): Promise<readonly StoredEntry[]> =>
+  const all = async (): Promise<readonly (StoredEntry | KvciError)[]> =>
     (await Promise.all((await names(folder)).map((name) => readEntry(join(folder, name))))).filter((entry) => entry !== undefined);
+  const read = async (): Promise<readonly StoredEntry[]> =>
+    (await all()).filter((entry): entry is StoredEntry => !(entry instanceof KvciError));
   return {
     forget,
     entries: read,
+    unreadable: async () => (await all()).filter((entry) => entry instanceof KvciError),
     enter: async (kind, resource) => {
       const owner = await identify(process.pid);
       if (owner === undefined) throw new KvciError('hostNotReady', 'no-proc', 'cannot read /proc, which tells processes apart');
@@ -64,13 +67,16 @@ export interface Reaper {
 
 /**
  * Removes every orphan, the youngest kinds of resources in the order of `reapers`; goes on when one fails, or is of a kind that this
- * version does not know: its entry stays.
+ * version does not know: its entry stays. A file that is no entry is told with what failed.
+ *
+ * @throws KvciError `cancelled`
  */
-export async function reapOrphans(ledger: Ledger, reapers: readonly Reaper[]): Promise<SweepResult> {
+export async function reapOrphans(ledger: Ledger, reapers: readonly Reaper[], signal?: AbortSignal): Promise<SweepResult> {
   const removed: string[] = [];
-  const failed: KvciError[] = [];
+  const failed = [...(await ledger.unreadable())];
   const rank = (entry: LedgerEntry): number => reapers.findIndex((reaper) => reaper.kind === entry.kind);
   for (const entry of (await ledger.orphans()).toSorted((a, b) => rank(a) - rank(b))) {
+    throwIfCancelled(signal);
     const reaper = reapers[rank(entry)];
     if (reaper === undefined) {
       failed.push(new KvciError('failed', 'unknown-resource', `no way known to remove a "${entry.kind}"`, { facts: { entry } }));
@@ -97,13 +103,13 @@ async function names(folder: string): Promise<string[]> {
   }
 }
 
-/** Undefined when its owner has just removed it. */
-async function readEntry(path: string): Promise<StoredEntry | undefined> {
+/** Undefined when its owner has just removed it; the reason where it cannot be read. */
+async function readEntry(path: string): Promise<StoredEntry | KvciError | undefined> {
   try {
     return entrySchema.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch (error) {
     if (hasErrno(error, 'ENOENT')) return undefined;
-    throw new KvciError('failed', 'bad-ledger-entry', `${path} is not an entry of kvci's ledger`, {
+    return new KvciError('failed', 'bad-ledger-entry', `${path} is not an entry of kvci's ledger`, {
       hint: 'It was not written by this version of kvci. Remove the file once what it names is gone.',
       cause: error,
     });

@@ -1,4 +1,4 @@
-import { KvciError, messageOf } from '../core/errors.ts';
+import { isErrno, KvciError, messageOf, throwIfCancelled } from '../core/errors.ts';
 
 /** What clean-up came to, for people. */
 export interface SweepResult {
@@ -11,7 +11,7 @@ export interface SweepResult {
 export interface Sweep {
   /** As in "cannot remove WHAT". */
   readonly what: string;
-  sweep(): Promise<SweepResult>;
+  sweep(signal: AbortSignal): Promise<SweepResult>;
 }
 
 /** A sweep of things that go one by one, or not at all. */
@@ -19,22 +19,35 @@ export function sweepOf(what: string, remove: () => Promise<readonly string[]>):
   return { what, sweep: async () => ({ removed: await remove(), failed: [] }) };
 }
 
-/** All sweeps in their order; one that fails is told, and keeps none of the others from its work. */
-export async function sweepAll(sweeps: readonly Sweep[]): Promise<SweepResult> {
+/**
+ * All sweeps in their order; one that fails is told, and keeps none of the others from its work.
+ *
+ * @throws KvciError `cancelled`
+ */
+export async function sweepAll(sweeps: readonly Sweep[], signal: AbortSignal): Promise<SweepResult> {
   const removed: string[] = [];
   const failed: KvciError[] = [];
   for (const each of sweeps) {
+    throwIfCancelled(signal);
     try {
-      const result = await each.sweep();
+      const result = await each.sweep(signal);
       removed.push(...result.removed);
       failed.push(...result.failed);
     } catch (error) {
+      throwIfCancelled(signal);
       failed.push(notRemoved(each.what, error));
     }
   }
+  throwIfCancelled(signal);
   return { removed, failed };
 }
 
+/** @throws `cause` itself where it is no failure that kvci or the system explains: a cancellation, a bug of ours */
 export function notRemoved(what: string, cause: unknown, facts: KvciError['facts'] = {}): KvciError {
+  if (!isFailure(cause)) throw cause;
   return new KvciError('failed', 'not-removed', `cannot remove ${what}: ${messageOf(cause)}`, { facts, cause });
+}
+
+function isFailure(error: unknown): boolean {
+  return error instanceof KvciError ? !['bug', 'interrupted', 'terminated'].includes(error.reason) : isErrno(error);
 }

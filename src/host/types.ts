@@ -153,10 +153,12 @@ export interface LedgerEntry {
 export interface Ledger {
   /** Records what is about to be created; dispose after it is gone. */
   enter(kind: string, resource: LedgerEntry['resource']): Promise<AsyncDisposable & { readonly entry: LedgerEntry }>;
-  /** All entries, whoever made them. */
+  /** All entries that can be read, whoever made them. */
   entries(): Promise<readonly LedgerEntry[]>;
   /** Entries whose owner no longer runs. */
   orphans(): Promise<readonly LedgerEntry[]>;
+  /** Files beside the entries that are none, each a `bad-ledger-entry`: what they name is not known. */
+  unreadable(): Promise<readonly KvciError[]>;
   forget(entry: LedgerEntry): Promise<void>;
 }
 
@@ -194,6 +196,8 @@ export interface ContainerEngine extends AsyncDisposable {
   save(tag: string, signal: AbortSignal): Promise<Readable>;
   load(archive: Readable, signal: AbortSignal): Promise<void>;
   hasImage(tag: string): Promise<boolean>;
+  /** The names of all its images, each with its tag. */
+  images(): Promise<readonly string[]>;
   pull(ref: string, signal: AbortSignal, onLine: (line: string) => void): Promise<void>;
   remove(tag: string): Promise<void>;
 }

@@ -8,7 +8,7 @@ export interface NetworkCase {
   /** Families that the network has. */
   readonly families: readonly IpFamily[];
   readonly routerAdvertisements: boolean;
-  /** What DHCP servers wait before they answer anything, in seconds. */
+  /** Seconds after its first question before which DHCP servers do not hear a machine. */
   readonly dhcpDelay: number;
   /** Families that the node has to get an address of. */
   readonly addresses: readonly IpFamily[];

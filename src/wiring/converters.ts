@@ -12,14 +12,14 @@ import type { ContainerEngine } from '../host/types.ts';
 import { engineSurroundings, type Environment, type HostParts, hostUser, OWN_FOLDER } from './host.ts';
 import type { ImageParts } from './images.ts';
 
-/** The converters that are containers, in the order in which `auto` prefers them. */
+/** The converters that are containers of an engine, in the order in which `auto` prefers them. */
 export async function containerConverters(
   environment: Environment,
   settings: ServiceSettings,
   host: HostParts,
   images: ImageParts,
   run: RunContext,
-): Promise<readonly DiskConverter[]> {
+): Promise<(engine: EngineChoice) => readonly DiskConverter[]> {
   const { BOOTC_IMAGE_BUILDER } = await import('../disk/bootc-image-builder.ts');
   const { IMAGE_BUILDER } = await import('../disk/image-builder.ts');
   const { containerConverter } = await import('../disk/container/converter.ts');
@@ -33,29 +33,24 @@ export async function containerConverters(
     offline: settings.offline,
     resolve: async (ref: string, signal: AbortSignal) => (await (await images.registry()).resolve(parseReference(ref), signal)).digest,
     templates: () => readTemplates(join(OWN_FOLDER, 'templates')),
-    openEngine: (signal: AbortSignal) => openConverterEngine(environment, settings, host, images, { ...run, signal }),
   };
-  return [containerConverter(BOOTC_IMAGE_BUILDER, parts), containerConverter(IMAGE_BUILDER, parts)];
+  return (engine) => {
+    const over = { ...parts, openEngine: () => openConverterEngine(engine, environment, host) };
+    return [containerConverter(BOOTC_IMAGE_BUILDER, over), containerConverter(IMAGE_BUILDER, over)];
+  };
 }
 
 /**
- * The first rootful Podman of this host, else whatever engine answers, about which the converter then says what is wrong; kvci's own
- * where that is asked for.
+ * The first rootful Podman of this host, else whatever engine answers, about which the converter then says what is wrong.
  *
- * @throws KvciError `converter-engine-missing`, `engine-elsewhere`, and as an engine that was named and does not answer
+ * @throws KvciError `converter-engine-missing`, `converter-user-namespace` for kvci's own, `engine-elsewhere`, and as an engine that was
+ *   named and does not answer
  */
-async function openConverterEngine(
-  environment: Environment,
-  settings: ServiceSettings,
-  host: HostParts,
-  images: ImageParts,
-  run: RunContext,
-): Promise<ConverterEngine> {
-  const { engineCandidates, parseEngineChoice } = await import('../host/engine/discovery.ts');
-  const { engineMissing } = await import('../disk/container/problems.ts');
+async function openConverterEngine(choice: EngineChoice, environment: Environment, host: HostParts): Promise<ConverterEngine> {
+  const { engineCandidates } = await import('../host/engine/discovery.ts');
+  const { engineMissing, ownEngine } = await import('../disk/container/problems.ts');
   const engines = await import('../disk/container/engines.ts');
-  const choice = parseEngineChoice((await settings.config()).config.engine ?? 'auto');
-  if (choice.kind === 'embedded') return ownEngine(environment, host, images, run);
+  if (choice.kind === 'embedded') throw ownEngine();
   const tried: string[] = [];
   let other: Opened | undefined;
   for (const { address, origin, named } of engineCandidates(choice, engineSurroundings(environment, host))) {
@@ -98,16 +93,6 @@ async function connectImages(endpoint: EngineEndpoint, environment: Environment,
   const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
   const { hostCredentials } = await import('../host/engine/registry-credentials.ts');
   return connectEngine(endpoint, hostCredentials(environment, host.home, host.commands));
-}
-
-async function ownEngine(environment: Environment, host: HostParts, { sandboxes }: ImageParts, run: RunContext): Promise<ConverterEngine> {
-  const { connectJobs } = await import('../host/adapters/dockerode-jobs.ts');
-  const { ownConverterEngine } = await import('../disk/container/engines.ts');
-  const { startOwnPodman } = await import('./tools.ts');
-  let found: EngineEndpoint | undefined;
-  const engine = await startOwnPodman(host, sandboxes, run, (endpoint) => connectImages((found = endpoint), environment, host));
-  if (found === undefined) throw new Error("kvci's own Podman was never connected to");
-  return ownConverterEngine({ engine, jobs: await connectJobs(found), directories: host.directories });
 }
 
 /** What removes what a killed conversion left in an engine. */

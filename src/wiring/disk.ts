@@ -6,6 +6,7 @@ import type { EventSink } from '../core/events.ts';
 import type { RunContext, Step } from '../core/plan.ts';
 import type { Disk } from '../disk/build-disk.ts';
 import type { DiskConverter } from '../disk/types.ts';
+import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { DiskSource } from '../machine/qemu/disk-source.ts';
 import type { VmDisks } from '../machine/qemu/vm-provider.ts';
 import { type Environment, type HostParts, once, OWN_FOLDER } from './host.ts';
@@ -21,7 +22,8 @@ export async function diskService(
   const { RunRecords } = await import('../host/run-records.ts');
   const images = await imageParts(environment, settings, host, run);
   const service = createDiskService({
-    ports: { store: host.store, converters: await diskConverters(environment, settings, host, images, run) },
+    store: host.store,
+    converters: await diskConverters(environment, settings, host, images, run),
     image: once(() => imageService(environment, settings, host, run, images)),
     layout: () => images.layout(),
     hostArchitecture: images.hostArchitecture,
@@ -56,12 +58,15 @@ export async function vmDisks(
   const { diskOptions, diskOptionsSchema } = await import('../disk/options.ts');
   const { sourceImage } = await import('../disk/source.ts');
   const { locateImage } = await import('../image/locate.ts');
-  const options = diskOptionsSchema.parse((await settings.config()).config.disk ?? {});
+  const { parseEngineChoice } = await import('../host/engine/discovery.ts');
+  const { config } = await settings.config();
+  const options = diskOptionsSchema.parse(config.disk ?? {});
   const converters = once(() => diskConverters(environment, settings, host, images, run));
   const stepOf = async (image: Digest, events: EventSink, signal: AbortSignal): Promise<Step<Disk>> => {
     const source = await sourceImage(await locateImage(await images.layout(), image), image, images.hostArchitecture);
     const request = { ...diskOptions({ ...options, format: 'qcow2' }, []), source };
-    return diskStep(options.converter, request, { store: host.store, converters: await converters() }, { events, signal });
+    const engine = parseEngineChoice(config.engine ?? 'auto');
+    return diskStep(options.converter, request, { store: host.store, converters: (await converters())(engine) }, { events, signal });
   };
   return {
     find: async (image, signal) => {
@@ -80,18 +85,19 @@ function sourceOf({ path, directBoot }: Disk, { hostArchitecture }: ImageParts):
   return { path, architecture: hostArchitecture, ...(directBoot === undefined ? {} : { directBoot }) };
 }
 
-/** In the order in which `auto` prefers them. */
+/** Those over an engine, in the order in which `auto` prefers them. */
 async function diskConverters(
   environment: Environment,
   settings: ServiceSettings,
   host: HostParts,
   images: ImageParts,
   run: RunContext,
-): Promise<readonly DiskConverter[]> {
+): Promise<(engine: EngineChoice) => readonly DiskConverter[]> {
   const { nativeConverter } = await import('../disk/native/native-converter.ts');
   const { readTemplates } = await import('../image/sources.ts');
   const { containerConverters } = await import('./converters.ts');
   const templates = await readTemplates(join(OWN_FOLDER, 'templates'));
   const native = nativeConverter({ sandboxes: images.sandboxes, tools: () => images.tools.use(), templates });
-  return [native, ...(await containerConverters(environment, settings, host, images, run))];
+  const inContainers = await containerConverters(environment, settings, host, images, run);
+  return (engine) => [native, ...inContainers(engine)];
 }

@@ -34,16 +34,17 @@ export async function engineForNodes(
   const { engineTitle } = await import('../host/engine/checks.ts');
   const info = await engine.info();
   const title = engineTitle(info);
-  const problem = await problemForNodes(engine, found, host, run);
-  const socket = found.address.transport === 'unix' ? found.address.path : undefined;
-  if (choice.kind !== 'auto') {
-    if (problem === undefined || problem.kind === 'unclear') return socket;
-    throw refused(title, problem);
+  const { reasonAgainst } = await import('../machine/container/node-probe.ts');
+  const named = choice.kind !== 'auto';
+  const endpoint = found;
+  const problem = await reasonAgainst(named, info, () => problemForNodes(engine, endpoint, host, run));
+  if (named && problem !== undefined) throw refused(title, problem);
+  if (!named) {
+    const message =
+      problem === undefined ? `nodes are containers of ${title}` : `nodes are containers of kvci's own engine: ${title} ${problem.message}`;
+    run.events({ type: 'problem', level: 'note', message });
   }
-  const why = problem?.message ?? (info.rootless ? 'runs without the rights of root' : undefined);
-  const message = why === undefined ? `nodes are containers of ${title}` : `nodes are containers of kvci's own engine: ${title} ${why}`;
-  run.events({ type: 'problem', level: 'note', message });
-  return why === undefined ? socket : undefined;
+  return problem === undefined && endpoint.address.transport === 'unix' ? endpoint.address.path : undefined;
 }
 
 async function problemForNodes(
@@ -59,8 +60,7 @@ async function problemForNodes(
   const { connectContainers } = await import('../host/adapters/dockerode-containers.ts');
   const { tarStreamTar } = await import('../host/adapters/tar-stream-tar.ts');
   const engines = new HostEngines(directories, locks);
-  return engines.suits(path, await identity(engine), async () => {
-    const owner = await engines.enter(path);
+  return engines.suits(path, await identity(engine), async (owner) => {
     const containers = await connectContainers(endpoint);
     return nodeProblem({ engine, containers, tar: tarStreamTar, exists: existsSync, owner, clock }, signal);
   });

@@ -10,7 +10,7 @@ import type { MachineProvider } from '../machine/types.ts';
 import type { ImageLayout } from '../oci/layout.ts';
 import type { NodeEngine } from '../sandbox/node-engine.ts';
 import type { Sandboxes } from '../sandbox/types.ts';
-import { hostArchitecture, type HostParts, OWN_FOLDER } from './host.ts';
+import { hostArchitecture, type HostParts, once, OWN_FOLDER } from './host.ts';
 
 export interface MachineParts {
   readonly host: HostParts;
@@ -81,6 +81,6 @@ async function engineNodeHost(socket: string, { host, layout, sandboxes }: Machi
     layout,
     modules: existsSync('/lib/modules'),
     balancerRoot: (signal) => programRoot(sandboxes, BALANCER_PROGRAMS, signal),
-    owner: await new HostEngines(host.directories, host.locks).enter(socket),
+    owner: once(() => new HostEngines(host.directories, host.locks).enter(socket)),
   });
 }

@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs';
 
 import type { ClusterStates } from '../cluster/state.ts';
-import { type Sweep, sweepOf, type SweepResult } from '../host/sweep.ts';
+import type { Digest } from '../core/digest.ts';
+import type { EngineEndpoint } from '../host/engine/endpoint.ts';
+import type { Sweep, SweepResult } from '../host/sweep.ts';
 import type { Claim } from '../machine/container/lost-clusters.ts';
 import type { Sandboxes } from '../sandbox/types.ts';
 import type { HostParts } from './host.ts';
@@ -19,6 +21,8 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
   const { endUnusedNodeEngine, findNodeEngine } = await import('../sandbox/node-engine.ts');
   const { recordPath } = await import('../sandbox/node-engine-record.ts');
   const { connectContainers } = await import('../host/adapters/dockerode-containers.ts');
+  const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
+  const { NO_CREDENTIALS } = await import('../host/engine/registry-credentials.ts');
   const { ClusterStates } = await import('../cluster/state.ts');
   const { claimCluster } = await import('../cluster/claim-cluster.ts');
   const { ownPlace } = await import('../machine/container/own-node-host.ts');
@@ -30,12 +34,12 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
   const parts = { ...host, sandboxes, clock: systemClock, connect: ownEngine(connectContainers) };
   const states = new ClusterStates(host.directories);
   const claim = (cluster: string): Promise<Claim | undefined> => claimCluster(cluster, { ...host, states });
-  const removeLost = async (): Promise<SweepResult> => {
-    await using engine = await findNodeEngine(parts, host.signal);
-    return engine === undefined ? NOTHING : await removeLostClusters(ownPlace(engine), claim);
+  const removeLost = async (signal: AbortSignal): Promise<SweepResult> => {
+    await using engine = await findNodeEngine(parts, signal);
+    return engine === undefined ? NOTHING : await removeLostClusters(ownPlace(engine), claim, signal);
   };
   const endUnused = async (): Promise<SweepResult> => {
-    await endUnusedNodeEngine(parts, () => isIn(undefined, states));
+    await endUnusedNodeEngine(parts, async () => (await imagesIn(undefined, states))?.length !== 0);
     return NOTHING;
   };
   /** Whoever lets go of the engine as the last one ends it, too. */
@@ -48,25 +52,34 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
   return [
     // Before the containers beside them: the engine ends with the last of those.
     { what: 'virtual machines of lost clusters', sweep: () => removeLostVms({ ...host, sandboxes }, claim) },
-    { what: "nodes of lost clusters in kvci's engine", sweep: () => orEngine(removeLost) },
+    { what: "nodes of lost clusters in kvci's engine", sweep: (signal) => orEngine(() => removeLost(signal)) },
     { what: ENGINE, sweep: () => orEngine(endUnused) },
     {
       what: 'nodes of lost clusters in engines of this host',
-      sweep: () =>
+      sweep: (signal) =>
         removeLostInHostEngines({
           engines: new HostEngines(host.directories, host.locks),
-          connect: (path) => connectContainers({ address: { transport: 'unix', path }, origin: 'an engine that nodes were in' }),
+          connect: (path) => connectContainers(endpointOf(path)),
+          connectImages: (path) => connectEngine(endpointOf(path), NO_CREDENTIALS),
           exists: existsSync,
           claim,
-          isUsed: (socket) => isIn(socket, states),
+          needed: (socket) => imagesIn(socket, states),
+          signal,
         }),
     },
-    sweepOf('what is left of machines', () => removeEndedVms(host.directories, sandboxes)),
+    { what: 'what is left of machines', sweep: () => removeEndedVms(host.directories, sandboxes) },
   ];
 }
 
-/** Whether a cluster that is known may be in an engine, by its socket; undefined for kvci's own. */
-async function isIn(engine: string | undefined, states: ClusterStates): Promise<boolean> {
+function endpointOf(path: string): EngineEndpoint {
+  return { address: { transport: 'unix', path }, origin: 'an engine that nodes were in' };
+}
+
+/** Node images of clusters that are known and in an engine, by its socket; kvci's own without one. Undefined where that cannot be told. */
+async function imagesIn(engine: string | undefined, states: ClusterStates): Promise<readonly Digest[] | undefined> {
   const found = await Promise.all((await states.names()).map((name) => states.find(name).catch(() => 'unreadable' as const)));
-  return found.some((state) => state === 'unreadable' || (state !== undefined && state.provider !== 'vm' && state.engine === engine));
+  if (found.includes('unreadable')) return undefined;
+  return found.flatMap((state) =>
+    typeof state === 'object' && state.provider !== 'vm' && state.engine === engine ? [state.image.digest] : [],
+  );
 }

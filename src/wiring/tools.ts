@@ -119,7 +119,7 @@ export async function openEngine(
 }
 
 /** Podman from the tools image, in a sandbox that ends with kvci. */
-export async function startOwnPodman(
+async function startOwnPodman(
   host: HostParts,
   sandboxes: Sandboxes,
   run: RunContext,

@@ -1,3 +1,5 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 import { place } from './place.ts';
@@ -28,6 +30,15 @@ describe('disk boot', () => {
     expect(await here.refused('disk', 'boot')).toMatchObject({ code: 'missing-disk', exitCode: 2 });
     expect(await here.refused('disk', 'boot', 'gone.qcow2', '--offline')).toMatchObject({ code: 'disk-not-found', exitCode: 5 });
     expect(await here.refused('disk', 'boot', 'localhost/gone:1', '--offline')).toMatchObject({ code: 'image-not-found', exitCode: 5 });
+  });
+
+  test('a record of another version is told, and the others are listed and pruned', async () => {
+    const here = await place({ '../state/machines/broken.json': '{}' });
+    const listed = await here.run('disk', 'boot', '--list');
+    expect(listed).toMatchObject({ code: 0, stderr: expect.stringContaining('machines/broken.json') as string });
+    const pruned = await here.run('prune');
+    expect(pruned).toMatchObject({ code: 1, stdout: expect.stringContaining('machines/broken.json') as string });
+    expect(await readdir(join(here.state, 'machines'))).toEqual(['broken.json']);
   });
 
   test('a machine that is not there is not ended, and not entered', async () => {

@@ -1,14 +1,16 @@
 import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 
 import { layoutTools, writeImage } from '../fixtures/image-layout.ts';
 import { MemoryTree } from '../fixtures/image-tree.ts';
 import { createLayout } from '../../src/oci/layout.ts';
 import { type Place, place } from './place.ts';
+import { kvci, type Run } from './run-kvci.ts';
 
 /*
  * Clusters that are asked for wrongly: refused before an image is built or an engine started. No cluster is made here.
@@ -117,6 +119,12 @@ describe('flags of up', () => {
     expect(await readdir(join(here.state, 'clusters'))).toEqual(['kvci.lock']);
   });
 
+  test('a node with more memory than there is: said before anything starts', async () => {
+    const here = await place();
+    const error = await here.refused('up', '--nodes', '2', '--memory', '9000G', '--image', 'localhost/none:x');
+    expect(error).toMatchObject({ code: 'not-enough-memory', exitCode: 3, hint: expect.stringContaining('--memory') as string });
+  });
+
   test.each([
     { what: 'is not there', files: {} },
     // What is no socket refuses as one does that nobody listens on.
@@ -200,6 +208,35 @@ describe('a cluster of that name', () => {
       expect(error.message).toContain(join(here.state, 'clusters', 'lab', 'state.json'));
     }
   });
+});
+
+test('a kubeconfig goes into that of its user, which keeps what it had, and a file that is none stays as it is', async () => {
+  const own = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'kvci-lab', cluster: { server: 'https://127.0.0.1:1' } }],
+    users: [{ name: 'kvci-lab', user: {} }],
+    contexts: [{ name: 'kvci-lab', context: { cluster: 'kvci-lab', user: 'kvci-lab' } }],
+    'current-context': 'kvci-lab',
+  };
+  const here = await place({
+    '../state/clusters/lab/state.json': state(),
+    '../state/clusters/lab/kubeconfig': JSON.stringify(own),
+    theirs: JSON.stringify({ ...own, clusters: [{ name: 'work', cluster: {} }], users: [], contexts: [], 'current-context': 'work' }),
+    none: 'clusters: 5',
+  });
+  const merge = (file: string): Promise<Run> =>
+    kvci(['kubeconfig', 'lab', '--merge', '--output', 'json'], {
+      cwd: here.path,
+      env: { KVCI_CACHE_DIR: here.cache, KVCI_STATE_DIR: here.state, KUBECONFIG: join(here.path, file) },
+    });
+  expect((await merge('theirs')).code).toBe(0);
+  const merged = parse(await readFile(join(here.path, 'theirs'), 'utf8')) as typeof own;
+  expect(merged.clusters.map(({ name }) => name)).toEqual(['work', 'kvci-lab']);
+  expect((await merge('new/config')).code).toBe(0);
+  expect((await stat(join(here.path, 'new/config'))).mode & 0o777).toBe(0o600);
+  expect((await merge('none')).code).toBe(2);
+  expect(await readFile(join(here.path, 'none'), 'utf8')).toBe('clusters: 5');
 });
 
 describe('a cluster whose state cannot be read', () => {

@@ -47,6 +47,16 @@ describe('flags of disk build', () => {
   });
 });
 
+test('an engine that no converter can be in', async () => {
+  const here = await place();
+  const tree = goodNode();
+  tree.config = { ...tree.config, architecture: process.arch === 'arm64' ? 'arm64' : 'amd64' };
+  await writeImage(await testLayout(here.path), tree, 'localhost/node:1');
+  const build = ['disk', 'build', 'layout', '--offline', '--converter', 'bootc-image-builder', '--engine'];
+  expect(await here.refused(...build, 'embedded')).toMatchObject({ code: 'converter-user-namespace', exitCode: 3 });
+  expect(await here.refused(...build, join(here.path, 'gone.sock'))).toMatchObject({ code: 'engine-unreachable', exitCode: 3 });
+});
+
 describe('images that no disk can be made of', () => {
   test('one that is not in the store', async () => {
     const here = await place();

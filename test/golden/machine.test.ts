@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { readTemplates } from '../../src/image/sources.ts';
 import { gatewayConfig } from '../../src/machine/net/gateway.ts';
-import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanAddresses, type LanOptions, lanSettings, plugBatch, tapBatch } from '../../src/machine/net/lan.ts';
+import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanAddresses, type LanOptions, lanSettings, plugBatch, slowDhcpRules, tapBatch } from '../../src/machine/net/lan.ts';
 import { MASQUERADE, pastaArgv, routerSettings } from '../../src/machine/net/outbound.ts';
 import { commonCpuModel, defaultCpuModel, qemuArgv, type QemuMachine, qemuSockets, qemuTrialArgv, uefiFiles } from '../../src/machine/qemu/qemu-arguments.ts';
 import type { Architecture } from '../../src/payload/types.ts';
@@ -67,16 +67,16 @@ describe("QEMU's command line", () => {
   });
 });
 
-const LANS: Readonly<Record<string, LanOptions>> = {
+const LANS = {
   dual: { families: ['ipv4', 'ipv6'], routerAdvertisements: true, dhcpDelaySeconds: 0 },
   ipv4: { families: ['ipv4'], routerAdvertisements: true, dhcpDelaySeconds: 0 },
   ipv6: { families: ['ipv6'], routerAdvertisements: true, dhcpDelaySeconds: 0 },
   'without-advertisements': { families: ['ipv4', 'ipv6'], routerAdvertisements: false, dhcpDelaySeconds: 0 },
   'slow-dhcp': { families: ['ipv4', 'ipv6'], routerAdvertisements: true, dhcpDelaySeconds: 20 },
-};
+} as const satisfies Readonly<Record<string, LanOptions>>;
 
 describe('a network of machines', () => {
-  it.each(Object.entries(LANS))('%s', async (name, options) => {
+  it.each<[string, LanOptions]>(Object.entries(LANS))('%s', async (name, options) => {
     const templates = await readTemplates(new URL('../../templates', import.meta.url).pathname);
     await golden(`machine/lan-${name}.dnsmasq.conf`, dnsmasqConfig(templates, options, '/run/kvci/net'));
     const addresses = lanAddresses(options.families, 1);
@@ -91,6 +91,12 @@ describe('a network of machines', () => {
     await golden('machine/outside', [shown(pastaArgv('/proc/1/ns/net')), ...settings, MASQUERADE].join(''));
     const options: LanOptions = { families: ['ipv4', 'ipv6'], routerAdvertisements: true, dhcpDelaySeconds: 0, outbound: true };
     await golden('machine/lan-outside.dnsmasq.conf', dnsmasqConfig(templates, options, '/run/kvci/net', ['ipv4']));
+  });
+
+  it('where DHCP is slow', async () => {
+    const templates = await readTemplates(new URL('../../templates', import.meta.url).pathname);
+    await golden('machine/lan-slow-dhcp.nft', slowDhcpRules(templates, LANS['slow-dhcp']) ?? '');
+    expect(slowDhcpRules(templates, LANS.dual)).toBeUndefined();
   });
 
   it('the way in', async () => {

@@ -29,6 +29,7 @@ export const diskBuild: CommandModule = {
         addDiskFlags(command.argument('[image]', 'tag or digest of an image in the store, or a folder with an OCI layout')),
         'put a copy of the disk there',
       ),
+      'engine that builds the image, and that converters which are containers run in',
     )
       .option('--dry-run', 'show the plan and change nothing')
       .action(

@@ -33,8 +33,8 @@ export const down: CommandModule = {
       ),
 };
 
-/** One that cannot be removed keeps no other. @throws ProblemsError `not-all-removed` */
-async function downAll(service: Pick<ClusterService, 'names' | 'down'>, run: RunContext): Promise<readonly DownResult[]> {
+/** One that cannot be removed keeps no other; one that somebody else removed meanwhile is gone. @throws ProblemsError `not-all-removed` */
+export async function downAll(service: Pick<ClusterService, 'names' | 'down'>, run: RunContext): Promise<readonly DownResult[]> {
   const removed: DownResult[] = [];
   const failed: KvciError[] = [];
   for (const name of await service.names()) {
@@ -42,7 +42,7 @@ async function downAll(service: Pick<ClusterService, 'names' | 'down'>, run: Run
       removed.push(await service.down(name, run));
     } catch (error) {
       if (!(error instanceof KvciError) || run.signal.aborted) throw error;
-      failed.push(error);
+      if (error.code !== 'cluster-not-found') failed.push(error);
     }
   }
   const [first, ...others] = failed;

@@ -1,10 +1,11 @@
 import { deadline } from '../../core/deadline.ts';
 import { KvciError, throwIfCancelled } from '../../core/errors.ts';
 import type { RunContext } from '../../core/plan.ts';
-import type { MachineNetwork, Machines, MachineSpec, NodeHandle } from '../../machine/types.ts';
+import type { Machines, MachineNetwork, MachineSpec, NodeHandle, PublishedPort } from '../../machine/types.ts';
 import { nodeAddresses } from '../addresses.ts';
 import { BOOT_DEADLINE_MS } from '../deadlines.ts';
 import { type NodeFacts, readNodeFacts } from '../node-facts.ts';
+import { type ClusterOptions, vmOptionsOf } from '../options.ts';
 import type { NodeState } from '../state.ts';
 
 /** A node that runs, with what it told of itself. */
@@ -25,26 +26,35 @@ const NOT_RUNNING = 1;
 
 const POLL_MS = 50;
 
-/** Makes a node and starts it; answers when systemd takes orders. @param more what only some kinds of machines take */
+/** What a provider is told of a node. */
+export function machineOf(
+  { name, index, cpus, memory, provider }: NodeState,
+  options: ClusterOptions,
+  network: MachineNetwork,
+  publish: readonly PublishedPort[],
+): MachineSpec {
+  return {
+    name,
+    addresses: nodeAddresses(network, index),
+    publish,
+    ...(cpus === undefined ? {} : { cpus }),
+    ...(memory === undefined ? {} : { memory }),
+    ...(provider === undefined ? {} : { provider }),
+    vm: vmOptionsOf(options, name),
+  };
+}
+
+/** Makes a node and starts it; answers when systemd takes orders. */
 export async function bootNode(
   node: NodeState,
-  more: Pick<MachineSpec, 'vm' | 'publish'>,
+  options: ClusterOptions,
   network: MachineNetwork,
+  publish: readonly PublishedPort[],
   machines: Pick<Machines, 'start'>,
   { clock, signal }: Pick<RunContext, 'clock' | 'signal'>,
 ): Promise<BootedNode> {
-  const { name, index, cpus, memory, provider } = node;
-  const handle = await machines.start(
-    {
-      name,
-      addresses: nodeAddresses(network, index),
-      ...more,
-      ...(cpus === undefined ? {} : { cpus }),
-      ...(memory === undefined ? {} : { memory }),
-      ...(provider === undefined ? {} : { provider }),
-    },
-    signal,
-  );
+  const { name } = node;
+  const handle = await machines.start(machineOf(node, options, network, publish), signal);
   let seen = '';
   using limit = deadline(clock, BOOT_DEADLINE_MS, signal, () => notUp(name, seen));
   for (;;) {

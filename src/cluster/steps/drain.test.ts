@@ -93,10 +93,21 @@ it.each([
   { what: 'is still there takes pods again', there: machines('node01', 'node02'), undone: true },
   { what: 'may be there, as the engine is gone, takes pods again', there: { list: () => Promise.reject(new Error('lost')) }, undone: true },
   { what: 'is gone has nothing to take back', there: machines('node01'), undone: false },
-])('a drained node that could not be removed and $what', async ({ there, undone }) => {
+  {
+    what: 'was shut down takes none',
+    there: { list: () => Promise.resolve([{ name: 'node02', state: 'stopped' as const }]) },
+    undone: false,
+  },
+  { what: 'is out of etcd takes none', there: machines('node01', 'node02'), undone: false, out: true },
+])('a drained node that could not be removed and $what', async ({ there, undone, out }) => {
   const { api, said } = clusterOf({});
   const failure = new Error('etcd refused');
-  await expect(elseSchedulable('node02', api, there, () => Promise.reject(failure))).rejects.toBe(failure);
+  await expect(
+    elseSchedulable('node02', api, there, (noWayBack) => {
+      if (out === true) noWayBack();
+      return Promise.reject(failure);
+    }),
+  ).rejects.toBe(failure);
   expect(said).toEqual(undone ? [{ unschedulable: false }] : []);
 });
 

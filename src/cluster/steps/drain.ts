@@ -50,20 +50,25 @@ export async function drainNode(
 }
 
 /**
- * What is done to a node that was drained. Where that fails and the node is still there, it takes pods again: else it would stand idle,
+ * What is done to a node that was drained. Where that fails and the node still runs, it takes pods again: else it would stand idle,
  * and nobody would know why.
+ *
+ * @param work calls `noWayBack` once the node can only be removed
  */
 export async function elseSchedulable(
   node: string,
   api: Pick<KubernetesApi, 'merge'>,
   machines: Pick<Machines, 'list'>,
-  work: () => Promise<void>,
+  work: (noWayBack: () => void) => Promise<void>,
 ): Promise<void> {
+  let mayStay = true;
   try {
-    await work();
+    await work(() => {
+      mayStay = false;
+    });
   } catch (error) {
-    const there = await machines.list().catch(() => undefined);
-    if (there?.some(({ name }) => name === node) !== false) await undo(node, api);
+    const there = mayStay ? await machines.list().catch(() => undefined) : [];
+    if (there?.some(({ name, state }) => name === node && state === 'running') !== false) await undo(node, api);
     throw error;
   }
 }

@@ -8,7 +8,8 @@ import { initConfig, type InitSecrets, type KubeadmCluster, tokenConfig } from '
 import { kubeadmPatches } from '../patches.ts';
 import type { StepOutput } from '../cluster-run.ts';
 import type { BootedNode } from './boot.ts';
-import { markMember } from './member.ts';
+import type { ClusterState } from '../state.ts';
+import { isMember, markMember } from './member.ts';
 
 const CONFIG = '/etc/kubernetes/kvci-init.yaml';
 const TOKEN_CONFIG = '/etc/kubernetes/kvci-token.yaml';
@@ -81,13 +82,38 @@ export function publicKeyHash(certificate: string): Digest {
   return sha256(new X509Certificate(certificate).publicKey.export({ type: 'spki', format: 'der' }));
 }
 
+/** What kubeadm and kubelet leave: in the node, and in /var, whose volume stays where somebody else removes the container. */
+const TRACES = ['/etc/kubernetes/pki', '/etc/kubernetes/kubelet.conf', '/var/lib/etcd/member', '/var/lib/kubelet/pki'];
+
+/**
+ * A control plane that is made anew knows nothing of what the cluster held, and its nodes do not know it.
+ *
+ * @param leader the control plane that is a member, where there is one
+ * @throws KvciError `control-plane-lost`
+ */
+export async function refuseLostControlPlane(
+  { name, nodes }: Pick<ClusterState, 'name' | 'nodes'>,
+  leader: NodeHandle,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!nodes.some(({ role, joined }) => role === 'control-plane' && joined) || (await isMember(leader, signal))) return;
+  throw new KvciError(
+    'failed',
+    'control-plane-lost',
+    `the control plane of the cluster "${name}" is gone, and with it all that the cluster held`,
+    {
+      hint: `Somebody else removed what it was in. Remove the rest with "kvci down ${name}" and make the cluster anew.`,
+    },
+  );
+}
+
 /**
  * Takes away what a run that was ended left of kubeadm's work, the program itself too: it goes on when whoever started it is
  * killed. Answers whether there was anything.
  */
 export async function resetNode(handle: NodeHandle, signal: AbortSignal): Promise<boolean> {
   await handle.run(['pkill', '-KILL', '--exact', 'kubeadm'], { accept: [1], timeoutMs: COMMAND_DEADLINE_MS, signal });
-  const { exitCode } = await handle.run(['test', '-e', '/etc/kubernetes/pki', '-o', '-e', '/etc/kubernetes/kubelet.conf'], {
+  const { exitCode } = await handle.run(['test', ...TRACES.flatMap((path, at) => [...(at === 0 ? [] : ['-o']), '-e', path])], {
     accept: [1],
     signal,
   });

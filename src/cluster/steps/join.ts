@@ -21,7 +21,8 @@ export async function joinNode(
   output: StepOutput,
   forget: () => Promise<void>,
 ): Promise<void> {
-  if (await resetNode(handle, signal)) await forget();
+  // One that was a member may have lost all of that with its machine.
+  if ((await resetNode(handle, signal)) || node.joined) await forget();
   const content = joinConfig(cluster, { name: node.name, addresses: handle.addresses, facts }, node.role, secrets);
   const patches = node.role === 'worker' ? [] : kubeadmPatches(cluster.kubernetes, facts);
   await handle.write([{ path: CONFIG, content, mode: 0o600 }, ...patches], signal);

@@ -8,7 +8,7 @@ import type { TemplateSources } from '../../core/template.ts';
 import type { EngineImage } from '../../host/engine/jobs.ts';
 import { asDiskFull } from '../../host/files.ts';
 import type { Directories, Ledger, Locks } from '../../host/types.ts';
-import type { DiskConverter, DiskRequest } from '../types.ts';
+import { ConverterRefusal, type DiskConverter, type DiskRequest } from '../types.ts';
 import { runConversion } from './conversion.ts';
 import { findConverterImage, type ImageSources, pinnedBy, type PinnedImage, pullConverterImage } from './converter-image.ts';
 import { nodeImageFacts } from './node-image.ts';
@@ -130,5 +130,5 @@ async function alone({ directories, locks }: ContainerConverterParts, { signal, 
 }
 
 function refuse(problem: KvciError | undefined): void {
-  if (problem !== undefined) throw problem;
+  if (problem !== undefined) throw new ConverterRefusal(problem);
 }

@@ -31,6 +31,7 @@ it.each([
   ['error: chowning is not allowed in output directory', 'converter-chown', 'hostNotReady'],
   ['error: chown permission check failed for the output directory', 'converter-chown', 'hostNotReady'],
   ['cp: error writing: No space left on device\nerror: cannot run osbuild: exit status 1', 'disk-full', 'hostNotReady'],
+  ['error: cannot run osbuild: write /output/disk.qcow2: no space left on device', 'disk-full', 'hostNotReady'],
   ['error: cannot run osbuild: running osbuild failed', 'converter-stage-failed', 'failed'],
   ['error: something new', 'converter-failed', 'failed'],
 ])('%s', (text, code, reason) => {

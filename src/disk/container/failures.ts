@@ -5,7 +5,7 @@ import { lastStage } from './log-progress.ts';
 
 /** A failure that a converter tells of in words only: its exit code is 1, whatever it is. */
 interface FailureRule {
-  /** Any of these in what it wrote. */
+  /** Any of these in what it wrote, in whatever case: programs in Go write small letters where C has large ones. */
   readonly says: readonly string[];
   readonly reason: ExitReason;
   readonly code: string;
@@ -139,7 +139,8 @@ export function converterFailure(converter: string, { exitCode, outOfMemory, std
       'Its image may be damaged: pull it anew.',
     );
   }
-  const rule = FAILURE_RULES.find(({ says }) => says.some((words) => log.includes(words)));
+  const written = log.toLowerCase();
+  const rule = FAILURE_RULES.find(({ says }) => says.some((words) => written.includes(words.toLowerCase())));
   if (rule !== undefined) return told(rule.reason, rule.code, rule.message, rule.hint);
   if (stage !== undefined || log.includes('cannot run osbuild')) {
     return told('failed', 'converter-stage-failed', `${converter} failed`, 'Its last lines above say what the stage ran into.');

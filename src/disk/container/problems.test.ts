@@ -5,7 +5,15 @@ import { BOOTC_IMAGE_BUILDER } from '../bootc-image-builder.ts';
 import { IMAGE_BUILDER } from '../image-builder.ts';
 import type { DiskRequest } from '../types.ts';
 import type { NodeImageFacts } from './node-image.ts';
-import { converterProblem, engineMissing, engineProblem, imageFilesProblem, imageProblem, surroundingsProblem } from './problems.ts';
+import {
+  converterProblem,
+  engineMissing,
+  engineProblem,
+  imageFilesProblem,
+  imageProblem,
+  ownEngine,
+  surroundingsProblem,
+} from './problems.ts';
 import type { Surroundings } from './surroundings.ts';
 import type { ConverterProbe, Dialect } from './types.ts';
 
@@ -45,6 +53,10 @@ it('no engine', () => {
     reason: 'hostNotReady',
     message: expect.stringContaining('podman.sock') as string,
   });
+});
+
+it("kvci's own engine", () => {
+  expect(ownEngine()).toMatchObject({ code: 'converter-user-namespace', reason: 'hostNotReady' });
 });
 
 describe('engines', () => {

@@ -31,6 +31,13 @@ export function engineMissing(tried: readonly string[]): KvciError {
   );
 }
 
+/** Of the Podman that kvci starts, which is known before it is started. */
+export function ownEngine(): KvciError {
+  return unready('converter-user-namespace', "kvci's own Podman runs in a user namespace, where no file system of a disk can be mounted", {
+    hint: `Name a rootful Podman of this host with --engine. ${NATIVE}`,
+  });
+}
+
 export function engineProblem({ name, rootless, origin }: EngineInfo, storage: LayerStorage): KvciError | undefined {
   if (name !== 'podman') {
     return unready(

@@ -3,7 +3,7 @@ import { KvciError } from '../../core/errors.ts';
 import { parseOsRelease } from '../../distro/os-release.ts';
 import { followPath } from '../../oci/image.ts';
 import type { SpooledTree } from '../../oci/spool.ts';
-import type { DiskRequest } from '../types.ts';
+import { ConverterRefusal, type DiskRequest } from '../types.ts';
 import { checksumOfFiles, textOf } from './contents.ts';
 import { findKernel, imageKargs, type Kernel, KARGS_FOLDER } from './kernel.ts';
 import { type DiskIds, diskIds, type DiskLayout, layOutDisk } from './partitions.ts';
@@ -31,7 +31,7 @@ export interface DiskPlan {
 const BLOCK = 4096;
 
 /**
- * @throws KvciError `image-wants-selinux`, `no-kernel`, `several-kernels`, `no-initramfs`, `bad-kargs-file`, `image-not-deployable`, `disk-too-small`,
+ * @throws ConverterRefusal `image-wants-selinux`, KvciError `no-kernel`, `several-kernels`, `no-initramfs`, `bad-kargs-file`, `image-not-deployable`, `disk-too-small`,
  *   `root-home-read-only`
  */
 export function planDisk(request: DiskRequest, spooled: SpooledTree): DiskPlan {
@@ -61,13 +61,10 @@ export function planDisk(request: DiskRequest, spooled: SpooledTree): DiskPlan {
 function refusePolicy({ tree, place }: SpooledTree): void {
   const config = followPath(tree, 'etc/selinux/config');
   if (config?.type !== 'file' || !/^SELINUX=(enforcing|permissive)\s*$/m.test(textOf({ place }, config))) return;
-  throw new KvciError(
-    'failed',
-    'image-wants-selinux',
-    'the image has a policy of SELinux, whose labels the native converter does not make',
-    {
+  throw new ConverterRefusal(
+    new KvciError('failed', 'image-wants-selinux', 'the image has a policy of SELinux, whose labels the native converter does not make', {
       hint: 'Take --converter bootc-image-builder.',
-    },
+    }),
   );
 }
 

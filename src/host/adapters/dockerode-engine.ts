@@ -85,6 +85,12 @@ class DockerodeEngine implements ContainerEngine {
     }
   }
 
+  async images(): Promise<readonly string[]> {
+    const found = await this.#client.ask('list images', AbortSignal.timeout(ANSWER_MS), () => this.#docker.listImages());
+    // Docker answers null for those that have none.
+    return found.flatMap(({ RepoTags }: { readonly RepoTags?: readonly string[] | null | undefined }) => RepoTags ?? []);
+  }
+
   async pull(ref: string, signal: AbortSignal, onLine: (line: string) => void): Promise<void> {
     // Without a tag Docker would pull all tags of the repository.
     const exact = /[@:][^/]*$/.test(ref) ? ref : `${ref}:latest`;

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createConnection, type AddressInfo } from 'node:net';
-import { duplexPair, PassThrough, Readable } from 'node:stream';
+import { type Duplex, duplexPair, PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import ssh2 from 'ssh2';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -137,6 +137,16 @@ describe('an SSH connection', () => {
     expect((await run(connection, ['echo', 'still there'])).out).toBe('still there\n');
   });
 
+  it('that is cancelled while the server starts it ends, too', async () => {
+    const seconds = sleepSeconds();
+    await using connection = await ssh2Ssh.connect(target(), NEVER);
+    const stop = new AbortController();
+    const running = run(connection, ['sleep', seconds], { signal: stop.signal });
+    stop.abort();
+    await expect(running).rejects.toMatchObject({ code: 'cancelled' });
+    await noProcess(seconds);
+  });
+
   it('that is lost says so, to those that run and to those that come', async () => {
     const { open, hangUp } = server();
     await using connection = await ssh2Ssh.connect(target({ open }), NEVER);
@@ -147,6 +157,13 @@ describe('an SSH connection', () => {
     expect(connection.alive).toBe(false);
     await expect(run(connection, ['true'])).rejects.toMatchObject({ code: 'ssh-lost' });
   });
+});
+
+it('every new key pair can be read', () => {
+  // Of the library's own, one in 256 cannot.
+  const pairs = Array.from({ length: 1000 }, () => ssh2Ssh.newKeyPair('kvci'));
+  const read = pairs.flatMap(({ privateKey, publicKey }) => [privateKey.reveal(), publicKey].map((text) => ssh2.utils.parseKey(text)));
+  expect(read.filter((key) => key instanceof Error)).toEqual([]);
 });
 
 describe('no SSH connection', () => {
@@ -175,5 +192,11 @@ describe('no SSH connection', () => {
   it('for whoever does not wait', async () => {
     const silent: SshTarget['open'] = () => Promise.resolve(duplexPair()[0]);
     await expect(ssh2Ssh.connect(target({ open: silent }), AbortSignal.timeout(50))).rejects.toMatchObject({ code: 'cancelled' });
+    const stop = new AbortController();
+    const opening = async (): Promise<Duplex> => {
+      stop.abort();
+      return silent();
+    };
+    await expect(ssh2Ssh.connect(target({ open: opening }), stop.signal)).rejects.toMatchObject({ code: 'cancelled' });
   });
 });

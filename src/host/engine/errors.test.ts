@@ -116,4 +116,6 @@ it.each([
 
 it('other refusals are no port that is taken', () => {
   expect(portTaken('operation not permitted', undefined)).toBeUndefined();
+  expect(portTaken('Address already in use', undefined)).toBeUndefined();
+  expect(portTaken('IPAM error: requested ip address 10.89.1.11 is already allocated: address already in use', undefined)).toBeUndefined();
 });

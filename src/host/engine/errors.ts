@@ -71,8 +71,10 @@ export function engineLost(engine: string, outcome?: Pick<StreamOutcome, 'instru
 
 /** What an engine said of a container that it could not start, where that is a port of its host that somebody has. */
 export function portTaken(reason: string, cause: unknown): KvciError | undefined {
-  if (!/address already in use|port is already allocated/i.test(reason)) return undefined;
   const port = /(?:127\.0\.0\.1|0\.0\.0\.0|localhost):(\d+)/.exec(reason)?.[1];
+  // Of an address in a network of containers that somebody has, engines say the same, without a port.
+  const isPort = /port is already allocated|bind\b.*address already in use/i.test(reason);
+  if (!isPort && !(port !== undefined && /address already in use/i.test(reason))) return undefined;
   return new KvciError(
     'notFoundOrExists',
     'port-taken',

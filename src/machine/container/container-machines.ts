@@ -41,7 +41,7 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
   };
 
   const create = async ({ name, addresses, cpus, memory, publish = [] }: MachineSpec, signal: AbortSignal): Promise<ContainerInfo> => {
-    const own = { ...host.labels, ...labels, [NODE_LABEL]: name };
+    const own = { ...(await host.labels()), ...labels, [NODE_LABEL]: name };
     const volume = `${resourceName(spec.cluster, name)}-var`;
     await containers.createVolume(volume, own);
     await containers.create(
@@ -78,12 +78,13 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
       const found = await network();
       if (found !== undefined) return found;
       if (host.own) await removeLabelled(host, reach, (item) => item.labels[RUN_LABEL] !== spec.run);
+      const own = { ...(await host.labels()), ...labels };
       const tried: string[] = [...(await host.takenRanges()), ...(await containers.networks({})).flatMap(({ ranges }) => ranges)];
       for (let attempt = 1; ; attempt += 1) {
         signal.throwIfAborted();
         const ranges = freeRanges(families, tried);
         try {
-          await containers.createNetwork({ name: networkName, labels: { ...host.labels, ...labels }, ...ranges });
+          await containers.createNetwork({ name: networkName, labels: own, ...ranges });
           return ranges;
         } catch (error) {
           if (!(error instanceof KvciError) || error.code !== 'network-taken' || attempt === NETWORK_ATTEMPTS) throw error;

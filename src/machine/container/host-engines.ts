@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 
-import { hasErrno, KvciError } from '../../core/errors.ts';
+import { hasErrno, isErrno, KvciError, messageOf } from '../../core/errors.ts';
 import { writeFileAtomic } from '../../host/files.ts';
 import type { Directories, Locks } from '../../host/types.ts';
 
@@ -42,6 +42,12 @@ export class HostEngines {
       return recordSchema.parse(JSON.parse(await readFile(this.#path, 'utf8')));
     } catch (error) {
       if (hasErrno(error, 'ENOENT')) return undefined;
+      if (isErrno(error)) {
+        throw new KvciError('failed', 'bad-state-file', `${this.#path} cannot be read: ${messageOf(error)}`, {
+          hint: 'Give it back to the user who runs kvci.',
+          cause: error,
+        });
+      }
       throw new KvciError('failed', 'bad-state-file', `${this.#path} does not tell of engines that nodes are in`, {
         hint: 'It was not written by this version of kvci. Remove the file once no cluster is in an engine of this host.',
         cause: error,
@@ -60,16 +66,21 @@ export class HostEngines {
    * Whether nodes can be in an engine, asked once as long as it is what it was.
    *
    * @param what tells the engine from another one at the same socket, and this host's boot and network from others
-   * @param ask answers why they cannot; one process at a time asks
+   * @param ask answers why they cannot; one process at a time asks. An engine that was passed over is known no longer, as long as
+   *   what `ask` made is gone: where it fails, something may be left
    */
-  async suits<T>(socket: string, what: string, ask: () => Promise<T | undefined>): Promise<T | undefined> {
+  async suits<T>(socket: string, what: string, ask: (owner: string) => Promise<T | undefined>): Promise<T | undefined> {
     const isKnown = async (): Promise<boolean> =>
       (await this.read())?.engines.some((engine) => engine.socket === socket && engine.suits === what) ?? false;
     if (await isKnown()) return undefined;
     await using _asking = await this.#locks.exclusive(this.#probeLock);
     if (await isKnown()) return undefined;
-    const problem = await ask();
-    if (problem !== undefined) return problem;
+    const before = await this.read();
+    const problem = await ask(await this.enter(socket));
+    if (problem !== undefined) {
+      if (before?.engines.some((engine) => engine.socket === socket) !== true) await this.forget(socket, () => Promise.resolve(false));
+      return problem;
+    }
     await this.#change(({ owner, engines }) => ({ owner, engines: [...without(engines, socket), { socket, suits: what }] }));
     return undefined;
   }

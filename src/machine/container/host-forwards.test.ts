@@ -1,8 +1,12 @@
 import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 
+import { KvciError } from '../../core/errors.ts';
 import type { ContainerInfo, ContainerRequest } from '../../host/engine/containers.ts';
 import { hostForwards, type HostForwardsParts } from './host-forwards.ts';
+
+/** Somebody listens there. */
+const TAKEN = 24009;
 
 const NEVER = new AbortController().signal;
 const spec = { cluster: 'lab', run: 'a', image: `sha256:${'0'.repeat(64)}` } as const;
@@ -33,8 +37,14 @@ function engineOf() {
       made = request;
       return Promise.resolve('b');
     },
+    remove: () => {
+      made = undefined;
+      return Promise.resolve();
+    },
     start: () => {
       did.push('start');
+      const taken = made?.publish.some(({ host }) => host === TAKEN) === true;
+      if (taken) return Promise.reject(new KvciError('notFoundOrExists', 'port-taken', `port ${TAKEN} is taken`));
       running = true;
       return Promise.resolve();
     },
@@ -49,7 +59,7 @@ function engineOf() {
     engine: { hasImage: () => Promise.resolve(true), importRoot: () => Promise.resolve() },
     containers,
     balancerRoot: () => Promise.resolve(Readable.from([])),
-    labels: { 'io.kvci.run/owner': 'me' },
+    labels: () => Promise.resolve({ 'io.kvci.run/owner': 'me' }),
   };
   return { forwards: hostForwards(parts, spec), did, made: () => made };
 }
@@ -65,6 +75,20 @@ describe('the load balancer of a cluster in an engine of the host', () => {
     await forwards.balance(network, 6443, targets, NEVER, 24001);
     expect(await forwards.forward('api', targets, NEVER, 24001)).toEqual({ host: '127.0.0.1', port: 24001 });
     expect(did).toEqual(['start', 'stop', 'start']);
+  });
+
+  it('whose port is taken is made anew at another one', async () => {
+    const { forwards } = engineOf();
+    await expect(forwards.balance(network, 6443, targets, NEVER, TAKEN)).rejects.toMatchObject({ code: 'port-taken' });
+    await forwards.balance(network, 6443, targets, NEVER, 24001);
+    expect(await forwards.forward('api', targets, NEVER, 24001)).toEqual({ host: '127.0.0.1', port: 24001 });
+  });
+
+  it('publishes the API also once one control plane is left of several', async () => {
+    const { forwards } = engineOf();
+    const left = targets.slice(0, 1);
+    await forwards.balance(network, 6443, left, NEVER, 24001);
+    expect(await forwards.forward('api', left, NEVER, 24001)).toEqual({ host: '127.0.0.1', port: 24001 });
   });
 
   it('that was never made has nothing to stop', async () => {

@@ -7,6 +7,7 @@ import { OutputText } from '../../host/output-text.ts';
 import type { ContainerEngine } from '../../host/types.ts';
 import type { ForwardTarget, HostPort, MachineNetwork, MachinesSpec, NodeAddresses } from '../types.ts';
 import { innerConfig, NO_ROUTES } from './haproxy.ts';
+import { BALANCER_IMAGE } from './host-images.ts';
 import { clusterLabels, resourceName } from './labels.ts';
 import type { Forwards } from './node-host.ts';
 import { balancerOf } from './ranges.ts';
@@ -14,9 +15,6 @@ import { balancerOf } from './ranges.ts';
 /** What tells the load balancer of a cluster from its nodes. */
 const PART_LABEL = 'io.kvci.run/part';
 const BALANCER = 'balancer';
-
-/** Made of programs of the tools image; another number where other programs are in it. */
-const IMAGE = 'localhost/kvci/balancer:1';
 
 /** What the load balancer is made of, as the tools image has it. */
 export const BALANCER_PROGRAMS = ['/usr/sbin/haproxy', '/usr/bin/sh', '/usr/bin/cat', '/usr/bin/mv', '/usr/bin/sleep'];
@@ -34,7 +32,7 @@ export interface HostForwardsParts {
   /** A root with {@link BALANCER_PROGRAMS}. */
   readonly balancerRoot: (signal: AbortSignal) => Promise<Readable>;
   /** What all that is made carries beside those of its cluster. */
-  readonly labels: Labels;
+  readonly labels: () => Promise<Labels>;
 }
 
 /** What a load balancer gets to end its connections before it is killed. */
@@ -54,13 +52,13 @@ export function hostForwards(parts: HostForwardsParts, spec: MachinesSpec): Forw
     publish: readonly { readonly inside: number; readonly host: number }[],
     signal: AbortSignal,
   ): Promise<ContainerInfo> => {
-    if (!(await engine.hasImage(IMAGE))) await engine.importRoot(await balancerRoot(signal), IMAGE, signal);
+    if (!(await engine.hasImage(BALANCER_IMAGE))) await engine.importRoot(await balancerRoot(signal), BALANCER_IMAGE, signal);
     await containers.create(
       {
         name: resourceName(spec.cluster, BALANCER),
         hostname: BALANCER,
-        image: IMAGE,
-        labels: { ...parts.labels, ...own },
+        image: BALANCER_IMAGE,
+        labels: { ...(await parts.labels()), ...own },
         env: { PATH },
         command: ['/usr/bin/sh', '-c', SERVE],
         privileged: false,
@@ -81,15 +79,16 @@ export function hostForwards(parts: HostForwardsParts, spec: MachinesSpec): Forw
       const [found] = await containers.list(own);
       const publish = hostPort === undefined ? [] : [{ inside: port, host: hostPort }];
       const { id, running } = found ?? (await create(addresses, publish, signal));
-      if (!running) await containers.start(id, signal);
+      if (!running) await startAtPort(containers, id, signal);
       const config = innerConfig({ ...NO_ROUTES, balances: { [port]: { addresses: Object.values(addresses), targets } } }, '/');
       await configure(containers, id, config ?? '', signal);
       return addresses;
     },
     forward: async (_name, targets) => {
-      const [target, ...others] = targets;
-      const through = others.length > 0 ? await one(containers, own) : await nodeOf(target, labels, containers);
-      return published(through, target);
+      const [target] = targets;
+      // It stays where one control plane is left of several: nodes of such a cluster publish nothing.
+      const [balancer] = await containers.list(own);
+      return published(balancer ?? (await nodeOf(target, labels, containers)), target);
     },
     rest: async () => {
       for (const { id } of await containers.list(own)) await containers.stop(id, STOP_SECONDS);
@@ -97,6 +96,16 @@ export function hostForwards(parts: HostForwardsParts, spec: MachinesSpec): Forw
     // It goes with the containers.
     remove: () => Promise.resolve(),
   };
+}
+
+/** It holds nothing: where its port is taken, it is made anew, at another one where its cluster may have that. */
+async function startAtPort(containers: Containers, id: string, signal: AbortSignal): Promise<void> {
+  try {
+    await containers.start(id, signal);
+  } catch (error) {
+    if (error instanceof KvciError && error.code === 'port-taken') await containers.remove(id);
+    throw error;
+  }
 }
 
 function balancerAddresses({ ipv4, ipv6 }: MachineNetwork): NodeAddresses {

@@ -1,3 +1,4 @@
+import { throwIfCancelled } from '../../core/errors.ts';
 import type { Containers, Labels } from '../../host/engine/containers.ts';
 import { notRemoved, type SweepResult } from '../../host/sweep.ts';
 import { CLUSTER_LABEL, RUN_LABEL } from './labels.ts';
@@ -25,14 +26,20 @@ export interface Claim extends AsyncDisposable {
  *
  * @param claim undefined for a cluster that is somebody's; asked after it is known what there is: a cluster's state is on disk
  *   before anything is made of it
+ * @throws KvciError `cancelled`
  */
-export async function removeLostClusters(place: LostPlace, claim: (cluster: string) => Promise<Claim | undefined>): Promise<SweepResult> {
+export async function removeLostClusters(
+  place: LostPlace,
+  claim: (cluster: string) => Promise<Claim | undefined>,
+  signal?: AbortSignal,
+): Promise<SweepResult> {
   const { containers, labels } = place;
   const found = (await Promise.all([containers.list(labels), containers.volumes(labels), containers.networks(labels)])).flat();
   const names = new Set(found.flatMap((item) => item.labels[CLUSTER_LABEL] ?? []));
   const removed: string[] = [];
   const failed: SweepResult['failed'][number][] = [];
   for (const cluster of [...names].toSorted()) {
+    throwIfCancelled(signal);
     const what = `nodes of the cluster "${cluster}", whose state is lost`;
     try {
       await using held = await claim(cluster);

@@ -1,14 +1,17 @@
-import { mkdtempDisposable } from 'node:fs/promises';
+import { mkdir, mkdtempDisposable, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import { memoryContainers } from '../../../test/fixtures/memory-containers.ts';
+import { sha256 } from '../../core/digest.ts';
 import { KvciError } from '../../core/errors.ts';
 import { systemClock } from '../../host/clock.ts';
 import { fileLocks } from '../../host/locks.ts';
 import { HostEngines } from './host-engines.ts';
+import { nodeImageName } from './host-images.ts';
 import { type HostEngineParts, removeLostInHostEngines } from './lost-in-host-engines.ts';
+import { probeImage } from './node-probe.ts';
 
 const of = (name: string, owner: string | undefined, cluster: string) => ({
   name,
@@ -24,10 +27,27 @@ const claims =
 async function place() {
   const folder = await mkdtempDisposable(join(tmpdir(), 'kvci-engines-'));
   const engines = new HostEngines({ state: folder.path }, fileLocks(systemClock));
-  return { engines, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
+  return { engines, folder: folder.path, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
 }
 
-const parts = { exists: () => true, claim: claims(), isUsed: () => Promise.resolve(false) };
+/** The images of an engine. */
+const imagesOf = (...tags: readonly string[]) => {
+  const images = new Set(tags);
+  const connectImages: HostEngineParts['connectImages'] = () =>
+    Promise.resolve({
+      images: () => Promise.resolve([...images]),
+      remove: (tag) => Promise.resolve(void images.delete(tag)),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    });
+  return { connectImages, left: () => [...images] };
+};
+
+const parts = {
+  exists: () => true,
+  claim: claims(),
+  connectImages: imagesOf().connectImages,
+  needed: () => Promise.resolve([]),
+};
 
 describe('engines of the host', () => {
   it('are known by whom they are entered, once', async () => {
@@ -62,8 +82,19 @@ describe('engines of the host', () => {
     await using here = await place();
     await here.engines.enter('/run/docker.sock');
     const connect = () => Promise.resolve(memoryContainers([]).containers);
-    await removeLostInHostEngines({ ...parts, ...here, connect, isUsed: () => Promise.resolve(used) });
+    await removeLostInHostEngines({ ...parts, ...here, connect, needed: () => Promise.resolve(used ? [sha256('image')] : []) });
     expect((await here.engines.read())?.engines).toHaveLength(left);
+  });
+
+  it('lose images that nobody needs, unless it cannot be told who does', async () => {
+    await using here = await place();
+    const owner = await here.engines.enter('/run/docker.sock');
+    const { connectImages, left } = imagesOf(nodeImageName(sha256('old')), probeImage(owner), probeImage('another'), 'debian:13');
+    const connect = () => Promise.resolve(memoryContainers([]).containers);
+    const all = { ...parts, ...here, connect, connectImages };
+    expect((await removeLostInHostEngines({ ...all, needed: () => Promise.resolve(undefined) })).removed).toEqual([]);
+    expect((await removeLostInHostEngines(all)).removed).toEqual([`image ${nodeImageName(sha256('old'))}`]);
+    expect(left()).toEqual([probeImage('another'), 'debian:13']);
   });
 
   it('lose probes that were killed, not those that are at work', async () => {
@@ -84,9 +115,11 @@ describe('engines of the host', () => {
     await using here = await place();
     const answers: (string | undefined)[] = ['not permitted', undefined, undefined];
     const asked: string[] = [];
+    const owners = new Set<string>();
     const ask = (what: string) =>
-      here.engines.suits('/run/docker.sock', what, () => {
+      here.engines.suits('/run/docker.sock', what, (owner) => {
         asked.push(what);
+        owners.add(owner);
         return Promise.resolve(answers.shift());
       });
     expect([await ask('docker 28'), await ask('docker 28'), await ask('docker 28'), await ask('docker 29')]).toEqual([
@@ -97,18 +130,48 @@ describe('engines of the host', () => {
     ]);
     expect(asked).toEqual(['docker 28', 'docker 28', 'docker 29']);
     const owner = await here.engines.enter('/run/docker.sock');
+    expect([...owners]).toEqual([owner]);
     expect(await here.engines.read()).toEqual({ version: 1, owner, engines: [{ socket: '/run/docker.sock', suits: 'docker 29' }] });
   });
 
-  it('that do not answer are told; those that do not run are asked another time', async () => {
+  it('that were asked and passed over are not kept, those that something may be in are', async () => {
+    await using here = await place();
+    const known = async () => (await here.engines.read())?.engines.map(({ socket }) => socket);
+    await here.engines.suits('/run/docker.sock', 'docker 28', async () => {
+      expect(await known()).toEqual(['/run/docker.sock']);
+      return 'not permitted';
+    });
+    expect(await known()).toEqual([]);
+    await expect(here.engines.suits('/run/docker.sock', 'docker 28', () => Promise.reject(new Error('killed')))).rejects.toThrow('killed');
+    expect(await known()).toEqual(['/run/docker.sock']);
+    await here.engines.suits('/run/docker.sock', 'docker 28', () => Promise.resolve('not permitted'));
+    expect(await known()).toEqual(['/run/docker.sock']);
+  });
+
+  it.each([
+    ['that was not written by kvci', (path: string) => writeFile(path, '{"version":2}'), 'does not tell of engines'],
+    ['that cannot be read', (path: string) => mkdir(path), 'EISDIR'],
+  ])('in a file %s are refused in clear words', async (_what, spoil, words) => {
+    await using here = await place();
+    await spoil(join(here.folder, 'host-engines.json'));
+    await expect(here.engines.enter('/run/docker.sock')).rejects.toMatchObject({
+      code: 'bad-state-file',
+      message: expect.stringContaining(words) as string,
+    });
+  });
+
+  it('that may not be asked are told; those that do not run are asked another time', async () => {
     await using here = await place();
     await here.engines.enter('/run/docker.sock');
-    const connect = () => Promise.reject(new KvciError('hostNotReady', 'engine-unreachable', 'nobody answers'));
+    const cause = Object.assign(new Error('connect EACCES'), { code: 'EACCES' });
+    const connect = () => Promise.reject(new KvciError('hostNotReady', 'engine-unreachable', 'nobody answers', { cause }));
     const { failed } = await removeLostInHostEngines({ ...parts, ...here, connect });
     expect(failed.map(({ message }) => message)).toEqual([
       'cannot remove nodes of lost clusters in the engine at /run/docker.sock: nobody answers',
     ]);
     expect(await removeLostInHostEngines({ ...parts, ...here, connect, exists: () => false })).toEqual({ removed: [], failed: [] });
+    const gone = () => Promise.reject(new KvciError('hostNotReady', 'engine-unreachable', 'connect ECONNREFUSED'));
+    expect(await removeLostInHostEngines({ ...parts, ...here, connect: gone })).toEqual({ removed: [], failed: [] });
     expect((await here.engines.read())?.engines).toHaveLength(1);
   });
 });

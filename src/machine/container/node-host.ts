@@ -7,8 +7,8 @@ export interface NodeHost extends AsyncDisposable {
   readonly containers: Containers;
   /** Everything in the engine with a label of kvci is this user's: what an earlier cluster of a name left may be removed. */
   readonly own: boolean;
-  /** What all that is made for nodes carries beside the labels of its cluster. */
-  readonly labels: Labels;
+  /** What all that is made for nodes carries beside the labels of its cluster. Asked only when something is about to be made. */
+  labels(): Promise<Labels>;
   /** What the engine calls an image of kvci's store. */
   imageName(image: Digest): string;
   hasImage(image: Digest): Promise<boolean>;

@@ -5,24 +5,27 @@ import { KvciError } from '../../core/errors.ts';
 import { systemClock } from '../../host/clock.ts';
 import type { ContainerInfo, ContainerRequest } from '../../host/engine/containers.ts';
 import { isFree } from '../../host/free-port.ts';
-import { nodeProblem, type ProbedEngine } from './node-probe.ts';
+import { nodeProblem, type NodeProblem, type ProbedEngine, reasonAgainst } from './node-probe.ts';
 
 const NEVER = new AbortController().signal;
 
 type Start = (request: ContainerRequest) => Promise<void>;
 
+const lost = (): Promise<never> => Promise.reject(new KvciError('failed', 'engine-lost', 'the connection was closed'));
+
 /** An engine that starts containers as it is told to; what is in it at the end. */
-function engineOf(start: Start, { rootless = false, exitCode = 0 } = {}) {
+function engineOf(start: Start, { rootless = false, exitCode = 0, refuses = [] as readonly ('import' | 'create' | 'remove')[] } = {}) {
   const there = new Map<string, ContainerRequest>();
   const images = new Set<string>();
   const probed: ProbedEngine = {
     engine: {
-      importRoot: (_tar, tag) => Promise.resolve(void images.add(tag)),
-      remove: (tag) => Promise.resolve(void images.delete(tag)),
+      importRoot: (_tar, tag) => (refuses.includes('import') ? lost() : Promise.resolve(void images.add(tag))),
+      remove: (tag) => (refuses.includes('remove') ? lost() : Promise.resolve(void images.delete(tag))),
     },
     containers: {
       info: { name: 'podman', version: '5', rootless, origin: 'test', architecture: 'amd64' },
       create: (request) => {
+        if (refuses.includes('create')) return lost();
         there.set(request.name, request);
         return Promise.resolve(request.name);
       },
@@ -77,6 +80,11 @@ describe('an engine', () => {
       engine: engineOf(failing(false, 'network bridge not found')),
       problem: { kind: 'unclear', message: 'cannot be asked where it publishes ports (network bridge not found)' },
     },
+    ...(['import', 'create'] as const).map((refuses) => ({
+      what: `that takes no ${refuses}`,
+      engine: engineOf(ours, { refuses: [refuses] }),
+      problem: { kind: 'unclear', message: 'cannot be asked (the connection was closed)' },
+    })),
     { what: 'without the rights of root that has control groups', engine: engineOf(ours, { rootless: true }), problem: undefined },
     {
       what: 'without the rights of root that has none',
@@ -86,5 +94,45 @@ describe('an engine', () => {
   ])('$what', async ({ engine, problem }) => {
     expect(await nodeProblem(engine.probed, NEVER)).toEqual(problem);
     expect(engine.left()).toEqual([]);
+  });
+});
+
+it('an engine that nobody may ask any more is given up, for the reason that came first', async () => {
+  const controller = new AbortController();
+  const reason = new KvciError('interrupted', 'cancelled', 'Ctrl-C');
+  const { probed } = engineOf(
+    () => {
+      controller.abort(reason);
+      return Promise.reject(reason);
+    },
+    { refuses: ['remove'] },
+  );
+  await expect(nodeProblem(probed, controller.signal)).rejects.toBe(reason);
+});
+
+describe('what is asked of an engine', () => {
+  const info = { name: 'podman', version: '5', rootless: true, origin: 'test', architecture: 'amd64' } as const;
+  const unclear: NodeProblem = { kind: 'unclear', message: 'cannot be asked' };
+
+  it.each([
+    {
+      what: 'that nobody named and that has no rights of root: nothing',
+      named: false,
+      rootless: true,
+      found: unclear,
+      asked: 0,
+      kind: 'unprivileged',
+    },
+    { what: 'that nobody named and cannot be asked: not taken', named: false, rootless: false, found: unclear, asked: 1, kind: 'unclear' },
+    { what: 'that is named and cannot be asked: taken', named: true, rootless: true, found: unclear, asked: 1, kind: undefined },
+    { what: 'that suits', named: false, rootless: false, found: undefined, asked: 1, kind: undefined },
+  ])('$what', async ({ named, rootless, found, asked, kind }) => {
+    let times = 0;
+    const ask = (): Promise<NodeProblem | undefined> => {
+      times += 1;
+      return Promise.resolve(found);
+    };
+    expect((await reasonAgainst(named, { ...info, rootless }, ask))?.kind).toBe(kind);
+    expect(times).toBe(asked);
   });
 });

@@ -2,11 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 
 import type { Clock } from '../../core/clock.ts';
-import { KvciError } from '../../core/errors.ts';
+import { deadline } from '../../core/deadline.ts';
+import { KvciError, throwIfCancelled } from '../../core/errors.ts';
 import type { ContainerInfo, ContainerRequest, Containers } from '../../host/engine/containers.ts';
 import { holdPort } from '../../host/free-port.ts';
 import type { Tar, TarEntryWithContent } from '../../host/tar.ts';
-import type { ContainerEngine } from '../../host/types.ts';
+import type { ContainerEngine, EngineInfo } from '../../host/types.ts';
 import { OWNER_LABEL, RUN_LABEL } from './labels.ts';
 
 /** What all containers of a probe have in place of the life of a cluster. */
@@ -57,13 +58,49 @@ export interface NodeProblem {
  */
 export async function nodeProblem(probed: ProbedEngine, signal: AbortSignal): Promise<NodeProblem | undefined> {
   const { engine, tar, owner } = probed;
-  const image = `localhost/kvci/probe-${owner}:latest`;
-  try {
+  const image = probeImage(owner);
+  const ask = async (): Promise<NodeProblem | undefined> => {
     await engine.importRoot(tar.write([folder('usr')]), image, signal);
     return (await privilegeProblem(probed, image, signal)) ?? (await loopbackProblem(probed, image, signal));
-  } finally {
-    await engine.remove(image);
+  };
+  try {
+    return await thenRemove(ask, () => engine.remove(image));
+  } catch (error) {
+    if (signal.aborted || !(error instanceof KvciError) || error.reason === 'bug') throw error;
+    return { kind: 'unclear', message: `cannot be asked (${error.message})` };
   }
+}
+
+/** What is imported for as long as an engine is asked. */
+export function probeImage(owner: string): string {
+  return `localhost/kvci/probe-${owner}:latest`;
+}
+
+/**
+ * Why nodes are not to be in an engine. One that nobody named is not even asked where it has not the rights of root; one that is
+ * named is believed where it cannot be found out.
+ */
+export async function reasonAgainst(
+  named: boolean,
+  { rootless }: Pick<EngineInfo, 'rootless'>,
+  ask: () => Promise<NodeProblem | undefined>,
+): Promise<NodeProblem | undefined> {
+  if (!named && rootless) return { kind: 'unprivileged', message: 'runs without the rights of root' };
+  const problem = await ask();
+  return named && problem?.kind === 'unclear' ? undefined : problem;
+}
+
+/** Takes away what something was done with. Where that failed, its reason is what matters. */
+async function thenRemove<T>(work: () => Promise<T>, remove: () => Promise<void>): Promise<T> {
+  let result: T;
+  try {
+    result = await work();
+  } catch (error) {
+    await remove().catch(() => undefined);
+    throw error;
+  }
+  await remove();
+  return result;
 }
 
 async function privilegeProblem(probed: ProbedEngine, image: string, signal: AbortSignal): Promise<NodeProblem | undefined> {
@@ -104,7 +141,7 @@ async function during<T>(
 ): Promise<T> {
   const name = `kvci-probe-${randomBytes(4).toString('hex')}`;
   const labels = { [RUN_LABEL]: PROBE_RUN, [OWNER_LABEL]: owner };
-  try {
+  const make = async (): Promise<T> => {
     const id = await containers.create(
       {
         ...request,
@@ -119,17 +156,22 @@ async function during<T>(
       signal,
     );
     return await look(id, async () => (await containers.list(labels)).find((container) => container.id === id));
-  } finally {
-    await containers.remove(name);
-  }
+  };
+  return await thenRemove(make, () => containers.remove(name));
 }
 
 async function exitCode(found: () => Promise<ContainerInfo | undefined>, clock: Clock, signal: AbortSignal): Promise<number | undefined> {
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(ENDED_MS)]);
+  using limit = deadline(
+    clock,
+    ENDED_MS,
+    signal,
+    () => new KvciError('timedOut', 'probe-hangs', 'a container that ends at once still runs'),
+  );
   for (;;) {
     const container = await found();
     if (container?.running !== true) return container?.exitCode;
-    await clock.wait(POLL_MS, limit);
+    await clock.wait(POLL_MS, limit.signal).catch(() => undefined);
+    throwIfCancelled(limit.signal);
   }
 }
 

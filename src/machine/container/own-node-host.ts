@@ -27,7 +27,7 @@ export async function ownNodeHost({ engine, layout }: OwnNodeHostParts): Promise
   return {
     containers,
     own: true,
-    labels: {},
+    labels: () => Promise.resolve({}),
     imageName,
     hasImage: async (image) => (await network.run(['podman', 'image', 'exists', imageName(image)], { accept: [1] })).exitCode === 0,
     bringImage: async (image, onLine, signal) => {

@@ -4,7 +4,17 @@ import type { CommandRunner } from '../../host/types.ts';
 import { putFile } from '../../sandbox/put-file.ts';
 import type { NodeAddresses } from '../types.ts';
 import { gatewayConfig } from './gateway.ts';
-import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanSettings, type LanOptions, plugBatch, tapBatch, tapName } from './lan.ts';
+import {
+  bridgeBatch,
+  dnsmasqConfig,
+  dnsmasqHost,
+  lanSettings,
+  type LanOptions,
+  plugBatch,
+  slowDhcpRules,
+  tapBatch,
+  tapName,
+} from './lan.ts';
 import { reachOutside, routerSettings } from './outbound.ts';
 
 /** Where the network's services keep their files in the sandbox: in memory. */
@@ -47,6 +57,8 @@ export async function startLan(
     [`${FOLDER}/gateway.cfg`, gatewayConfig(templates, GATEWAY_SOCKET)],
   ] as const;
   for (const [path, text] of files) await putFile(sandbox, path, text, signal);
+  const rules = slowDhcpRules(templates, options);
+  if (rules !== undefined) await sandbox.run(['nft', '-f', '-'], { stdin: rules, signal });
   // Both go to the background once they serve, and fail before that if they cannot.
   await sandbox.run(['dnsmasq', `--conf-file=${FOLDER}/dnsmasq.conf`], { signal });
   await sandbox.run(['haproxy', '-D', '-p', `${FOLDER}/gateway.pid`, '-f', `${FOLDER}/gateway.cfg`], { signal });

@@ -9,7 +9,7 @@ export interface LanOptions {
   readonly families: readonly IpFamily[];
   /** Without them a machine has no IPv6 but its link-local address, unless it asks by itself. */
   readonly routerAdvertisements: boolean;
-  /** How long DHCPv4 waits before it answers; 0 on a network that works. DHCPv6 has no such way. */
+  /** How long a machine asks DHCP servers of both families in vain; 0 on a network that works. */
   readonly dhcpDelaySeconds: number;
   /** The network leads outside where this host has a network; without, it is closed. */
   readonly outbound?: boolean | undefined;
@@ -135,7 +135,6 @@ export function dnsmasqConfig(templates: TemplateSources, options: LanOptions, f
     folder,
     bridge: joined?.bridge ?? BRIDGE,
     names: joined === undefined,
-    dhcpDelay: options.dhcpDelaySeconds,
     resolver: routed.length === 0 ? undefined : RESOLVER,
     ipv4: ipv4 === undefined ? undefined : { ...ipv4, netmask: '255.255.255.0', router: routed.includes('ipv4') || joined !== undefined },
     ipv6:
@@ -148,6 +147,14 @@ export function dnsmasqConfig(templates: TemplateSources, options: LanOptions, f
             routerLifetime: routed.includes('ipv6') ? ROUTER_LIFETIME : 0,
           },
   });
+}
+
+/**
+ * Input of `nft -f -` that has DHCP answer late; undefined where it answers at once. Not `dhcp-reply-delay`, which dnsmasq knows for
+ * DHCPv4 only and waits out doing nothing else.
+ */
+export function slowDhcpRules(templates: TemplateSources, { dhcpDelaySeconds: seconds }: LanOptions): string | undefined {
+  return seconds === 0 ? undefined : renderTemplate(templates, 'net/slow-dhcp.nft', { seconds });
 }
 
 /** A machine in dnsmasq's eyes: the line of its lease (`dhcp-hostsdir`) and those of its name (`hostsdir`). */

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -91,9 +91,19 @@ it('of those that were to stay only the ended ones go, and none of a cluster', a
   await record('ended', { sandbox: sandbox(2) });
   await record('starts', {});
   await record('cluster', { sandbox: sandbox(3) }, 'cluster-machines');
-  expect(await removeEndedVms({ state }, running([1]))).toEqual(['what was left of the machine ended']);
+  expect(await removeEndedVms({ state }, running([1]))).toEqual({ removed: ['what was left of the machine ended'], failed: [] });
   expect((await new VmSandboxRecords({ state }).list()).map(({ name }) => name)).toEqual(['runs', 'starts']);
   expect(await new VmSandboxRecords({ state }, 'cluster-machines').list()).toHaveLength(1);
+});
+
+it('a record that cannot be read is told, and the others are gone through', async () => {
+  await record('ended', { sandbox: sandbox(2) });
+  await writeFile(new VmSandboxRecords({ state }).path('broken'), '{');
+  const { removed, failed } = await removeEndedVms({ state }, running([]));
+  expect(removed).toEqual(['what was left of the machine ended']);
+  expect(failed).toMatchObject([{ code: 'bad-state-file', message: expect.stringContaining('broken.json') as string }]);
+  // What it needs is not known, so that nothing may be removed under it.
+  await expect(foldersOfVms({ state }, running([]))).rejects.toMatchObject({ code: 'bad-state-file' });
 });
 
 it('disks stay while machines are made of them, and the tools image while they run', async () => {

@@ -2,6 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 
 import { hasErrno } from '../../core/errors.ts';
 import type { Reaper } from '../../host/ledger.ts';
+import type { SweepResult } from '../../host/sweep.ts';
 import type { Sandboxes } from '../../sandbox/types.ts';
 import { parseVmSandboxRecord, VM_OWNERS, type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
 
@@ -27,21 +28,19 @@ export function vmReapers(sandboxes: Pick<Sandboxes, 'find'>): Reaper[] {
   ];
 }
 
-/** Removes what is left of machines that were to stay and have ended, as after a reboot of the host. Answers their names. */
-export async function removeEndedVms(
-  directories: { readonly state: string },
-  sandboxes: Pick<Sandboxes, 'find'>,
-): Promise<readonly string[]> {
-  const records = new VmSandboxRecords(directories);
+/** Removes what is left of machines that were to stay and have ended, as after a reboot of the host. */
+export async function removeEndedVms(directories: { readonly state: string }, sandboxes: Pick<Sandboxes, 'find'>): Promise<SweepResult> {
+  const states = new VmSandboxRecords(directories);
   const ended: VmSandboxRecord[] = [];
-  for (const record of await records.list()) {
+  const { records, unreadable } = await states.listReadable();
+  for (const record of records) {
     // One without a sandbox is being started, or is in the ledger.
     if (!record.keep || record.sandbox === undefined || (await sandboxes.find(record.sandbox)) !== undefined) continue;
     await rm(record.folder, { recursive: true, force: true });
-    await records.remove(record.name);
+    await states.remove(record.name);
     ended.push(record);
   }
-  return ended.map(({ name }) => `what was left of the machine ${name}`);
+  return { removed: ended.map(({ name }) => `what was left of the machine ${name}`), failed: unreadable };
 }
 
 /** Folders that machines stand on: their disks, as long as they are kept, and the tools image while they run. */

@@ -147,15 +147,31 @@ export class VmSandboxRecords {
     await rm(this.path(name), { force: true });
   }
 
-  /** In order of name. */
+  /** In order of name. @throws KvciError `bad-state-file` for the first that cannot be read */
   async list(): Promise<readonly VmSandboxRecord[]> {
+    const { records, unreadable } = await this.listReadable();
+    const [first] = unreadable;
+    if (first !== undefined) throw first;
+    return records;
+  }
+
+  /** Those that can be read, in order of name, and what is wrong with each of the others. */
+  async listReadable(): Promise<{ readonly records: readonly VmSandboxRecord[]; readonly unreadable: readonly KvciError[] }> {
     const files = await readdir(this.folder).catch((error: unknown) => {
       if (hasErrno(error, 'ENOENT')) return [];
       throw error;
     });
     const names = files.flatMap((file) => (file.endsWith('.json') ? [file.slice(0, -'.json'.length)] : []));
-    const records = await Promise.all(names.toSorted().map((name) => this.find(name)));
-    return records.filter((record) => record !== undefined);
+    const read = (name: string): Promise<VmSandboxRecord | KvciError | undefined> =>
+      this.find(name).catch((error: unknown) => {
+        if (error instanceof KvciError) return error;
+        throw error;
+      });
+    const found = (await Promise.all(names.toSorted().map(read))).filter((one) => one !== undefined);
+    return {
+      records: found.flatMap((one) => (one instanceof KvciError ? [] : [one])),
+      unreadable: found.flatMap((one) => (one instanceof KvciError ? [one] : [])),
+    };
   }
 }
 

@@ -74,7 +74,8 @@ export interface VmSandbox extends AsyncDisposable {
 export async function startVmSandbox(parts: VmSandboxParts, request: VmSandboxRequest): Promise<VmSandbox> {
   const { name, keep, signal } = request;
   const records = new VmSandboxRecords(parts.directories, request.owner);
-  await using _lock = await parts.locks.exclusive(join(records.folder, `${name}.lock`), { signal });
+  // One for all names: locks stay, and names are many. It takes a moment to start a sandbox.
+  await using _lock = await parts.locks.exclusive(join(records.folder, 'start.lock'), { signal });
   const before = await records.find(name);
   if (before !== undefined) {
     // Whoever starts one holds the lock that we hold: what does not run was left by a kvci that was killed.

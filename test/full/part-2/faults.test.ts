@@ -121,6 +121,15 @@ describe('a first up', () => {
     await nothingIsLeft();
   });
 
+  it('that gets too little time ends with 4 and leaves nothing', async () => {
+    const { code, stdout } = await here(...asked('--timeout', '2s'));
+    expect({ code, ...(JSON.parse(stdout) as object) }).toMatchObject({
+      code: 4,
+      error: { code: 'up-timed-out', exitCode: 4, hint: expect.stringContaining('--timeout') as string },
+    });
+    await nothingIsLeft();
+  });
+
   it('whose node dies during init says so and leaves nothing', async () => {
     const up = start(...asked());
     await killAt(up, 'init node01', 'node01');

@@ -102,6 +102,11 @@ describe('a pod network by its manifest', () => {
         code: 1,
         error: { code: 'checksum-mismatch' },
       });
+      server.files.delete('/network.yaml');
+      const missing = await up(checksum);
+      expect({ code: missing.code, ...(JSON.parse(missing.stdout) as object) }).toMatchObject({ code: 1, error: { code: 'not-served' } });
+      expect(await hostTraces()).toEqual(before);
+      server.files.set('/network.yaml', text);
       const right = await up(checksum);
       expect(right.code, right.stderr).toBe(0);
     } finally {

@@ -62,7 +62,8 @@ it('one that is looked at ends with kvci, and leaves nothing after the next prun
   });
   let said = '';
   child.stderr.on('data', (bytes: Buffer) => (said += bytes.toString()));
-  await until(() => Promise.resolve(said.includes('Linux version')));
+  // Through firmware and boot loader, emulated, beside others.
+  await until(() => Promise.resolve(said.includes('Linux version')), 15 * 60_000);
   expect(await list()).toMatchObject([{ name: 'seen', running: true, keep: false }]);
   child.kill('SIGKILL');
   await once(child, 'close');

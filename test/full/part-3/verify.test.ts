@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { VerifyReport } from '../../../src/verify/types.ts';
 import { kvci, type Run, temporaryFolder } from '../../cli/run-kvci.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
+import { nodeDisk } from '../../fixtures/vms.ts';
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 let image: string;
@@ -44,11 +45,46 @@ describe('as a machine', () => {
       { name: 'no-router-advertisements', addresses: ['192.168.66.101'] },
       { name: 'slow-dhcp', addresses: ['192.168.66.101', 'fd00::101'] },
     ]);
-    expect(report.network.find(({ name }) => name === 'slow-dhcp')?.seconds.ipv4).toBeGreaterThan(20);
+    const slow = report.network.find(({ name }) => name === 'slow-dhcp')?.seconds;
+    expect(slow?.ipv4).toBeGreaterThan(20);
+    expect(slow?.ipv6).toBeGreaterThan(20);
     const { subject, predicate } = await statement('machine.json');
     expect(subject.map(({ digest: { sha256 } }) => sha256)).toEqual([report.subject.disk?.digest.slice('sha256:'.length), digest]);
     expect(predicate).toMatchObject({ result: 'PASSED', failedTests: [] });
     expect(predicate.passedTests).toContain('network/ipv6-only');
+  });
+});
+
+describe('a disk by its path', () => {
+  it('is asked what somebody expects of it; what does not hold is told for CI', async () => {
+    const disk = (await nodeDisk('1.31')).path;
+    const facts = [
+      'skip: {ipv6-only: not here, no-router-advertisements: not here, slow-dhcp: not here}',
+      'sysctls: {vm.swappiness: 10}',
+      'seconds: {ssh: 1}',
+      'facts: [{id: deployed, title: ostree deployed it, run: [ostree, admin, status], matches: kvci, file: /usr/bin/ostree}]',
+    ];
+    await writeFile(join(folder.path, 'ours.yaml'), facts.join('\n'));
+    const { code, stdout, stderr } = await here(
+      'image',
+      'verify',
+      disk,
+      '--facts',
+      'ours.yaml',
+      '--output',
+      'junit',
+      '--report',
+      'disk.json',
+    );
+    expect(code, stderr).toBe(1);
+    // The sysctl, and both networks, in which SSH answers later than that.
+    expect(stdout).toMatch(/<testsuites name="[^"]+" tests="\d+" failures="3" errors="0" skipped="3"/);
+    const { subject, predicate } = await statement('disk.json');
+    // Nothing is known of an image.
+    expect(subject).toHaveLength(1);
+    expect(predicate).toMatchObject({ result: 'FAILED', failedTests: ['sysctls', 'network/dual-stack', 'network/ipv4-only'] });
+    expect(predicate.passedTests).toContain('deployed');
+    expect(predicate.passedTests).toContain('disk-size');
   });
 });
 

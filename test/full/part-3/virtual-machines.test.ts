@@ -77,8 +77,10 @@ describe('a virtual machine', () => {
     expect(await vm.console()).toContain('Linux version');
   });
 
-  it('has a disk of its own, of the size asked for', async () => {
+  it('has a disk of its own, of the size asked for, and a root that has grown to it', async () => {
     expect(Number(await output(node, 'blockdev', '--getsize64', '/dev/vda'))).toBe(12e9);
+    await node.run(['systemctl', 'is-system-running', '--wait'], { accept: [1] });
+    expect(Number(await output(node, 'findmnt', '--bytes', '--noheadings', '--output', 'SIZE', '/var'))).toBeGreaterThan(11e9);
   });
 
   describe('as a node', () => {
