@@ -49,7 +49,7 @@ function nodeDisk(): DiskSource {
 async function boot(name: string, disk: DiskSource, by: NetworkCase['boot']): Promise<number> {
   const [network] = NETWORK_CASES;
   if (network === undefined) throw new Error('there is no network to boot in');
-  const bench = machineBench({ vms, disk, diskSize: undefined, acceleration: 'emulation' });
+  const bench = machineBench({ vms, disk, diskSize: undefined, acceleration: 'emulation', sandbox: 'namespaces' });
   await using node = await bench.boot(name, { ...network, boot: by }, run.signal);
   const seconds = node.times().commands / 1000;
   await node.handle.run(['systemctl', 'is-system-running', '--wait'], { accept: [1] });

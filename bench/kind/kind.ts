@@ -49,7 +49,7 @@ export interface KindTimes {
 export async function timeKind(node: string, kubernetes: string, pause: string, folder: string): Promise<KindTimes> {
   const kind = install();
   const record = await readRecord(recordPath(directories));
-  if (record?.sandbox === undefined) throw new Error("kvci's engine for nodes does not run");
+  if (record?.sandbox === undefined || record.sandbox.kind === 'container') throw new Error("kvci's engine for nodes does not run");
   const bin = join(folder, 'bin');
   await mkdir(bin, { recursive: true });
   const inside = ['env', '-i', 'HOME=/root', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin'];

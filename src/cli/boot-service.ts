@@ -38,6 +38,7 @@ export function createBootService({ vms, disk, streams }: BootServiceParts): Boo
         lan: { families: request.families, routerAdvertisements: true, dhcpDelaySeconds: 0 },
         files: filesOfDisk(source),
         keep: request.keep,
+        kind: request.sandbox,
         signal: run.signal,
       });
       let vm: Vm;

@@ -27,6 +27,7 @@ import type { ImageOptions } from '../image/options.ts';
 import type { Accelerator, Firmware } from '../machine/qemu/qemu-arguments.ts';
 import type { IpFamily, NodeAddresses } from '../machine/types.ts';
 import type { Acceleration } from '../machine/vm-options.ts';
+import type { SandboxKind } from '../sandbox/types.ts';
 import type { NodeKind, VerifyReport } from '../verify/types.ts';
 
 /*
@@ -150,6 +151,7 @@ export interface BootRequest {
   readonly firmware: Firmware | undefined;
   readonly acceleration: Acceleration;
   readonly families: readonly IpFamily[];
+  readonly sandbox: SandboxKind;
   /** How long it may take until it answers by SSH. */
   readonly timeoutMs: number;
   /** Where relative paths start. */
@@ -198,6 +200,8 @@ export interface WantedVerification {
   readonly disk: WantedDisk;
   readonly settings: BuildSettings;
   readonly as: NodeKind;
+  /** What machines run in. */
+  readonly sandbox: SandboxKind;
   /** Paths, relative to the current folder. */
   readonly factsFile: string | undefined;
   readonly report: string | undefined;

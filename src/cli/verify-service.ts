@@ -70,7 +70,7 @@ async function verifyMachines(
   const vms = await parts.vms();
   const [{ digest, size }, virtual] = await Promise.all([digestFile(disk.path), sizeOfDisk(disk, vms, run.signal)]);
   const diskSize = virtual * GROWTH;
-  const bench = machineBench({ vms, disk, diskSize, acceleration: 'auto' });
+  const bench = machineBench({ vms, disk, diskSize, acceleration: 'auto', sandbox: wanted.sandbox });
   const subject: VerifySubject = {
     kind: 'machine',
     name: nameOf(wanted),

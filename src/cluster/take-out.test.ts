@@ -6,7 +6,7 @@ import { expect, it } from 'vitest';
 import { KvciError } from '../core/errors.ts';
 import { systemClock } from '../host/clock.ts';
 import type { KubernetesApi } from '../host/kubernetes.ts';
-import type { Machines, NodeHandle } from '../machine/types.ts';
+import type { Machines, MachineState, NodeHandle } from '../machine/types.ts';
 import { ClusterRun } from './cluster-run.ts';
 import { clusterOptionsSchema } from './options.ts';
 import { nodeSpecs } from './spec.ts';
@@ -45,7 +45,7 @@ async function place(controlPlanes: number, nodes: number, left?: string) {
   const cluster = new ClusterRun(state, states, context);
   await cluster.update({});
   await writeFile(states.files('lab').kubeconfig, '');
-  const there = new Map(state.nodes.map(({ name }) => [name, 'running' as 'running' | 'stopped']));
+  const there = new Map<string, MachineState>(state.nodes.map(({ name }) => [name, 'running']));
   const said: string[] = [];
   let removes = true;
   const node = (name: string): Promise<NodeHandle> => Promise.resolve({ name, run: broken } as unknown as NodeHandle);

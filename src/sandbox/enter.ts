@@ -2,7 +2,7 @@ import { KvciError } from '../core/errors.ts';
 import { CommandError } from '../host/command-error.ts';
 import type { CommandOptions, CommandResult, CommandRunner } from '../host/types.ts';
 import { enterCgroupArgv } from './cgroup.ts';
-import type { SandboxRecord } from './types.ts';
+import type { NamespacesRecord } from './types.ts';
 
 /** The environment variables of a process. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -19,7 +19,7 @@ const INSIDE: Environment = {
 
 /** Runs a command in the namespaces of a process, as root of them. No shell in between, no words of ours in its arguments. */
 export function nsenterArgv(
-  record: Pick<SandboxRecord, 'pid' | 'network' | 'cgroup'>,
+  record: Pick<NamespacesRecord, 'pid' | 'network' | 'cgroup'>,
   argv: readonly [string, ...string[]],
   cwd: string | undefined,
 ): [string, ...string[]] {
@@ -52,7 +52,7 @@ export function environmentInside(host: Environment, added: Environment = {}): E
 
 /** A command runner for a sandbox, over the host's. `gone` answers why nothing can be run any more. */
 export function enter(
-  record: SandboxRecord,
+  record: NamespacesRecord,
   commands: CommandRunner,
   hostEnvironment: Environment,
   gone: () => Promise<KvciError | undefined>,
@@ -71,11 +71,15 @@ export function enter(
         return { ...result, argv };
       } catch (error) {
         if (!(error instanceof CommandError)) throw error;
-        if (error.result.exitCode === 127 && /^(nsenter: failed to execute|env:) .*No such file/m.test(error.result.stderr)) {
-          throw new KvciError('failed', 'command-missing', `${argv[0]} is not in the ${where}`, { cause: error });
-        }
-        throw (await gone()) ?? new CommandError(where, { ...error.result, argv });
+        throw missingProgram(error, argv[0], where) ?? (await gone()) ?? new CommandError(where, { ...error.result, argv });
       }
     },
   };
+}
+
+/** The error of a program that is not there, by what the program in between says of it. */
+export function missingProgram(error: CommandError, program: string, where: string): KvciError | undefined {
+  const { exitCode, stderr } = error.result;
+  if (exitCode !== 127 || !/^((nsenter|setpriv): failed to execute|env:) .*No such file/m.test(stderr)) return undefined;
+  return new KvciError('failed', 'command-missing', `${program} is not in the ${where}`, { cause: error });
 }

@@ -11,6 +11,7 @@ const request: InitRequest = {
   scratch: undefined,
   binds: [],
   copies: [],
+  settings: {},
 };
 
 const NAMESPACES = ['unshare', '--user', '--mount', '--pid', '--ipc', '--uts', '--cgroup'];
@@ -25,18 +26,20 @@ test.each<[string, Partial<InitRequest>, string[]]>([
   ],
   ['over the host', { tree: undefined }, [...NAMESPACES, ...START, '', '/run/kvci/sandbox', 'host', 'no', '']],
   [
-    'copies first, then binds, parents before children',
+    'settings and copies first, then binds, parents before children',
     {
       binds: [
         { host: '/a b/deep', inside: '/x/y', writable: false },
         { host: '/top', inside: '/x', writable: true },
       ],
       copies: [{ host: '/etc/hosts', inside: '/etc/hosts' }],
+      settings: { 'net/ipv4/ip_forward': '1' },
     },
     [
       ...NAMESPACES,
       ...START,
       ...['/cache/tools/root', '/run/kvci/sandbox', 'host', 'no', ''],
+      ...['set', '1', '/proc/sys/net/ipv4/ip_forward'],
       ...['copy', '/etc/hosts', '/etc/hosts'],
       ...['rw', '/top', '/x'],
       ...['ro', '/a b/deep', '/x/y'],

@@ -39,6 +39,7 @@ export interface InitRequest {
   readonly scratch: string | undefined;
   readonly binds: readonly Bind[];
   readonly copies: readonly Copy[];
+  readonly settings: NonNullable<SandboxRequest['settings']>;
 }
 
 /** The whole command that becomes a sandbox's pid 1; the arguments of `init.sh` are explained there. */
@@ -59,6 +60,7 @@ export function sandboxArgv(request: InitRequest): [string, ...string[]] {
     request.network,
     request.cgroups ? 'yes' : 'no',
     request.scratch ?? '',
+    ...Object.entries(request.settings).flatMap(([path, value]) => ['set', value, `/proc/sys/${path}`]),
     ...request.copies.flatMap(({ host, inside }) => ['copy', host, inside]),
     // Parents before what is bound below them.
     ...request.binds

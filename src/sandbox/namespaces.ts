@@ -5,12 +5,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { KvciError } from '../core/errors.ts';
 import { identify, isRunning, pidNamespace } from '../host/processes.ts';
 import type { CommandRunner, Directories } from '../host/types.ts';
+import { sourceOf } from './bind-source.ts';
 import { joinCgroupArgv } from './cgroup.ts';
+import { endedError } from './ended-error.ts';
 import { enter, type Environment } from './enter.ts';
 import type { IdMapper } from './map-ids.ts';
 import { type Copy, sandboxArgv } from './init-arguments.ts';
 import { kill, launch, type Launched } from './launch.ts';
-import type { DetachedSandbox, Sandbox, SandboxRecord, SandboxRequest, Sandboxes } from './types.ts';
+import type { DetachedSandbox, NamespacesRecord, Sandbox, SandboxFiles, SandboxRequest, Sandboxes } from './types.ts';
 
 export interface NamespacesParts {
   /** The host's. */
@@ -42,7 +44,7 @@ const POLL_MS = 10;
 
 /** Sandboxes of Linux namespaces: no engine, no daemon, nothing on the host but unshare(1) and nsenter(1). */
 export function namespaceSandboxes(parts: NamespacesParts): Sandboxes {
-  const begin = async (request: SandboxRequest, tree: string | undefined): Promise<{ record: SandboxRecord; launched: Launched }> => {
+  const begin = async (request: SandboxRequest, tree: string | undefined): Promise<{ record: NamespacesRecord; launched: Launched }> => {
     const stage = join(parts.directories.runtime, 'sandbox');
     await mkdir(stage, { recursive: true, mode: 0o700 });
     const copies = tree === undefined ? [] : await hostFiles(parts.environment);
@@ -56,6 +58,7 @@ export function namespaceSandboxes(parts: NamespacesParts): Sandboxes {
       scratch: request.scratch === undefined ? undefined : await sourceOf(request.scratch, request.name),
       binds,
       copies,
+      settings: request.settings ?? {},
     });
     const { cgroup } = request;
     const launched = await launch(request.name, cgroup === undefined ? argv : joinCgroupArgv(cgroup, argv), parts.mapIds, request.signal);
@@ -74,8 +77,9 @@ export function namespaceSandboxes(parts: NamespacesParts): Sandboxes {
     };
   };
 
-  const found = (record: SandboxRecord): DetachedSandbox => ({
+  const found = (record: NamespacesRecord): DetachedSandbox => ({
     ...enter(record, parts.commands, parts.environment, () => whyGone(record)),
+    ...filesOf(record),
     record,
     end: async () => {
       if (!(await isRunning(record))) return;
@@ -105,6 +109,7 @@ export function namespaceSandboxes(parts: NamespacesParts): Sandboxes {
       return found(record);
     },
     find: async (record) => {
+      if (record.kind === 'container') throw new KvciError('bug', 'other-kind', `the sandbox "${record.name}" is a container`);
       if (record.namespace !== (await pidNamespace())) {
         throw new KvciError('failed', 'sandbox-elsewhere', `the sandbox "${record.name}" was started in another pid namespace`, {
           hint: 'Run the command where the sandbox was started: on the host, or in that container.',
@@ -115,7 +120,12 @@ export function namespaceSandboxes(parts: NamespacesParts): Sandboxes {
   };
 }
 
-function bound(record: SandboxRecord, launched: Launched, parts: NamespacesParts): Sandbox {
+/** The kernel shows the files of a process to whoever may trace it: its user, and root. */
+function filesOf({ pid }: NamespacesRecord): SandboxFiles {
+  return { outside: (path) => `/proc/${pid}/root${path}` };
+}
+
+function bound(record: NamespacesRecord, launched: Launched, parts: NamespacesParts): Sandbox {
   let isGone = false;
   let disposed = false;
   const ended = launched.gone.then(() => {
@@ -126,7 +136,7 @@ function bound(record: SandboxRecord, launched: Launched, parts: NamespacesParts
   ended.catch(() => undefined);
   return {
     ...enter(record, parts.commands, parts.environment, () => whyGone(record)),
-    pid: record.pid,
+    ...filesOf(record),
     record,
     ended,
     [Symbol.asyncDispose]: async () => {
@@ -141,7 +151,7 @@ function bound(record: SandboxRecord, launched: Launched, parts: NamespacesParts
 }
 
 /** The kernel ends all that is in a pid namespace before its killed pid 1 is gone. Not our child: only looking tells. */
-async function untilGone(record: SandboxRecord): Promise<void> {
+async function untilGone(record: NamespacesRecord): Promise<void> {
   for (let waited = 0; waited < END_DEADLINE_MS; waited += POLL_MS) {
     if (!(await isRunning(record))) return;
     await sleep(POLL_MS);
@@ -151,23 +161,8 @@ async function untilGone(record: SandboxRecord): Promise<void> {
   });
 }
 
-async function whyGone(record: SandboxRecord): Promise<KvciError | undefined> {
+async function whyGone(record: NamespacesRecord): Promise<KvciError | undefined> {
   return (await isRunning(record)) ? undefined : endedError(record.name);
-}
-
-function endedError(name: string): KvciError {
-  return new KvciError('failed', 'sandbox-ended', `the sandbox "${name}" has ended`, {
-    hint: 'Its first process was killed, by hand or for lack of memory; run the command again.',
-  });
-}
-
-/** Links of the host mean nothing where only the target's folder is bound. */
-async function sourceOf(path: string, name: string): Promise<string> {
-  try {
-    return await realpath(path);
-  } catch (error) {
-    throw new KvciError('bug', 'bind-missing', `the sandbox "${name}" was to see ${path}, which is not there`, { cause: error });
-  }
 }
 
 /** How names are resolved and whom to trust, as the host has it now. */

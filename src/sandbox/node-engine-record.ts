@@ -1,4 +1,5 @@
 import { readFile, rm } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 
 import { hasErrno, KvciError } from '../core/errors.ts';
@@ -55,6 +56,6 @@ export async function writeRecord(directories: Pick<Directories, 'state' | 'cach
 /** Forgets an engine; the copy beside the storage may be of another one by now. */
 export async function removeRecord(directories: Pick<Directories, 'state' | 'cache'>, record: NodeEngineRecord): Promise<void> {
   const holder = await readRecord(holderPath(directories));
-  if (holder?.sandbox?.startTime === record.sandbox?.startTime) await rm(holderPath(directories), { force: true });
+  if (isDeepStrictEqual(holder?.sandbox, record.sandbox)) await rm(holderPath(directories), { force: true });
   await rm(recordPath(directories), { force: true });
 }

@@ -9,7 +9,7 @@ import { holderPath, type NodeEngineRecord, readRecord, recordPath, removeRecord
 import { GROUP_PREFIX, NETWORK, type NodeSandboxParts, startNodeSandbox } from './node-sandbox.ts';
 import { SERVICE, SHOWN_LINES, SOCKET, untilAnswers } from './podman-service.ts';
 import { engineFolder, engineLock, removeEngineStorage, type StorageParts } from './podman-storage.ts';
-import type { DetachedSandbox } from './types.ts';
+import { type DetachedSandbox, toolsOf } from './types.ts';
 
 export interface NodeEngineParts extends NodeSandboxParts {
   readonly directories: Pick<Directories, 'cache' | 'state'>;
@@ -113,7 +113,7 @@ export async function endUnusedNodeEngine(parts: EndParts, needed = (): Promise<
 
 /** The folder of the tools image that the engine stands on while it runs: what may not be removed. */
 export async function nodeEngineTools(parts: Pick<NodeEngineParts, 'directories' | 'sandboxes'>): Promise<string | undefined> {
-  return (await runningOver(parts))?.record.tools;
+  return toolsOf((await runningOver(parts))?.record);
 }
 
 /** Removes what the engine keeps; answers false while it runs or somebody starts it. */
@@ -195,7 +195,7 @@ function inNetwork(sandbox: DetachedSandbox): CommandRunner {
 }
 
 function endpointOf(sandbox: DetachedSandbox): EngineEndpoint {
-  return { address: { transport: 'unix', path: `/proc/${sandbox.record.pid}/root${SOCKET}` }, origin: 'started by kvci' };
+  return { address: { transport: 'unix', path: sandbox.outside(SOCKET) }, origin: 'started by kvci' };
 }
 
 async function connectOrServe(

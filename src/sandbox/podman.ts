@@ -115,7 +115,7 @@ async function serve(sandbox: Sandbox, { connect, clock, signal }: PodmanParts):
     )
     .then((reason) => (ended = reason))
     .catch(() => undefined);
-  const address = { transport: 'unix', path: `/proc/${sandbox.pid}/root${SOCKET}` } as const;
+  const address = { transport: 'unix', path: sandbox.outside(SOCKET) } as const;
   return untilAnswers(() => connect({ address, origin: 'started by kvci' }), {
     clock,
     signal,

@@ -14,6 +14,7 @@ import type { Vm } from '../machine/qemu/vm.ts';
 import { consoleFile } from '../machine/qemu/vm-files.ts';
 import { startVmSandbox, type VmSandbox, type VmSandboxParts } from '../machine/qemu/vm-sandbox.ts';
 import type { NodeHandle } from '../machine/types.ts';
+import type { SandboxKind } from '../sandbox/types.ts';
 import type { TestBench, TestNode } from './bench.ts';
 import { type LeaseWatch, watchLeases } from './lease-times.ts';
 import type { NetworkCase } from './network-cases.ts';
@@ -34,6 +35,7 @@ export interface MachineBenchParts {
   /** Bytes of the machines' own disks; undefined: as large as the one they are copies of. */
   readonly diskSize: number | undefined;
   readonly acceleration: Acceleration;
+  readonly sandbox: SandboxKind;
 }
 
 /** Copies of a disk as machines, each alone in a sandbox with a network of the kind that is asked for. */
@@ -71,7 +73,7 @@ function sayingOnce(events: EventSink): EventSink {
 function sandboxRequest(
   name: string,
   { families, routerAdvertisements, dhcpDelay }: NetworkCase,
-  { disk }: MachineBenchParts,
+  { disk, sandbox }: MachineBenchParts,
   signal: AbortSignal,
 ): Parameters<typeof startVmSandbox>[1] {
   return {
@@ -80,6 +82,7 @@ function sandboxRequest(
     lan: { families, routerAdvertisements, dhcpDelaySeconds: dhcpDelay },
     files: filesOfDisk(disk),
     keep: false,
+    kind: sandbox,
     signal,
   };
 }

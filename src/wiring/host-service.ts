@@ -2,7 +2,8 @@ import type { HostService } from '../cli/services.ts';
 import type { Reaper } from '../host/ledger.ts';
 import type { HostCheck } from '../host/types.ts';
 import type { ToolsWay } from '../sandbox/tools-choice.ts';
-import { engineSurroundings, type Environment, type HostParts, hostUser, packageManagerOf, sandboxesWithoutTools } from './host.ts';
+import { engineSurroundings, type Environment, type HostParts, hostUser, packageManagerOf } from './host.ts';
+import { connectSandboxEngine, startedSandboxes } from './sandboxes.ts';
 
 /**
  * @param toolsWay how the tools image would come
@@ -36,7 +37,7 @@ export async function hostService(
     ...vmChecks({ required: false, verdict: () => readVerdict(host.directories.state) }),
     engineCheck({ kind: 'auto' }, engineSurroundings(environment, host), (endpoint) => connectEngine(endpoint, NO_CREDENTIALS)),
   ];
-  const sandboxes = await sandboxesWithoutTools(environment, host);
+  const sandboxes = await startedSandboxes(environment, host);
   const { cacheItems, imageStore, storeBesideNodes } = await import('./cache.ts');
   const { converterReapers } = await import('./converters.ts');
   const { hostSweeps } = await import('./sweeps.ts');
@@ -48,7 +49,7 @@ export async function hostService(
       ...(await verifyReapers()),
       ...(await converterReapers()),
       ...vmReapers(sandboxes),
-      ...sandboxReapers(sandboxes, host.signal),
+      ...sandboxReapers(sandboxes, connectSandboxEngine, host.signal),
     ],
     otherItems: () => cacheItems(host, sandboxes),
     images: imageStore(host),

@@ -79,15 +79,12 @@ function mappedTreeRemover(environment: Environment, host: SandboxHost): (path: 
   return async (path) => {
     const { removeMappedTree } = await import('../sandbox/mapped-folder.ts');
     // Also after Ctrl-C: the signal of the run is no reason to leave the folder.
-    await removeMappedTree(path, await sandboxesWithoutTools(environment, host), new AbortController().signal);
+    await removeMappedTree(path, await hostNamespaces(environment, host, noTools), new AbortController().signal);
   };
 }
 
-/** For what needs no tools image: clean-up. */
-export function sandboxesWithoutTools(environment: Environment, host: SandboxHost): Promise<Sandboxes> {
-  return hostSandboxes(environment, host, () =>
-    Promise.reject(new KvciError('bug', 'no-tools', 'nothing that doctor and prune do needs the tools image')),
-  );
+function noTools(): Promise<never> {
+  return Promise.reject(new KvciError('bug', 'no-tools', 'removing a folder needs no tools image'));
 }
 
 type SandboxHost = Pick<HostParts, 'commands' | 'directories' | 'uid'>;
@@ -96,8 +93,11 @@ export function hostUser({ uid }: Pick<HostParts, 'uid'>): HostUser {
   return { uid, gid: process.getegid?.() ?? 0, name: userInfo().username };
 }
 
-/** @param tools where the tools image lies, made first if it is not there */
-export async function hostSandboxes(
+/** What runs first in every sandbox. */
+export const SANDBOX_INIT = join(OWN_FOLDER, 'templates/sandbox/init.sh');
+
+/** Sandboxes of namespaces. @param tools where the tools image lies, made first if it is not there */
+export async function hostNamespaces(
   environment: Environment,
   host: SandboxHost,
   tools: (signal: AbortSignal) => Promise<string>,
@@ -108,7 +108,7 @@ export async function hostSandboxes(
     commands: host.commands,
     directories: host.directories,
     environment,
-    init: join(OWN_FOLDER, 'templates/sandbox/init.sh'),
+    init: SANDBOX_INIT,
     mapIds: idMapper(hostUser(host), host.commands),
     tools,
   });

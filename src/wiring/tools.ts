@@ -13,7 +13,8 @@ import type { RegistryClient } from '../oci/registry.ts';
 import type { DebianPackageSet } from '../sandbox/debian-types.ts';
 import type { ToolsMaker } from '../sandbox/tools-image.ts';
 import type { Sandboxes } from '../sandbox/types.ts';
-import { engineSurroundings, type Environment, hostArchitecture, type HostParts, hostSandboxes, once, OWN_FOLDER } from './host.ts';
+import { engineSurroundings, type Environment, hostArchitecture, type HostParts, once, OWN_FOLDER } from './host.ts';
+import { engineForSandboxes, hostSandboxes } from './sandboxes.ts';
 import { hostEngine, toolsChoice, toolsWay } from './tools-choice.ts';
 
 /** What making the tools image takes of the network. */
@@ -34,6 +35,7 @@ export async function toolsImage(
   const { packagesOf } = await import('../sandbox/tools-packages.ts');
   const { toolsContainerfile } = await import('../sandbox/tools-containerfile.ts');
   const { readNodeSources } = await import('../image/sources.ts');
+  const { parseEngineChoice } = await import('../host/engine/discovery.ts');
 
   const { containerfiles } = await readNodeSources(OWN_FOLDER);
   const architecture = hostArchitecture();
@@ -49,7 +51,9 @@ export async function toolsImage(
     const locked = pinned === undefined ? {} : { locked: pinned };
     return runStep(toolsStep({ ...image, ...locked, maker, note: run.events }), run);
   });
-  const sandboxes = await hostSandboxes(environment, host, async () => (await use()).tree);
+  const socket = async (): Promise<string> =>
+    engineForSandboxes(parseEngineChoice((await settings.config()).config.engine ?? 'auto'), environment, host);
+  const sandboxes = await hostSandboxes(environment, host, { tools: use, socket, clock: run.clock, events: run.events });
   const chosen = once(() => chooseMaker(environment, settings, host, network, { containerfiles, architecture, sandboxes }, run));
   // Chosen when something has to be made: a tools image that is there asks for no engine.
   const maker: ToolsMaker = {

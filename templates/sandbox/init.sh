@@ -8,9 +8,14 @@
 # STAGE    an empty folder of the host: mount point for what only this sandbox sees
 # NETWORK  host | private        CGROUPS  yes | no
 # SCRATCH  folder of the host for /tmp and /var/tmp, or empty: /tmp in memory
-# ACTION   ro | rw: bind SOURCE of the host at TARGET inside; copy: the file's content as it is now
+# ACTION   ro | rw: bind SOURCE of the host at TARGET inside; copy: the file's content as it is now;
+#          set: write SOURCE, a value, to the kernel's setting TARGET, where there is such a setting
 #
-# Writes "ready" to standard output when all stands, and ends with standard input, unless told to "stay".
+#   init.sh contain [DEVICE]...
+#
+# As pid 1 of a container, whose inside its engine has made: opens devices to whoever runs commands in there.
+#
+# Writes "ready" to standard output when all stands, and ends with standard input, unless told to stay.
 set -eu
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
@@ -88,7 +93,11 @@ furnish() {
   network=$1
   shift
   while [ $# -gt 0 ]; do
-    furnish_one "$1" "/run/host$2" "$3"
+    if [ "$1" = set ]; then
+      if [ -e "$3" ]; then echo "$2" >"$3"; fi
+    else
+      furnish_one "$1" "/run/host$2" "$3"
+    fi
     shift 3
   done
   umount -l /run/host
@@ -112,6 +121,20 @@ furnish_one() {
     options=$(findmnt --noheadings --first-only --output VFS-OPTIONS --mountpoint "$3" --direction backward)
     mount -o "remount,bind,ro,${options#rw,}" "$3"
   fi
+}
+
+# In a user namespace devices are the host's own and stay as they are. Whether it is to stay is told by a file: of standard input
+# engines promise the end alone.
+contain() {
+  for device in "$@"; do chmod 0666 "$device" 2>/dev/null || :; done
+  echo ready
+  exec 3<&0 </dev/null
+  {
+    cat <&3 >/dev/null
+    if [ -e /dev/shm/kvci-stay ]; then exec sleep infinity <&- >&- 2>&-; fi
+  } &
+  exec 3<&-
+  wait $!
 }
 
 "$@"

@@ -15,6 +15,7 @@ describe('disk boot', () => {
     { args: ['--firmware', 'coreboot'], message: /--firmware/ },
     { args: ['--acceleration', 'hvf'], message: /--acceleration/ },
     { args: ['--ip-family', 'ipx'], message: /--ip-family/ },
+    { args: ['--sandbox', 'jail'], message: /--sandbox/ },
     { args: ['--timeout', 'soon'], message: /^--timeout: / },
     { args: ['--list'], message: /exclude each other/ },
     { args: ['--end', 'lab'], message: /exclude each other/ },
@@ -39,6 +40,13 @@ describe('disk boot', () => {
     const pruned = await here.run('prune');
     expect(pruned).toMatchObject({ code: 1, stdout: expect.stringContaining('machines/broken.json') as string });
     expect(await readdir(join(here.state, 'machines'))).toEqual(['broken.json']);
+  });
+
+  test('the engine that it is to be a container of has to answer', async () => {
+    const here = await place({ 'kvci.yaml': 'engine: /no/such.sock\n', 'node.raw': 'looked at by nobody' });
+    const error = await here.refused('disk', 'boot', 'node.raw', '--sandbox', 'container', '--offline');
+    expect(error).toMatchObject({ code: 'engine-unreachable', exitCode: 3 });
+    expect(error.message).toContain('/no/such.sock');
   });
 
   test('a machine that is not there is not ended, and not entered', async () => {

@@ -1,50 +1,21 @@
 import { existsSync } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
-import { parse } from 'yaml';
 
 import { layoutTools, writeImage } from '../fixtures/image-layout.ts';
 import { MemoryTree } from '../fixtures/image-tree.ts';
 import { createLayout } from '../../src/oci/layout.ts';
+import { state } from './cluster-state.ts';
 import { type Place, place } from './place.ts';
-import { kvci, type Run } from './run-kvci.ts';
 
 /*
  * Clusters that are asked for wrongly: refused before an image is built or an engine started. No cluster is made here.
  */
 
-const DIGEST = `sha256:${'0'.repeat(64)}`;
 const SHA256 = '0'.repeat(64);
-
-/** What `kvci up lab --nodes 2` of an image leaves, as far as it is read without an engine. */
-function state(change: Readonly<Record<string, unknown>> = {}): string {
-  const nodes = [
-    { name: 'node01', index: 1, role: 'control-plane', labels: {}, joined: true },
-    { name: 'node02', index: 2, role: 'worker', labels: {}, joined: true },
-  ];
-  return JSON.stringify({
-    version: 1,
-    name: 'lab',
-    run: 'abcdef',
-    createdAt: '2026-11-23T00:00:00.000Z',
-    phase: 'ready',
-    options: { name: 'lab', nodes: 2 },
-    wanted: 'node:1.36',
-    provider: 'kind',
-    image: { digest: DIGEST, name: 'node:1.36' },
-    kubernetes: '1.36.3',
-    families: ['ipv4', 'ipv6'],
-    nodes,
-    network: { ipv4: '10.89.1.0/24', ipv6: 'fd00:6b76:6369:1::/64' },
-    endpoint: '10.89.1.11:6443',
-    api: { host: '127.0.0.1', port: 1 },
-    steps: [],
-    ...change,
-  });
-}
 
 const withCluster = (change?: Readonly<Record<string, unknown>>): Promise<Place> =>
   place({ '../state/clusters/lab/state.json': state(change) });
@@ -197,35 +168,6 @@ describe('a cluster of that name', () => {
       expect(error.message).toContain(join(here.state, 'clusters', 'lab', 'state.json'));
     }
   });
-});
-
-test('a kubeconfig goes into that of its user, which keeps what it had, and a file that is none stays as it is', async () => {
-  const own = {
-    apiVersion: 'v1',
-    kind: 'Config',
-    clusters: [{ name: 'kvci-lab', cluster: { server: 'https://127.0.0.1:1' } }],
-    users: [{ name: 'kvci-lab', user: {} }],
-    contexts: [{ name: 'kvci-lab', context: { cluster: 'kvci-lab', user: 'kvci-lab' } }],
-    'current-context': 'kvci-lab',
-  };
-  const here = await place({
-    '../state/clusters/lab/state.json': state(),
-    '../state/clusters/lab/kubeconfig': JSON.stringify(own),
-    theirs: JSON.stringify({ ...own, clusters: [{ name: 'work', cluster: {} }], users: [], contexts: [], 'current-context': 'work' }),
-    none: 'clusters: 5',
-  });
-  const merge = (file: string): Promise<Run> =>
-    kvci(['kubeconfig', 'lab', '--merge', '--output', 'json'], {
-      cwd: here.path,
-      env: { KVCI_CACHE_DIR: here.cache, KVCI_STATE_DIR: here.state, KUBECONFIG: join(here.path, file) },
-    });
-  expect((await merge('theirs')).code).toBe(0);
-  const merged = parse(await readFile(join(here.path, 'theirs'), 'utf8')) as typeof own;
-  expect(merged.clusters.map(({ name }) => name)).toEqual(['work', 'kvci-lab']);
-  expect((await merge('new/config')).code).toBe(0);
-  expect((await stat(join(here.path, 'new/config'))).mode & 0o777).toBe(0o600);
-  expect((await merge('none')).code).toBe(2);
-  expect(await readFile(join(here.path, 'none'), 'utf8')).toBe('clusters: 5');
 });
 
 describe('a cluster whose state cannot be read', () => {

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { NO_CREDENTIALS } from '../../src/host/engine/registry-credentials.ts';
 import type { BuildRequest } from '../../src/host/types.ts';
 import { startEmbeddedPodman } from '../fixtures/embedded-podman.ts';
+import { pidOf } from '../fixtures/sandbox-pid.ts';
 import { contextOf, smallRoot } from '../fixtures/small-root.ts';
 import { toolsTree } from '../fixtures/tools-tree.ts';
 
@@ -32,7 +33,7 @@ describe('podman started by kvci', () => {
     await first.engine.importRoot(await smallRoot(), BASE, NEVER);
     const building = first.engine.build(
       request(`FROM ${BASE}\nRUN echo one-layer\nRUN echo started && sleep 100000`, (line) => {
-        if (line === 'started') process.kill(first.sandbox.pid, 'SIGKILL');
+        if (line === 'started') process.kill(pidOf(first.sandbox.record), 'SIGKILL');
       }),
     );
     await expect(building).rejects.toMatchObject({ code: 'engine-lost' });

@@ -14,6 +14,7 @@ import { startEmbeddedPodman } from '../fixtures/embedded-podman.ts';
 import { isMissing } from '../fixtures/needs.ts';
 import { noProcess, sleepSeconds } from '../fixtures/processes.ts';
 import { type PrivateRegistry, startPrivateRegistry } from '../fixtures/private-registry.ts';
+import { pidOf } from '../fixtures/sandbox-pid.ts';
 import { readArchive } from '../fixtures/saved-image.ts';
 import { contextOf, NET_RAW, smallRoot } from '../fixtures/small-root.ts';
 import { toolsTree } from '../fixtures/tools-tree.ts';
@@ -59,7 +60,7 @@ async function startOwnPodman(): Promise<Started> {
   return {
     engine: podman.engine,
     crash: async () => {
-      process.kill(podman.sandbox.pid, 'SIGKILL');
+      process.kill(pidOf(podman.sandbox.record), 'SIGKILL');
       await podman.sandbox.ended.catch(() => undefined);
     },
     end: async () => {

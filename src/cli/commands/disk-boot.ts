@@ -10,9 +10,11 @@ import { parseEngineChoice } from '../../host/engine/discovery.ts';
 import { type Firmware, FIRMWARES } from '../../machine/qemu/qemu-arguments.ts';
 import type { IpFamily } from '../../machine/types.ts';
 import { ACCELERATIONS, type Acceleration } from '../../machine/vm-options.ts';
+import type { SandboxKind } from '../../sandbox/types.ts';
 import { type CommandContext, type CommandModule, type CommandResult, flagValue } from '../command.ts';
 import { lockFile } from '../image-flags.ts';
 import { formatBooted, formatMachines } from '../render/machine.ts';
+import { sandboxFlag } from '../sandbox-flag.ts';
 import type { BootRequest } from '../services.ts';
 
 interface Flags {
@@ -24,6 +26,7 @@ interface Flags {
   readonly firmware?: Firmware;
   readonly acceleration: Acceleration;
   readonly ipFamily: keyof typeof FAMILIES;
+  readonly sandbox: SandboxKind;
   readonly timeout?: number;
   readonly list?: true;
   readonly end?: string;
@@ -62,6 +65,7 @@ export const diskBoot: CommandModule = {
       )
       .addOption(new Option('--acceleration <kind>', 'KVM or emulation').choices(ACCELERATIONS).default('auto'))
       .addOption(new Option('--ip-family <family>', 'addresses it gets').choices(Object.keys(FAMILIES)).default('dual'))
+      .addOption(sandboxFlag())
       .option('--timeout <duration>', 'how long it may take to answer by SSH (default: 5m)', flagValue('--timeout', parseDuration))
       .option('--list', 'list the machines that there are')
       .option('--end <name>', 'end a machine')
@@ -112,6 +116,7 @@ async function request(what: string, flags: Flags, context: CommandContext): Pro
     firmware: flags.firmware,
     acceleration: flags.acceleration,
     families: FAMILIES[flags.ipFamily],
+    sandbox: flags.sandbox,
     timeoutMs: flags.timeout ?? TIMEOUT_MS,
     cwd,
     settings: {

@@ -1,14 +1,17 @@
 import { Option } from 'commander';
 
 import { parseEngineChoice } from '../../host/engine/discovery.ts';
+import type { SandboxKind } from '../../sandbox/types.ts';
 import { NODE_KINDS, type NodeKind } from '../../verify/types.ts';
 import type { CommandModule } from '../command.ts';
 import { addDiskFlags, type DiskFlags, wantedDisk } from '../disk-flags.ts';
 import { lockFile } from '../image-flags.ts';
 import { formatVerification, junitReport } from '../render/verify.ts';
+import { sandboxFlag } from '../sandbox-flag.ts';
 
 interface Flags extends DiskFlags {
   readonly as: NodeKind;
+  readonly sandbox: SandboxKind;
   readonly facts?: string;
   readonly report?: string;
 }
@@ -25,6 +28,7 @@ export const imageVerify: CommandModule = {
   define: (command, act) =>
     addDiskFlags(command.argument('[ref|disk]', 'image in the store, a folder with an OCI layout, or a disk'))
       .addOption(new Option('--as <kind>', 'what to start it as').choices(NODE_KINDS).default('machine'))
+      .addOption(sandboxFlag())
       .option('--facts <file>', 'YAML that adds to what is expected, or overrides it')
       .option('--report <file>', 'where the report goes, an unsigned in-toto statement (default: beside the disk)')
       .action(
@@ -40,6 +44,7 @@ export const imageVerify: CommandModule = {
               folder: context.cwd,
             },
             as: flags.as,
+            sandbox: flags.sandbox,
             factsFile: flags.facts,
             report: flags.report,
           };

@@ -61,13 +61,13 @@ export async function elseSchedulable(
   machines: Pick<Machines, 'list'>,
   work: (noWayBack: () => void) => Promise<void>,
 ): Promise<void> {
-  let mayStay = true;
+  const way = { back: true };
   try {
     await work(() => {
-      mayStay = false;
+      way.back = false;
     });
   } catch (error) {
-    const there = mayStay ? await machines.list().catch(() => undefined) : [];
+    const there = way.back ? await machines.list().catch(() => undefined) : [];
     if (there?.some(({ name, state }) => name === node && state === 'running') !== false) await undo(node, api);
     throw error;
   }

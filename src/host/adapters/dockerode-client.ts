@@ -81,7 +81,13 @@ export class EngineClient {
     const container = this.docker.getContainer(idOrName);
     // Podman would ask a running one to stop first, and wait; one that does not run is not killed (409).
     await this.gone(`kill container ${idOrName}`, (abortSignal) => container.kill({ signal: 'KILL', abortSignal }), 409);
-    await this.gone(`remove container ${idOrName}`, (abortSignal) => container.remove({ force: true, v: true, abortSignal }));
+    // The engine may be about to remove it by itself (409): gone is what it has to be.
+    await this.gone(`remove container ${idOrName}`, (abortSignal) =>
+      container.remove({ force: true, v: true, abortSignal }).catch(async (error: unknown) => {
+        if (refusalOf(error)?.status !== 409) throw error;
+        await container.wait({ condition: 'removed', abortSignal });
+      }),
+    );
   }
 
   /** Throws for a cancelled request, a failed body and a connection that broke; other errors are the caller's. */

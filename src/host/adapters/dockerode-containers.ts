@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { cancelled, KvciError } from '../../core/errors.ts';
 import { containerBody, networkBody } from '../engine/container-body.ts';
-import type { ContainerInfo, ContainerRequest, Containers, ExecRequest, Labels } from '../engine/containers.ts';
+import type { ContainerExec, ContainerInfo, ContainerRequest, Containers, Labels } from '../engine/containers.ts';
 import type { EngineEndpoint } from '../engine/endpoint.ts';
 import { engineLost, portTaken, requestFailed } from '../engine/errors.ts';
 import { endMarkedArgv, EXEC_MARK } from '../exec-mark.ts';
@@ -71,15 +71,15 @@ class DockerodeContainers implements Containers {
     return Promise.all(found.map(({ Id }) => this.#inspect(Id))).then((infos) => infos.flatMap((info) => info ?? []));
   }
 
-  async exec(id: string, request: ExecRequest): Promise<number> {
-    const { terminal, stdin } = request;
+  async exec(id: string, request: ContainerExec): Promise<number> {
+    const { terminal, stdin, through = [] } = request;
     const signal = request.signal ?? new AbortController().signal;
     const mark = randomUUID();
     const doing = `run ${request.argv[0]}`;
     const exec = await this.#inside(id, () =>
       this.#client.ask(doing, signal, (abortSignal) =>
         this.#docker.getContainer(id).exec({
-          Cmd: [...request.argv],
+          Cmd: [...through, ...request.argv],
           Env: Object.entries({ ...request.env, [EXEC_MARK]: mark }).map(([name, value]) => `${name}=${value}`),
           AttachStdin: stdin !== undefined,
           AttachStdout: true,
@@ -122,7 +122,7 @@ class DockerodeContainers implements Containers {
       return await this.#exitCode(exec, doing);
     } catch (error) {
       if (signal.aborted) {
-        await this.#end(id, mark);
+        await this.#end(id, [...through, ...endMarkedArgv(mark)]);
         throw cancelled(signal);
       }
       throw stdin?.errored ?? this.#lost(error, signal);
@@ -246,10 +246,10 @@ class DockerodeContainers implements Containers {
     throw requestFailed(doing, 'it does not tell how the command ended');
   }
 
-  async #end(id: string, mark: string): Promise<void> {
+  async #end(id: string, argv: string[]): Promise<void> {
     const ending = await this.#docker
       .getContainer(id)
-      .exec({ Cmd: [...endMarkedArgv(mark)], AttachStdout: true, AttachStderr: true })
+      .exec({ Cmd: argv, AttachStdout: true, AttachStderr: true })
       .then((exec) => exec.start({ hijack: true, stdin: true }))
       // The container is gone, and the command with it.
       .catch(() => undefined);

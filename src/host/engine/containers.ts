@@ -51,6 +51,11 @@ export interface ExecRequest {
   readonly signal?: AbortSignal;
 }
 
+export interface ContainerExec extends ExecRequest {
+  /** Words before the command, and before what ends it: a program that changes how both run. */
+  readonly through?: readonly string[];
+}
+
 /** Containers, networks and volumes of an engine. All errors are KvciErrors: `engine-lost`, `engine-refused`, `cancelled`. */
 export interface Containers {
   readonly info: EngineInfo;
@@ -64,7 +69,7 @@ export interface Containers {
   remove(id: string): Promise<void>;
   list(labels: Labels): Promise<readonly ContainerInfo[]>;
   /** Runs a command inside and answers its exit code. @throws KvciError `container-stopped` */
-  exec(id: string, request: ExecRequest): Promise<number>;
+  exec(id: string, request: ContainerExec): Promise<number>;
   /** All that its console showed. */
   logs(id: string): Promise<string>;
   /** @throws KvciError `network-taken` when a range overlaps with another network, `name-taken` */

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 
 import { KvciError, throwIfCancelled } from '../../core/errors.ts';
 import type { CommandRunner } from '../../host/types.ts';
@@ -80,7 +81,7 @@ export function enginePlaces(parts: EnginePlacesParts, records: VmSandboxRecords
     const runner = runnerOf(record.name);
     const outside = (file: string): string => {
       if (!file.startsWith(`${KVCI_INSIDE}/`)) throw new KvciError('bug', 'not-shared', `${file} is not below ${KVCI_INSIDE}`);
-      return `/proc/${sandbox.record.pid}/root${joinedPlace(record.name)}/run${file.slice(KVCI_INSIDE.length)}`;
+      return sandbox.outside(`${joinedPlace(record.name)}/run${file.slice(KVCI_INSIDE.length)}`);
     };
     return vmSandbox(records, record, {
       runner,
@@ -108,7 +109,7 @@ export function enginePlaces(parts: EnginePlacesParts, records: VmSandboxRecords
 
   /** Whether it was made in the sandbox that runs now: what was in an earlier one has ended with it. */
   const isOurs = (record: SandboxRecord | undefined): boolean =>
-    record?.pid === sandbox.record.pid && record.startTime === sandbox.record.startTime;
+    record !== undefined && isDeepStrictEqual(definedOnly(record), definedOnly(sandbox.record));
 
   return {
     start: async ({ name, source, lan, files, disk, signal }) => {
@@ -156,4 +157,9 @@ export function enginePlaces(parts: EnginePlacesParts, records: VmSandboxRecords
     },
     end: (record) => endRecorded(parts, records, record),
   };
+}
+
+/** As a file has it. */
+function definedOnly(record: SandboxRecord): unknown {
+  return JSON.parse(JSON.stringify(record));
 }

@@ -4,17 +4,7 @@ import type { CommandRunner } from '../../host/types.ts';
 import { putFile } from '../../sandbox/put-file.ts';
 import type { NodeAddresses } from '../types.ts';
 import { gatewayConfig } from './gateway.ts';
-import {
-  bridgeBatch,
-  dnsmasqConfig,
-  dnsmasqHost,
-  lanSettings,
-  type LanOptions,
-  plugBatch,
-  slowDhcpRules,
-  tapBatch,
-  tapName,
-} from './lan.ts';
+import { bridgeBatch, dnsmasqConfig, dnsmasqHost, type LanOptions, plugBatch, slowDhcpRules, tapBatch, tapName } from './lan.ts';
 import { reachOutside, routerSettings } from './outbound.ts';
 
 /** Where the network's services keep their files in the sandbox: in memory. */
@@ -37,7 +27,10 @@ export interface LanParts {
   readonly host: () => Promise<CommandRunner>;
 }
 
-/** Makes the network of a sandbox that has none yet: bridge, addresses and names, a way in, one outside. All end with the sandbox. */
+/**
+ * Makes the network of a sandbox that has none yet and was started with {@link lanSettings}: bridge, addresses and names, a way in,
+ * one outside. All end with the sandbox.
+ */
 export async function startLan(
   sandbox: CommandRunner,
   options: LanOptions,
@@ -46,7 +39,6 @@ export async function startLan(
 ): Promise<void> {
   await sandbox.run(['mkdir', '-p', '-m', '0700', '/run/kvci', FOLDER, `${FOLDER}/names`, `${FOLDER}/leases`], { signal });
   if (options.joined === undefined) {
-    await sandbox.run(['sh', '-c', SET, 'sh', ...Object.entries(lanSettings(options)).flat()], { signal });
     await ipBatch(sandbox, bridgeBatch(options), signal);
   }
   const ways = options.outbound === true ? await reachOutside(await host(), sandbox, events, signal) : [];

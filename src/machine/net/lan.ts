@@ -102,9 +102,6 @@ export function lanSettings(options: LanOptions): Readonly<Record<string, string
     'net/ipv6/conf/all/disable_ipv6': ipv6 ? '0' : '1',
     // Nobody else has the bridge's addresses: routers are advertised a second sooner.
     ...(ipv6 ? { 'net/ipv6/conf/default/accept_dad': '0' } : {}),
-    // How often an address that does not answer yet is asked for again: a machine that comes up is found sooner.
-    'net/ipv4/neigh/default/retrans_time_ms': '200',
-    ...(ipv6 ? { 'net/ipv6/neigh/default/retrans_time_ms': '200' } : {}),
   };
 }
 

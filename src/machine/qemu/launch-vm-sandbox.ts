@@ -1,7 +1,8 @@
 import { dirname } from 'node:path';
 
 import type { CommandRunner } from '../../host/types.ts';
-import type { SandboxRecord, SandboxRequest, Sandboxes } from '../../sandbox/types.ts';
+import type { SandboxFiles, SandboxRecord, SandboxRequest, Sandboxes } from '../../sandbox/types.ts';
+import { lanSettings } from '../net/lan.ts';
 import type { VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
 
 /** Where a sandbox sees what its machines write. */
@@ -9,7 +10,7 @@ export const MACHINES_INSIDE = '/machines';
 
 export interface Launched {
   readonly started: VmSandboxRecord;
-  readonly runner: CommandRunner;
+  readonly runner: CommandRunner & SandboxFiles;
   readonly endSandbox: () => Promise<void>;
 }
 
@@ -26,12 +27,14 @@ export async function launch(
     await records.write(started);
   };
   const asked: SandboxRequest = {
+    ...(record.kind === undefined ? {} : { kind: record.kind }),
     name: `machines ${record.name}`,
     binds: [
       ...record.binds.map((bind) => ({ ...bind, writable: false })),
       { host: record.folder, inside: MACHINES_INSIDE, writable: true },
     ],
     network: 'private',
+    settings: lanSettings(record.lan),
     cgroups: false,
     signal,
   };

@@ -3,7 +3,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { hasErrno } from '../../core/errors.ts';
 import type { Reaper } from '../../host/ledger.ts';
 import type { SweepResult } from '../../host/sweep.ts';
-import type { Sandboxes } from '../../sandbox/types.ts';
+import { type Sandboxes, toolsOf } from '../../sandbox/types.ts';
 import { parseVmSandboxRecord, VM_OWNERS, type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
 
 /** Ledger kind of a sandbox with machines that is bound to a kvci, or not yet whole. */
@@ -52,7 +52,8 @@ export async function foldersOfVms(
   const folders = await Promise.all(
     lists.flat().map(async ({ binds, sandbox }) => {
       const running = sandbox === undefined ? undefined : await sandboxes.find(sandbox);
-      return [...binds.map(({ host }) => host), ...(running?.record.tools === undefined ? [] : [running.record.tools])];
+      const tools = toolsOf(running?.record);
+      return [...binds.map(({ host }) => host), ...(tools === undefined ? [] : [tools])];
     }),
   );
   return folders.flat();

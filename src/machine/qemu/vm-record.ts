@@ -7,7 +7,7 @@ import { Secret } from '../../core/secrets.ts';
 import { writeFileAtomic } from '../../host/files.ts';
 import type { SshKeyPair } from '../../host/ssh.ts';
 import { sandboxRecordSchema } from '../../sandbox/record-schema.ts';
-import type { SandboxRecord } from '../../sandbox/types.ts';
+import { SANDBOX_KINDS, type SandboxKind, type SandboxRecord } from '../../sandbox/types.ts';
 import type { LanOptions } from '../net/lan.ts';
 import type { MachinesSpec, NodeAddresses } from '../types.ts';
 import type { DiskSource } from './disk-source.ts';
@@ -33,6 +33,8 @@ export interface VmSandboxRecord {
   readonly createdAt: string;
   /** What the machines run from, for people. */
   readonly source: string;
+  /** How the sandbox is made; missing: of namespaces. */
+  readonly kind?: SandboxKind | undefined;
   /** Folder of the host with what the machines write. */
   readonly folder: string;
   readonly lan: LanOptions;
@@ -58,6 +60,7 @@ const schema = z.object({
   name: z.string(),
   createdAt: z.string(),
   source: z.string(),
+  kind: z.enum(SANDBOX_KINDS).optional(),
   folder: z.string(),
   lan: z.object({
     families: z.array(z.enum(['ipv4', 'ipv6'])),

@@ -8,7 +8,7 @@ import type { TemplateSources } from '../../core/template.ts';
 import type { Ssh } from '../../host/ssh.ts';
 import type { CommandRunner, Directories, Ledger, Locks } from '../../host/types.ts';
 import type { Architecture } from '../../payload/types.ts';
-import type { Sandboxes } from '../../sandbox/types.ts';
+import type { SandboxFiles, SandboxKind, Sandboxes } from '../../sandbox/types.ts';
 import type { ExecNodeParts } from '../exec-node.ts';
 import type { LanOptions } from '../net/lan.ts';
 import { openThrough } from '../net/gateway.ts';
@@ -36,6 +36,8 @@ export interface VmSandboxRequest {
   readonly name: string;
   /** Default: a sandbox of its own. */
   readonly owner?: VmOwner;
+  /** Default: namespaces. */
+  readonly kind?: SandboxKind;
   /** What the machines run from, for people. */
   readonly source: string;
   readonly lan: LanOptions;
@@ -58,7 +60,7 @@ export interface VmSandbox extends AsyncDisposable {
   forgetMachine(name: string): Promise<void>;
   /** Where the sandbox sees a file of the host that it was started with. */
   inside(file: string): string;
-  /** Where this process sees a file of the sandbox. */
+  /** Where this process sees a file of the sandbox that is below `/run/kvci`. */
   outside(file: string): string;
   /** A TCP connection to an address of the network, which ends at once where nobody answers. */
   open(address: string, port: number): Promise<Duplex>;
@@ -87,6 +89,7 @@ export async function startVmSandbox(parts: VmSandboxParts, request: VmSandboxRe
     name,
     createdAt: new Date(parts.clock.now()).toISOString(),
     source: request.source,
+    ...(request.kind === undefined ? {} : { kind: request.kind }),
     folder: join(parts.directories.cache, 'machines', `${name}-${randomBytes(4).toString('hex')}`),
     lan: request.lan,
     key: parts.ssh.newKeyPair('kvci'),
@@ -158,7 +161,7 @@ export async function openVmSandbox(
   return sandbox === undefined ? undefined : found(parts, records, record, sandbox);
 }
 
-function found(parts: VmSandboxParts, records: VmSandboxRecords, record: VmSandboxRecord, runner: CommandRunner): VmSandbox {
+function found(parts: VmSandboxParts, records: VmSandboxRecords, record: VmSandboxRecord, runner: CommandRunner & SandboxFiles): VmSandbox {
   return vmSandbox(records, record, {
     ...placeOf(record, runner),
     letGo: leaveSandbox,
@@ -207,13 +210,12 @@ export interface VmSandboxPlace extends Pick<VmSandbox, 'runner' | 'inside' | 'o
   readonly letGo: () => Promise<void>;
 }
 
-function placeOf(record: VmSandboxRecord, runner: CommandRunner): Omit<VmSandboxPlace, 'letGo' | 'end'> {
-  const outside = (file: string): string => `/proc/${record.sandbox?.pid ?? 0}/root${file}`;
+function placeOf(record: VmSandboxRecord, runner: CommandRunner & SandboxFiles): Omit<VmSandboxPlace, 'letGo' | 'end'> {
   return {
     runner,
     inside: (file) => insideOf(record, file),
-    outside,
-    open: (address, port) => openThrough(outside(GATEWAY_SOCKET), address, port),
+    outside: (file) => runner.outside(file),
+    open: (address, port) => openThrough(runner.outside(GATEWAY_SOCKET), address, port),
   };
 }
 

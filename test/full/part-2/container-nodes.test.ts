@@ -11,6 +11,7 @@ import { removeNodeStorage } from '../../../src/sandbox/node-engine.ts';
 import { copyFromStore, machinesFolder, type TestMachines, testMachines } from '../../fixtures/container-machines.ts';
 import { nodeContract } from '../../fixtures/node-contract.ts';
 import { nodeImage, type TestNodeImage } from '../../fixtures/node-image.ts';
+import { pidOf } from '../../fixtures/sandbox-pid.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
 import { greeting, namespacesOf, processesIn, until } from '../../fixtures/traces.ts';
 
@@ -240,7 +241,7 @@ describe('the engine for nodes', () => {
     expect(await readRecord(recordPath(directories))).toBeUndefined();
     const engines = await Promise.all([test.openEngine(), test.openEngine(), test.openEngine()]);
     const record = await readRecord(recordPath(directories));
-    const namespaces = await namespacesOf(record!.sandbox!.pid);
+    const namespaces = await namespacesOf(pidOf(record!.sandbox));
     expect(await processesIn(namespaces)).not.toEqual([]);
     await expect(removeNodeStorage({ ...test.parts, signal: NEVER })).resolves.toBe(false);
     await Promise.all(engines.map((engine) => engine[Symbol.asyncDispose]()));

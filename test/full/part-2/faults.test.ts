@@ -13,6 +13,7 @@ import { killNode } from '../../fixtures/killed-node.ts';
 import { kvciIn, wellDone } from '../../fixtures/kvci-calls.ts';
 import { isMissing } from '../../fixtures/needs.ts';
 import { nodeImage, type TestNodeImage } from '../../fixtures/node-image.ts';
+import { pidOf } from '../../fixtures/sandbox-pid.ts';
 import { type StartedKvci, startKvci } from '../../fixtures/started-kvci.ts';
 import { until } from '../../fixtures/traces.ts';
 
@@ -217,8 +218,8 @@ describe('a Ready cluster', () => {
   it('survives a reboot of its host: nothing runs any more, the runtime folder is empty, the API keeps its port', async () => {
     const { api } = await up();
     const record = await readRecord(recordPath(directories));
-    process.kill(record!.sandbox!.pid, 'SIGKILL');
-    await until(() => Promise.resolve(!existsSync(`/proc/${record!.sandbox!.pid}/root`)));
+    process.kill(pidOf(record!.sandbox), 'SIGKILL');
+    await until(() => Promise.resolve(!existsSync(`/proc/${pidOf(record!.sandbox)}/root`)));
     await rm(directories.runtime, { recursive: true, force: true });
     expect(await condition()).toBe('unreachable');
     expect(await up()).toMatchObject({ reused: false, api });

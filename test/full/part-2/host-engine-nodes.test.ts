@@ -34,6 +34,7 @@ import { wellDone } from '../../fixtures/kvci-calls.ts';
 import { isMissing } from '../../fixtures/needs.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
 import { goodNode } from '../../fixtures/node-tree.ts';
+import { pidOf } from '../../fixtures/sandbox-pid.ts';
 import { testSandboxes } from '../../fixtures/sandboxes.ts';
 import { startKvci } from '../../fixtures/started-kvci.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
@@ -78,7 +79,7 @@ describe("nodes in a Podman that is the host's", () => {
     await copyFromStore(image.store, digest, test.layout);
     engine = await test.openEngine();
     const record = await readRecord(recordPath(test.parts.directories));
-    const root = `/proc/${record!.sandbox!.pid}/root`;
+    const root = `/proc/${pidOf(record!.sandbox)}/root`;
     networkFile = `${root}${NETWORK}`;
     socket = `${root}${SOCKET}`;
     endpoint = { address: { transport: 'unix', path: socket }, origin: 'test' };

@@ -229,7 +229,7 @@ describe('what goes wrong on the way', () => {
       ...(await engine(pretence)),
       workspace: () =>
         Promise.resolve({
-          path: `/proc/${podman.sandbox.pid}/root${inside}`,
+          path: podman.sandbox.outside(inside),
           enginePath: inside,
           [Symbol.asyncDispose]: () => podman.sandbox.run(['umount', '--lazy', inside]).then(() => undefined),
         }),

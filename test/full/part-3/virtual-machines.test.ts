@@ -12,6 +12,7 @@ import { VmSandboxRecords } from '../../../src/machine/qemu/vm-record.ts';
 import { findVmSandbox, startVmSandbox, type VmSandbox, type VmSandboxParts } from '../../../src/machine/qemu/vm-sandbox.ts';
 import type { NodeHandle } from '../../../src/machine/types.ts';
 import { nodeContract } from '../../fixtures/node-contract.ts';
+import { pidOf } from '../../fixtures/sandbox-pid.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
 import { namespacesOf, processesIn } from '../../fixtures/traces.ts';
 import { LAN, nodeDisk, sandboxRequest, testVms } from '../../fixtures/vms.ts';
@@ -126,7 +127,7 @@ describe('a virtual machine', () => {
 
   it('leaves nothing when its sandbox ends', async () => {
     const { record } = sandbox;
-    const namespaces = await namespacesOf(record.sandbox!.pid);
+    const namespaces = await namespacesOf(pidOf(record.sandbox));
     expect(await processesIn(namespaces)).not.toEqual([]);
     await sandbox.end();
     expect(await processesIn(namespaces)).toEqual([]);
@@ -211,7 +212,7 @@ describe('a machine that cannot be', () => {
 
   it('in a sandbox that was killed: it has ended, and goes', async () => {
     const kept = await startVmSandbox(parts, sandboxRequest('kept', [], { keep: true }));
-    process.kill(kept.record.sandbox!.pid, 'SIGKILL');
+    process.kill(pidOf(kept.record.sandbox), 'SIGKILL');
     await expect(findVmSandbox(parts, 'kept')).rejects.toMatchObject({ code: 'machine-ended', exitCode: 5 });
     expect(existsSync(kept.record.folder)).toBe(true);
     await kept.end();

@@ -10,6 +10,7 @@ import { VmSandboxRecords } from '../../../src/machine/qemu/vm-record.ts';
 import type { VmSandboxParts } from '../../../src/machine/qemu/vm-sandbox.ts';
 import { lanAddresses } from '../../../src/machine/net/lan.ts';
 import type { Machines, NodeHandle } from '../../../src/machine/types.ts';
+import { pidOf } from '../../fixtures/sandbox-pid.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
 import { greeting, namespacesOf, processesIn, until } from '../../fixtures/traces.ts';
 import { LAN, nodeDisk, testVms } from '../../fixtures/vms.ts';
@@ -104,7 +105,7 @@ describe('nodes that are virtual machines', () => {
 
   it('are found again after all was killed, as after a reboot of the host', async () => {
     await node02.run(['sync']);
-    process.kill((await records().find('vms'))!.sandbox!.pid, 'SIGKILL');
+    process.kill(pidOf((await records().find('vms'))!.sandbox), 'SIGKILL');
     await machines[Symbol.asyncDispose]();
     machines = machinesOf();
     expect(await machines.list()).toEqual(['node01', 'node02'].map((name) => ({ name, state: 'stopped' })));
@@ -117,7 +118,7 @@ describe('nodes that are virtual machines', () => {
     await machines.remove('node01');
     expect(await machines.list()).toEqual([{ name: 'node02', state: 'running' }]);
     const record = (await records().find('vms'))!;
-    const namespaces = await namespacesOf(record.sandbox!.pid);
+    const namespaces = await namespacesOf(pidOf(record.sandbox));
     await machines.destroy();
     await machines.destroy();
     expect(await processesIn(namespaces)).toEqual([]);

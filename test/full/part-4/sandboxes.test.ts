@@ -1,0 +1,107 @@
+import { existsSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { connectContainers } from '../../../src/host/adapters/dockerode-containers.ts';
+import type { Containers } from '../../../src/host/engine/containers.ts';
+import { fileLedger, reapOrphans } from '../../../src/host/ledger.ts';
+import { SANDBOX_LABEL } from '../../../src/sandbox/container-request.ts';
+import { sandboxReapers } from '../../../src/sandbox/reaper.ts';
+import type { SandboxRequest, Sandboxes } from '../../../src/sandbox/types.ts';
+import { connectSandboxEngine } from '../../../src/wiring/sandboxes.ts';
+import { testAllSandboxes } from '../../fixtures/container-sandboxes.ts';
+import { TEST_CACHE } from '../../fixtures/debian-programs.ts';
+import { dockerProblem, startDockerDaemon } from '../../fixtures/docker-daemon.ts';
+import { isMissing } from '../../fixtures/needs.ts';
+import { ordinaryUser, userProblem } from '../../fixtures/ordinary-user.ts';
+import { HOST_ENVIRONMENT, sandboxContract } from '../../fixtures/sandbox-contract.ts';
+import { type HostEngine, seeingPodman } from '../../fixtures/seeing-podman.ts';
+import { toolsTree } from '../../fixtures/tools-tree.ts';
+import { until } from '../../fixtures/traces.ts';
+
+/* Sandboxes that are containers: the suite of all kinds, in every engine, and what an engine may be left with. */
+
+const NEVER = new AbortController().signal;
+
+describe.each<[string, string | undefined, (tools: string, folder: string) => Promise<HostEngine>]>([
+  ['Docker', dockerProblem(), () => startDockerDaemon()],
+  ['Podman', undefined, (tools, folder) => seeingPodman(tools, `${folder}-podman`, folder)],
+])('as containers of %s', (make, problem, start) => {
+  if (isMissing(make.toLowerCase(), problem)) {
+    it.skip('is not tested here');
+    return;
+  }
+  let tools: string;
+  let folder: string;
+  let engine: HostEngine;
+  let sandboxes: Sandboxes;
+  let containers: Containers;
+
+  beforeAll(async () => {
+    tools = await toolsTree();
+    // Not in /tmp: the engine may have one of its own.
+    await mkdir(TEST_CACHE, { recursive: true });
+    folder = await mkdtemp(join(TEST_CACHE, 'box-'));
+    engine = await start(tools, folder);
+    sandboxes = testAllSandboxes(tools, folder, engine.socket, { ...process.env, ...HOST_ENVIRONMENT });
+    containers = await connectContainers({ address: { transport: 'unix', path: engine.socket }, origin: 'test' });
+  });
+
+  afterAll(async () => {
+    await engine[Symbol.asyncDispose]();
+    for (const path of [folder, `${folder}-podman`]) await rm(path, { recursive: true, force: true });
+  });
+
+  const request: SandboxRequest = { kind: 'container', name: 'box', binds: [], network: 'private', cgroups: false, signal: NEVER };
+
+  sandboxContract(() => Promise.resolve({ kind: 'container', sandboxes, tools, folder, socket: engine.socket }));
+
+  it('have no more rights than are listed', async () => {
+    await using box = await sandboxes.start(request);
+    const { stdout } = await box.run(['grep', '-E', '^(Cap|NoNewPrivs|Seccomp:)', '/proc/self/status']);
+    // CAP_DAC_OVERRIDE 1, SETGID 6, NET_BIND_SERVICE 10, NET_ADMIN 12, NET_RAW 13.
+    for (const set of ['CapPrm', 'CapEff', 'CapBnd']) expect(stdout).toMatch(new RegExp(`^${set}:\\t0+3442$`, 'm'));
+    expect(stdout).toContain('NoNewPrivs:\t1');
+    await expect(box.run(['mount', '-t', 'tmpfs', 'none', '/mnt'])).rejects.toThrow();
+    await expect(box.run(['sh', '-c', 'echo 1 >/proc/sys/kernel/panic'])).rejects.toThrow();
+  });
+
+  it('tell when their first process is killed', async () => {
+    await using box = await sandboxes.start(request);
+    const running = box.run(['sleep', '1000']);
+    const ends = Promise.all([box.ended, running].map((end) => expect(end).rejects.toMatchObject({ code: 'sandbox-ended' })));
+    const [main] = await containers.list({ [SANDBOX_LABEL]: '' });
+    await containers.remove(main!.id);
+    await ends;
+  });
+
+  it.skipIf(make !== 'Docker' || isMissing('root', userProblem()))('are those of an ordinary user in an engine of root', async () => {
+    // The image is there by now: this user could not read the tree.
+    await (await sandboxes.start(request))[Symbol.asyncDispose]();
+    await chmod(dirname(engine.socket), 0o711);
+    await chmod(engine.socket, 0o666);
+    await using user = await ordinaryUser();
+    const child = join(user.home, 'kvci/test/fixtures/box-user-child.ts');
+    const { code, stdout, stderr } = await user.run([process.execPath, child, tools, join(user.home, 'box'), engine.socket]);
+    expect(code, stderr).toBe(0);
+    const said = JSON.parse(stdout) as { readonly own: number; readonly status: string };
+    expect(said.own).toBeGreaterThan(0);
+    expect(said).toMatchObject({ uid: said.own, cancelled: 'cancelled', left: '', tap: true });
+    expect(said.status).toContain(`Uid:\t${said.own}\t${said.own}\t${said.own}\t${said.own}`);
+    // NET_BIND_SERVICE, NET_ADMIN, NET_RAW; bounded by these and SETGID, SETUID, SETPCAP.
+    expect(said.status).toMatch(/^CapEff:\t0+3400$/m);
+    expect(said.status).toMatch(/^CapBnd:\t0+35c0$/m);
+  });
+
+  it('leave nothing in their engine: what a killed kvci left of them, prune removes', async () => {
+    // The engine removes those that were bound when they end.
+    await until(async () => (await containers.list({ [SANDBOX_LABEL]: '' })).length === 0);
+    const state = join(folder, 'state');
+    const ledger = fileLedger({ state });
+    await reapOrphans(ledger, sandboxReapers(sandboxes, connectSandboxEngine, NEVER));
+    expect(await readdir(join(state, 'ledger'))).toEqual([]);
+    expect(await readdir(join(folder, 'run', 'boxes'))).toEqual([]);
+    expect(existsSync(join(folder, 'run'))).toBe(true);
+  });
+});

@@ -1,0 +1,68 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { connectContainers } from '../../../src/host/adapters/dockerode-containers.ts';
+import { lanAddresses } from '../../../src/machine/net/lan.ts';
+import { filesOfDisk } from '../../../src/machine/qemu/disk-source.ts';
+import { startVm } from '../../../src/machine/qemu/start-vm.ts';
+import { openVm } from '../../../src/machine/qemu/vm.ts';
+import { findVmSandbox, startVmSandbox, type VmSandboxParts } from '../../../src/machine/qemu/vm-sandbox.ts';
+import { SANDBOX_LABEL } from '../../../src/sandbox/container-request.ts';
+import { testAllSandboxes } from '../../fixtures/container-sandboxes.ts';
+import { type DockerDaemon, dockerProblem, startDockerDaemon } from '../../fixtures/docker-daemon.ts';
+import { isMissing } from '../../fixtures/needs.ts';
+import { toolsTree } from '../../fixtures/tools-tree.ts';
+import { LAN, nodeDisk, sandboxRequest, testVms } from '../../fixtures/vms.ts';
+
+const NEVER = new AbortController().signal;
+
+/** For a hang: an emulated machine beside others takes minutes. */
+const BOOT_MS = 15 * 60_000;
+
+describe.skipIf(isMissing('docker', dockerProblem()))('a virtual machine in a sandbox that is a container', () => {
+  let folder: string;
+  let docker: DockerDaemon;
+  let parts: VmSandboxParts;
+
+  beforeAll(async () => {
+    const tools = await toolsTree();
+    folder = await mkdtemp(join(tmpdir(), 'kvci-boxed-'));
+    docker = await startDockerDaemon();
+    parts = { ...(await testVms(tools, folder)), sandboxes: testAllSandboxes(tools, folder, docker.socket) };
+  });
+
+  afterAll(async () => {
+    await docker[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('boots, is entered by SSH, shows its console, and goes with its sandbox', async () => {
+    const disk = await nodeDisk('1.31');
+    const sandbox = await startVmSandbox(parts, sandboxRequest('boxed', filesOfDisk(disk), { kind: 'container', keep: true }));
+    expect(sandbox.record).toMatchObject({ kind: 'container', sandbox: { kind: 'container', engine: docker.socket } });
+    const addresses = lanAddresses(LAN.families, 1);
+    const memory = 2 * 2 ** 30;
+    const wanted = { name: 'node01', addresses, cpus: 2, memory, disk, firmware: 'direct', acceleration: 'auto' } as const;
+    await using vm = await startVm(parts, sandbox, { ...wanted, kernelArguments: [], hostKey: 'given' }, NEVER);
+    const node = await vm.node(BOOT_MS, NEVER);
+    const { stdout } = await node.run(['sh', '-c', 'uname -n; ip -brief address show scope global']);
+    expect(stdout).toMatch(/^node01\n[^]*192\.168\.66\.101\/24 [^]*fd00::101\/128/);
+    expect(await vm.console()).toContain('Linux version');
+    (await vm.openConsole()).destroy();
+
+    // As another process has it: by its record alone.
+    const again = await findVmSandbox(parts, 'boxed');
+    await using other = await openVm(parts, again, 'node01', again.record.machines['node01']!);
+    expect((await (await other.node(BOOT_MS, NEVER)).run(['echo', 'there'])).stdout).toBe('there\n');
+
+    await again.end();
+    await vm.ended;
+    expect(existsSync(sandbox.record.folder)).toBe(false);
+    const containers = await connectContainers({ address: { transport: 'unix', path: docker.socket }, origin: 'test' });
+    expect(await containers.list({ [SANDBOX_LABEL]: '' })).toEqual([]);
+    await expect(findVmSandbox(parts, 'boxed')).rejects.toMatchObject({ code: 'machine-not-found' });
+  });
+});
