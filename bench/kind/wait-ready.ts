@@ -12,7 +12,7 @@ import { kubernetesClient } from '../../src/host/adapters/kubernetes-client.ts';
 const [, , kubeconfig = '', image = '', ...names] = process.argv;
 const api = kubernetesClient(await readFile(kubeconfig, 'utf8'));
 const signal = AbortSignal.timeout(10 * 60_000);
-const request = { image, nodes: names.length, families: ['ipv4', 'ipv6'], userland: ['/usr', '/lib', '/lib64'] } as const;
+const request = { image, nodes: names.length, everySeconds: 1, families: ['ipv4', 'ipv6'], userland: ['/usr', '/lib', '/lib64'] } as const;
 for (const object of probe(request)) await api.apply(object, signal);
 let nodesReady: number | undefined;
 await api.until((view) => {

@@ -2,7 +2,7 @@ import { addAbortListener, once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 
 import { followFile } from '../machine/qemu/follow-file.ts';
-import type { Vm } from '../machine/qemu/vm.ts';
+import type { MachineConsole } from '../machine/types.ts';
 
 /** Ctrl-], as telnet, virsh and podman have it: every other key is the machine's. */
 const LEAVE = 0x1d;
@@ -11,17 +11,16 @@ const LEAVE = 0x1d;
  * Shows a machine's console from its first line on, and hands it what is typed, until the machine has ended, somebody leaves or
  * the signal aborts.
  *
- * @param file where the console is logged
  */
 export async function attachConsole(
-  vm: Vm,
-  file: string,
+  { log, openConsole }: Pick<MachineConsole, 'log' | 'openConsole'>,
   { stdin, stdout }: { readonly stdin?: Readable; readonly stdout: Writable },
   signal: AbortSignal,
 ): Promise<'left' | 'ended'> {
   const done = new AbortController();
-  const shown = show(file, stdout, AbortSignal.any([signal, done.signal]));
-  const keys = await vm.openConsole();
+  const shown = show(log, stdout, AbortSignal.any([signal, done.signal]));
+  const keys = await openConsole();
+  const ended = once(keys, 'close').then(() => 'ended' as const);
   // The file has it all.
   keys.resume();
   keys.on('error', () => undefined);
@@ -39,7 +38,7 @@ export async function attachConsole(
   stdin?.on('data', onKeys);
   using _leaving = addAbortListener(signal, leave);
   try {
-    return await Promise.race([left, vm.ended.then(() => 'ended' as const)]);
+    return await Promise.race([left, ended]);
   } finally {
     stdin?.off('data', onKeys);
     keys.destroy();

@@ -164,7 +164,11 @@ async function untilLeft(
   try {
     // Without a terminal standard output is for the result.
     const { stdin, stdout, stderr } = attached;
-    const left = attachConsole(vm, file, interactive && stdin !== undefined ? { stdin, stdout } : { stdout: stderr }, signal);
+    const left = attachConsole(
+      { log: file, openConsole: () => vm.openConsole() },
+      interactive && stdin !== undefined ? { stdin, stdout } : { stdout: stderr },
+      signal,
+    );
     // A machine that cannot be reached ends the wait only where nobody looks on.
     await Promise.race([left, reached.then(() => left)]);
     throwIfCancelled(run.signal);

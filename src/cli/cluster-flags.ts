@@ -4,7 +4,7 @@ import { KvciError } from '../core/errors.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { type ClusterOptions, clusterOptionsSchema } from '../cluster/options.ts';
 import type { ImageOptions } from '../image/options.ts';
-import { flagValue } from './command.ts';
+import { collect, flagValue } from './command.ts';
 import { badFlag, imageOptions, present } from './image-flags.ts';
 import type { WantedCluster } from './services.ts';
 
@@ -15,11 +15,18 @@ export interface ClusterFlags {
   readonly nodes?: number;
   readonly controlPlanes?: number;
   readonly provider?: string;
+  readonly controlPlaneProvider?: string;
   readonly ipFamily?: string;
   readonly cni?: string;
   readonly sha256?: string;
   readonly cpus?: number;
   readonly memory?: string;
+  readonly diskSize?: string;
+  readonly cpuModel?: string;
+  readonly karg?: readonly string[];
+  readonly vnc?: true;
+  readonly qemuArgs?: readonly string[];
+  readonly acceleration?: string;
 }
 
 const FLAG_OF_KEY: Readonly<Record<string, string>> = {
@@ -28,11 +35,18 @@ const FLAG_OF_KEY: Readonly<Record<string, string>> = {
   nodes: '--nodes',
   controlPlanes: '--control-planes',
   provider: '--provider',
+  controlPlaneProvider: '--control-plane-provider',
   ipFamily: '--ip-family',
   cni: '--cni',
   cniSha256: '--sha256',
   cpus: '--cpus',
   memory: '--memory',
+  diskSize: '--disk-size',
+  cpuModel: '--cpu-model',
+  kargs: '--karg',
+  vnc: '--vnc',
+  qemuArgs: '--qemu-args',
+  acceleration: '--acceleration',
 };
 
 export function addClusterFlags(command: Command): Command {
@@ -42,11 +56,30 @@ export function addClusterFlags(command: Command): Command {
     .option('--nodes <number>', 'number of nodes, control planes included (default: 1)', flagValue('--nodes', Number))
     .option('--control-planes <number>', 'how many of them are control planes (default: 1)', flagValue('--control-planes', Number))
     .option('--provider <name>', 'kind (containers), vm (virtual machines) or auto (default: auto)')
+    .option('--control-plane-provider <name>', 'kind or vm: what control planes are, where that differs from the other nodes')
     .option('--ip-family <family>', 'dual, ipv4 or ipv6 (default: dual)')
     .option('--cni <network>', 'bridge, none or the address of a manifest (default: bridge)')
     .option('--sha256 <digest>', 'SHA-256 of the manifest that --cni names')
-    .option('--cpus <number>', 'processors of each node (default: all of the host)', flagValue('--cpus', Number))
-    .option('--memory <size>', 'memory of each node, such as 4G (default: no bound)');
+    .option(
+      '--cpus <number>',
+      'processors of each node (default: all of the host; of a virtual machine two to four)',
+      flagValue('--cpus', Number),
+    )
+    .option('--memory <size>', 'memory of each node, such as 4G (default: no bound; of a virtual machine what the host has room for)')
+    .option('--disk-size <size>', "of virtual machines: size of each node's own disk (default: that of the image's disk)")
+    .option(
+      '--cpu-model <name>',
+      'of virtual machines: processor as QEMU names it; host for that of this host (default: one that most have)',
+    )
+    .option('--karg <argument>', 'of virtual machines: a kernel argument to add; may be given more than once', collect)
+    .option('--vnc', 'of virtual machines: give each a screen; "kvci console NODE --vnc" tells where')
+    .option('--qemu-args <words>', "of virtual machines: words for QEMU's command line, as they are", words)
+    .option('--acceleration <kind>', 'of virtual machines: auto, kvm or emulation (default: auto)');
+}
+
+/** Words that have blanks in them are for kvci.yaml, where they are a list. */
+function words(text: string): readonly string[] {
+  return text.split(/\s+/).filter((word) => word !== '');
 }
 
 /**
@@ -60,10 +93,12 @@ export function wantedCluster(loaded: LoadedConfig, name: string | undefined, fl
       facts: { flag: '--k8s' },
     });
   }
-  const { nodes, controlPlanes, provider, ipFamily, cni, cpus, memory, image } = flags;
+  const { nodes, controlPlanes, provider, controlPlaneProvider, ipFamily, cni, cpus, memory, image } = flags;
+  const { diskSize, cpuModel, vnc, qemuArgs, acceleration, karg: kargs, sha256: cniSha256 } = flags;
   const given = {
     ...loaded.config.cluster,
-    ...present({ name, image, nodes, controlPlanes, provider, ipFamily, cni, cniSha256: flags.sha256, cpus, memory }),
+    ...present({ name, image, nodes, controlPlanes, provider, controlPlaneProvider, ipFamily, cni, cniSha256, cpus, memory }),
+    ...present({ diskSize, cpuModel, kargs, vnc, qemuArgs, acceleration }),
   };
   const parsed = clusterOptionsSchema.safeParse(given);
   if (!parsed.success) throw badFlag(parsed.error.issues[0], FLAG_OF_KEY, 'up');

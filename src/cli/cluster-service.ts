@@ -23,6 +23,7 @@ import { writeFileAtomic } from '../host/files.ts';
 import type { Tar } from '../host/tar.ts';
 import { KVCI_LABELS } from '../image/labels.ts';
 import type { AttachedStreams } from '../machine/types.ts';
+import { attachConsole } from './attach-console.ts';
 import type { ClusterService, ImageService, UpSettings, WantedCluster } from './services.ts';
 
 export interface ClusterServiceParts {
@@ -84,6 +85,26 @@ export function createClusterService({ ports, image, streams, pipes, tar, userKu
       await using attached = streams();
       const [file, ...args] = argv;
       return await node.attach(file === undefined ? SHELL : [file, ...args], { ...attached, signal: run.signal });
+    },
+    console: async (cluster, name, run) => {
+      const state = await chosen(cluster);
+      const { name: known } = requireNode(state, name);
+      await using machines = await machinesOf(state, ports, run);
+      const terminal = await machines.terminal(known);
+      await using attached = streams();
+      const { stdin, stdout, terminal: interactive } = attached;
+      const keys = interactive === undefined || stdin === undefined ? {} : { stdin };
+      return await attachConsole(terminal, { ...keys, stdout }, run.signal);
+    },
+    screen: async (cluster, name, run) => {
+      const state = await chosen(cluster);
+      const { name: known } = requireNode(state, name);
+      await using machines = await machinesOf(state, ports, run);
+      const { vnc } = await machines.terminal(known);
+      if (vnc !== undefined) return vnc;
+      throw new KvciError('notFoundOrExists', 'no-screen', `${known} has no screen`, {
+        hint: 'Nodes get one when their cluster is made: kvci up --provider vm --vnc',
+      });
     },
     ports: async (name) => exposedPorts(await chosen(name)),
     logs: async (cluster, node, run) => {

@@ -30,6 +30,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     async () => (await import('./commands/kubeconfig.ts')).kubeconfig,
   ),
   entry('ssh', 'Enter a node, or run a command on it', async () => (await import('./commands/ssh.ts')).ssh),
+  entry('console', 'Show the console of a node, and type at it', async () => (await import('./commands/console.ts')).console),
   entry('exec', 'Run a command on all nodes', async () => (await import('./commands/exec.ts')).exec),
   entry('cp', 'Copy files and folders to a node or from it', async () => (await import('./commands/cp.ts')).cp),
   entry('logs', 'Show the journal of a node, or collect everything', async () => (await import('./commands/logs.ts')).logs),

@@ -24,9 +24,9 @@ import type { ImageDifference } from '../image/diff.ts';
 import type { ImageSummary } from '../image/images.ts';
 import type { ImageInspection } from '../image/inspect.ts';
 import type { ImageOptions } from '../image/options.ts';
-import type { Acceleration } from '../machine/qemu/kvm.ts';
 import type { Accelerator, Firmware } from '../machine/qemu/qemu-arguments.ts';
 import type { IpFamily, NodeAddresses } from '../machine/types.ts';
+import type { Acceleration } from '../machine/vm-options.ts';
 import type { SandboxKind } from '../sandbox/types.ts';
 import type { NodeKind, VerifyReport } from '../verify/types.ts';
 
@@ -246,6 +246,10 @@ export interface ClusterService {
   mergeKubeconfig(name: string | undefined): Promise<string>;
   /** Runs a command, or a shell, with the caller's own terminal or pipes. Answers its exit code. */
   enter(cluster: string | undefined, node: string, argv: readonly string[], run: RunContext): Promise<number>;
+  /** Shows the console of a node on the caller's terminal, or pipes, until somebody leaves it or the node ends. */
+  console(cluster: string | undefined, node: string, run: RunContext): Promise<'left' | 'ended'>;
+  /** The socket at which the screen of a node is seen. @throws KvciError `no-screen` */
+  screen(cluster: string | undefined, node: string, run: RunContext): Promise<string>;
   ports(name: string | undefined): Promise<readonly ExposedPort[]>;
   /** Of one node, or of all. */
   logs(cluster: string | undefined, node: string | undefined, run: RunContext): Promise<readonly NodeLog[]>;

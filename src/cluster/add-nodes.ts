@@ -1,10 +1,12 @@
+import { availableParallelism } from 'node:os';
+
 import { KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import { networkOf } from './addresses.ts';
 import { isBalanced } from './endpoint.ts';
 import { requireCluster, requireMade } from './find-cluster.ts';
 import { lockCluster } from './lock-cluster.ts';
-import { checkMemory } from './memory.ts';
+import { sizedNodes } from './memory.ts';
 import { MOST_CONTROL_PLANES, MOST_NODES } from './options.ts';
 import type { ClusterPorts } from './ports.ts';
 import { type NodeRole, nodeSpec } from './spec.ts';
@@ -31,9 +33,9 @@ export async function addNodes(name: string, request: AddRequest, ports: Cluster
   await using _lock = await lockCluster(name, ports, run);
   const before = await requireCluster(name, ports.states);
   requireMade(before);
-  const nodes = withMore(before, request);
-  const added = nodes.filter((node) => !before.nodes.includes(node));
-  await checkMemory(added, ports, run.events);
+  const more = withMore(before, request).filter((node) => !before.nodes.includes(node));
+  const added = await sizedNodes(more, before.provider, ports, run.events, availableParallelism());
+  const nodes = [...before.nodes, ...added].toSorted((a, b) => a.index - b.index);
   await using provider = await ports.provider(before.provider, before.engine, run);
   const state = await workOn(before, provider, ports, run, 'node add', async (work) => {
     await work.cluster.update(withNodes(before, nodes));

@@ -1,20 +1,18 @@
 import { KvciError } from '../core/errors.ts';
-import type { IpFamily, MachineNetwork, NodeAddresses } from '../machine/types.ts';
+import { FIRST_HOST, type IpFamily, type MachineNetwork, type NodeAddresses } from '../machine/types.ts';
 import type { ClusterState } from './state.ts';
 
 /** What the cluster gives out, by family; the design's ranges. */
 export const POD_RANGES: Readonly<Record<IpFamily, string>> = { ipv4: '10.244.0.0/16', ipv6: 'fd10:244::/56' };
 export const SERVICE_RANGES: Readonly<Record<IpFamily, string>> = { ipv4: '10.96.0.0/12', ipv6: 'fd10:96::/108' };
 
-/** The last part of the first node's address, less one. What comes before is for the gateway and for whoever joins by hand. */
-const FIRST_HOST = 10;
-
 /** The address of a node in the network of its cluster: `.11`, `::11` for the first. Ranges are at least a /24 and a /64. */
-export function nodeAddresses(network: MachineNetwork, index: number): NodeAddresses {
+export function nodeAddresses({ ipv4, ipv6, firstHost = FIRST_HOST }: MachineNetwork, index: number): NodeAddresses {
+  const host = firstHost + index;
   return {
-    ...(network.ipv4 === undefined ? {} : { ipv4: network.ipv4.replace(/\.\d+\/\d+$/, `.${FIRST_HOST + index}`) }),
+    ...(ipv4 === undefined ? {} : { ipv4: ipv4.replace(/\.\d+\/\d+$/, `.${host}`) }),
     // Written in decimal digits on purpose, so that both addresses of a node look alike.
-    ...(network.ipv6 === undefined ? {} : { ipv6: network.ipv6.replace(/::\/\d+$/, `::${FIRST_HOST + index}`) }),
+    ...(ipv6 === undefined ? {} : { ipv6: ipv6.replace(/::\/\d+$/, `::${host}`) }),
   };
 }
 
@@ -24,8 +22,12 @@ export function podRangesOf(index: number, families: readonly IpFamily[]): reado
 }
 
 /** The network of a cluster as its state has it; without ranges before it is made. */
-export function networkOf({ network: { ipv4, ipv6 } = {} }: Pick<ClusterState, 'network'>): MachineNetwork {
-  return { ...(ipv4 === undefined ? {} : { ipv4 }), ...(ipv6 === undefined ? {} : { ipv6 }) };
+export function networkOf({ network: { ipv4, ipv6, firstHost } = {} }: Pick<ClusterState, 'network'>): MachineNetwork {
+  return {
+    ...(ipv4 === undefined ? {} : { ipv4 }),
+    ...(ipv6 === undefined ? {} : { ipv6 }),
+    ...(firstHost === undefined ? {} : { firstHost }),
+  };
 }
 
 /** Addresses in the order of families; the first is the node's main one. */

@@ -8,8 +8,9 @@ import type { ClusterView, KubernetesApi } from '../host/kubernetes.ts';
 import type { HostPort, Machines } from '../machine/types.ts';
 import { atApiPort, chooseApiPort } from './api-port.ts';
 import { Begun } from './begun.ts';
+import { tellBusyHost } from './busy-host.ts';
 import type { ClusterRun } from './cluster-run.ts';
-import { beginControlPlane, leaderOf } from './control-plane.ts';
+import { beginControlPlane, type Booting, leaderOf } from './control-plane.ts';
 import { REMOVE_PROBE_MS } from './deadlines.ts';
 import { exposeApi, portOf, publishedBy } from './endpoint.ts';
 import { hostKubeconfig } from './kubeconfig.ts';
@@ -27,6 +28,7 @@ import { isProbe, removeProbe, startProbe } from './steps/probe.ts';
 import { readinessWatch } from './steps/readiness.ts';
 import { missing, nodesNotReady, notReady, notReadyInTime } from './steps/ready.ts';
 import { setStorage } from './steps/storage.ts';
+import { Turns } from './turns.ts';
 
 /**
  * Brings all nodes of a cluster's state up to Ready. Each step finds what an earlier run did: calling it again after a kill goes on
@@ -48,23 +50,27 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
   const network = await run.step('network', 'network', undefined, () => machines.network(run.state.families, signal));
   await run.update({ network, apiPort: portOf(run.state) ?? (await chooseApiPort(run.state.name, ports.states)) });
 
-  const booting = run.state.nodes.map((node) => ({
-    node,
-    booted: begun.add(
-      nodeStep(run, machines, 'boot', 'boot', node.name, async () => {
-        const booted = await atApiPort(
-          run,
-          ports.states,
-          () => bootNode(node, network, publishedBy(node, run.state, network), machines, run.context),
-          () => machines.remove(node.name),
-        );
-        await run.updateNode(node.name, { addresses: booted.handle.addresses });
-        if (hasBridge(run)) await setPodNetwork(booted.handle, node.index, run.state.nodes, network, run.state.families, signal);
-        noteLimits(booted, events);
-        return booted;
-      }),
-    ),
-  }));
+  const schedule = await machines.schedule(signal);
+  if (schedule === 'in-turn') await tellBusyHost(ports, events);
+  const turns = new Turns(schedule, run.state.nodes, signal);
+  const boot = async (node: NodeState): Promise<BootedNode> => {
+    await turns.of(node);
+    const booted = await nodeStep(run, machines, 'boot', 'boot', node.name, async () => {
+      const up = await atApiPort(
+        run,
+        ports.states,
+        () => bootNode(node, run.state.options, network, publishedBy(node, run.state, network), machines, run.context),
+        () => machines.remove(node.name),
+      );
+      await run.updateNode(node.name, { addresses: up.handle.addresses });
+      if (hasBridge(run)) await setPodNetwork(up.handle, node.index, run.state.nodes, network, run.state.families, signal);
+      noteLimits(up, events);
+      return up;
+    });
+    turns.booted(node);
+    return booted;
+  };
+  const booting: readonly Booting[] = run.state.nodes.map((node) => ({ node, booted: begun.add(boot(node)) }));
   // While nodes boot.
   void begun.add(ports.loadApi());
   const leader = await leaderOf(booting, signal);
@@ -82,10 +88,18 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
   );
   await run.update(exposed);
   const others = booting.filter((other) => other !== leader);
-  const controlPlane = await beginControlPlane(run, machines, first, others, network, ports.secrets, begun);
+  const controlPlane = await beginControlPlane(run, machines, first, others, network, turns, ports.secrets, begun);
   await controlPlane.serves;
   const kubeconfig = await writeKubeconfig(run, first, exposed.api, ports);
   const kubernetes = await ports.api(kubeconfig);
+  if (schedule === 'in-turn') {
+    const serving = kubernetes
+      .until(() => true, signal)
+      .then(() => {
+        turns.serves();
+      });
+    void begun.add(serving);
+  }
 
   const configured = begun.add(configure(run, kubernetes, ports, first));
   await controlPlane.join(kubernetes);
@@ -131,7 +145,7 @@ async function configure(run: ClusterRun, api: KubernetesApi, ports: ClusterPort
     await Promise.all([
       setStorage(state.nodes, api, signal),
       cni.kind === 'manifest' ? applyManifest(cni.url, state.options.cniSha256 ?? '', ports, state.name, api, signal) : undefined,
-      cni.kind === 'none' ? undefined : startProbe(first.handle, state.nodes.length, state.families, api, signal),
+      cni.kind === 'none' ? undefined : startProbe(first, state.nodes.length, state.families, api, signal),
     ]);
   });
 }

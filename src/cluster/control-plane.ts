@@ -18,8 +18,9 @@ import { isMember } from './steps/member.ts';
 import { nodeStep } from './steps/node-step.ts';
 import { untilSigned } from './steps/signed.ts';
 import { bootstrapToken, certificateKey } from './tokens.ts';
+import { leadersOf, type Turns } from './turns.ts';
 
-/** A node on its way up. */
+/** A node on its way up, or waiting for its turn. */
 export interface Booting {
   readonly node: NodeState;
   readonly booted: Promise<BootedNode>;
@@ -35,11 +36,11 @@ export interface ControlPlane {
 
 /** The control plane that lets others in: the first of a new cluster, later any that is a member, as the first may be gone. */
 export async function leaderOf(booting: readonly Booting[], signal: AbortSignal): Promise<Booting> {
-  const controlPlanes = booting.filter(({ node }) => node.role === 'control-plane');
-  const [first] = controlPlanes;
+  const leaders = leadersOf(booting.map(({ node }) => node)).map(({ name }) => name);
+  const candidates = booting.filter(({ node }) => leaders.includes(node.name));
+  for (const each of candidates) if (each.node.joined && (await isMember((await each.booted).handle, signal))) return each;
+  const [first] = candidates;
   if (first === undefined) throw new KvciError('bug', 'no-control-plane', 'a cluster without control planes');
-  if (!controlPlanes.some(({ node }) => node.joined)) return first;
-  for (const each of controlPlanes) if (await isMember((await each.booted).handle, signal)) return each;
   return first;
 }
 
@@ -50,6 +51,7 @@ export async function beginControlPlane(
   first: BootedNode,
   others: readonly Booting[],
   network: MachineNetwork,
+  turns: Turns,
   masked: Set<Secret>,
   begun: Begun,
 ): Promise<ControlPlane> {
@@ -64,16 +66,17 @@ export async function beginControlPlane(
   let hash: Digest;
   let initialised: Promise<void>;
   let serves: Promise<void>;
+  /** Makes the token with which others join, where init has not. */
+  let makeToken = (): Promise<void> => Promise.resolve();
   if (await isMember(first.handle, signal)) {
     await run.updateNode(first.node.name, { joined: true });
     hash = await caHash(first.handle, signal);
-    const missing = await Promise.all(others.map(async ({ booted }) => !(await isMember((await booted).handle, signal))));
-    initialised = missing.includes(true)
-      ? nodeStep(run, machines, 'token', 'new join token', first.node.name, () =>
-          prepareJoin(first.handle, secrets, JOIN_TOKEN_LIFE, signal),
-        )
-      : Promise.resolve();
+    initialised = Promise.resolve();
     serves = initialised;
+    makeToken = () =>
+      nodeStep(run, machines, 'token', 'new join token', first.node.name, () =>
+        prepareJoin(first.handle, secrets, JOIN_TOKEN_LIFE, signal),
+      );
   } else {
     hash = await nodeStep(run, machines, 'certificates', 'certificates', first.node.name, (output) =>
       makeCertificates(first, cluster, secrets, signal, output),
@@ -103,14 +106,23 @@ export async function beginControlPlane(
       );
     }
     await run.updateNode(booted.node.name, { joined: true });
+    turns.joined(booted.node);
   };
+  void initialised.then(
+    () => {
+      turns.joined(first.node);
+    },
+    () => undefined,
+  );
   return {
     serves,
     join: async (api) => {
       let signing: Promise<void> | undefined;
       // Nobody waits for it where no node joins: there is no token then.
       const signed = (): Promise<void> =>
-        (signing ??= run.step('signed', 'signed information to join by', undefined, () => untilSigned(secrets.token, api, context)));
+        (signing ??= makeToken().then(() =>
+          run.step('signed', 'signed information to join by', undefined, () => untilSigned(secrets.token, api, context)),
+        ));
       // etcd takes one new member at a time; workers join all at once.
       let previous: Promise<unknown> = initialised;
       const joins = others.map(({ node, booted }) => {

@@ -4,11 +4,18 @@ import type { ClusterState } from './state.ts';
 const FLAGS = {
   nodes: '--nodes',
   controlPlanes: '--control-planes',
+  controlPlaneProvider: '--control-plane-provider',
   ipFamily: '--ip-family',
   cni: '--cni',
   cniSha256: '--sha256',
   cpus: '--cpus',
   memory: '--memory',
+  diskSize: '--disk-size',
+  cpuModel: '--cpu-model',
+  kargs: '--karg',
+  vnc: '--vnc',
+  qemuArgs: '--qemu-args',
+  acceleration: '--acceleration',
   overrides: 'cluster.overrides',
 } as const satisfies Partial<Record<keyof ClusterOptions, string>>;
 
@@ -23,7 +30,8 @@ export function differences(
     return want === undefined || there === want ? [] : [`${flag}: it has ${there ?? 'none'}, you ask for ${want}`];
   });
   const { provider = 'auto' } = asked;
-  if (provider !== 'auto' && provider !== state.provider) lines.push(`--provider: it has ${state.provider}, you ask for ${provider}`);
+  if (provider !== 'auto' && provider !== state.options.provider && provider !== state.provider)
+    lines.push(`--provider: it has ${state.provider}, you ask for ${provider}`);
   if (wanted !== undefined && wanted !== state.wanted) lines.push(`image: it was made of ${state.wanted}, you ask for ${wanted}`);
   return lines;
 }

@@ -7,7 +7,7 @@ import { addressList, hostPort, mainAddress, POD_RANGES, SERVICE_RANGES } from '
 import { JOIN_TOKEN_LIFE, KUBEADM_TIMEOUTS } from './deadlines.ts';
 import type { NodeFacts } from './node-facts.ts';
 import { PATCHES } from './patches.ts';
-import { ignoredChecks } from './rules.ts';
+import { emulationArgs, ignoredChecks } from './rules.ts';
 
 /*
  * Configuration of kubeadm, v1beta4: all versions from 1.31 on read it.
@@ -62,6 +62,7 @@ export interface JoinSecrets extends InitSecrets {
 /** What `kubeadm init` reads on the first control plane. */
 export function initConfig(cluster: KubeadmCluster, node: KubeadmNode, secrets: InitSecrets): string {
   const { families } = cluster;
+  const { emulated } = node.facts;
   return documents(
     {
       apiVersion: KUBEADM,
@@ -70,7 +71,7 @@ export function initConfig(cluster: KubeadmCluster, node: KubeadmNode, secrets: 
       ...(secrets.certificateKey === undefined ? {} : { certificateKey: secrets.certificateKey.reveal() }),
       localAPIEndpoint: { advertiseAddress: mainAddress(node.addresses, families), bindPort: API_PORT },
       nodeRegistration: registration(node, cluster),
-      patches: { directory: PATCHES },
+      ...patches(node.facts),
       timeouts: KUBEADM_TIMEOUTS,
     },
     {
@@ -85,9 +86,16 @@ export function initConfig(cluster: KubeadmCluster, node: KubeadmNode, secrets: 
       },
       apiServer: { certSANs: cluster.names },
       controllerManager: {
-        extraArgs: args({ ...LEASE, ...CALLS, ...(cluster.allocateRanges ? {} : { 'allocate-node-cidrs': 'false' }) }),
+        extraArgs: args({
+          ...LEASE,
+          ...CALLS,
+          ...(cluster.allocateRanges ? {} : { 'allocate-node-cidrs': 'false' }),
+          ...(emulated ? emulationArgs('controllerManager') : {}),
+        }),
       },
-      scheduler: { extraArgs: args(LEASE) },
+      scheduler: { extraArgs: args({ ...LEASE, ...(emulated ? emulationArgs('scheduler') : {}) }) },
+      // A single member elects itself, and would wait the longer for it.
+      ...(emulated && secrets.certificateKey !== undefined ? { etcd: { local: { extraArgs: args(emulationArgs('etcd')) } } } : {}),
     },
     kubeProxyConfig(node.facts),
   );
@@ -119,7 +127,7 @@ export function joinConfig(cluster: KubeadmCluster, node: KubeadmNode, role: 'co
             localAPIEndpoint: { advertiseAddress: mainAddress(node.addresses, cluster.families), bindPort: API_PORT },
             ...(secrets.certificateKey === undefined ? {} : { certificateKey: secrets.certificateKey.reveal() }),
           },
-          patches: { directory: PATCHES },
+          ...patches(node.facts),
         }),
     timeouts: KUBEADM_TIMEOUTS,
   });
@@ -141,6 +149,11 @@ function registration({ name, addresses, facts }: KubeadmNode, { kubernetes, fam
     kubeletExtraArgs: [{ name: 'node-ip', value: addressList(addresses, families).join() }],
     ...(ignored.length === 0 ? {} : { ignorePreflightErrors: ignored }),
   };
+}
+
+/** Looking every second is too much for a node that is emulated. */
+function patches({ emulated }: NodeFacts): object {
+  return emulated ? {} : { patches: { directory: PATCHES } };
 }
 
 function kubeProxyConfig(facts: NodeFacts): object {

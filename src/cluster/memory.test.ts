@@ -1,12 +1,15 @@
 import { describe, expect, it } from 'vitest';
 
 import type { Event } from '../core/events.ts';
-import { checkMemory } from './memory.ts';
+import { sizedNodes } from './memory.ts';
 import { clusterOptionsSchema } from './options.ts';
 import { nodeSpecs } from './spec.ts';
 
 const nodes = (count: number, memory?: string) =>
   nodeSpecs(clusterOptionsSchema.parse({ name: 'lab', nodes: count, ...(memory === undefined ? {} : { memory }) }));
+
+const SILENT = (): void => undefined;
+const host = (memory: number) => ({ memoryAvailable: () => Promise.resolve(memory) });
 
 /** What is said of nodes on a host with so much memory. */
 async function check(specs: ReturnType<typeof nodes>, available: number): Promise<readonly string[]> {
@@ -14,7 +17,7 @@ async function check(specs: ReturnType<typeof nodes>, available: number): Promis
   const events = (event: Event): void => {
     if (event.type === 'problem') said.push(event.message);
   };
-  await checkMemory(specs, { memoryAvailable: () => Promise.resolve(available) }, events);
+  await sizedNodes(specs, 'kind', host(available), events, 2);
   return said;
 }
 
@@ -43,5 +46,54 @@ describe('memory for the nodes that are asked for', () => {
 
   it('is never less than a node needs', async () => {
     await expect(check(nodes(1, '1G'), 8e9)).rejects.toMatchObject({ code: 'bad-flag' });
+  });
+});
+
+const GIB = 2 ** 30;
+
+const nodesOf = (given: object) => nodeSpecs(clusterOptionsSchema.parse(given));
+
+it('containers are as they were asked for', async () => {
+  const asked = nodesOf({ nodes: 2 });
+  expect(await sizedNodes(asked, 'kind', host(4e9), SILENT, 2)).toEqual(asked);
+});
+
+it.each([
+  [32 * GIB, 2, [2, 2], [3 * 1024, 2 * 1024]],
+  [32 * GIB, 1, [2, 2], [3 * 1024, 2 * 1024]],
+  [32 * GIB, 16, [4, 4], [3 * 1024, 2 * 1024]],
+  // What there is room for, and never less than a node needs.
+  [5 * GIB, 2, [2, 2], [2320, 1546]],
+  [3.5e9, 2, [2, 2], [1907, 976]],
+])('virtual machines fit a host with %d bytes and %d cores', async (memory, cores, cpus, mebibytes) => {
+  const sized = await sizedNodes(nodesOf({ provider: 'vm', nodes: 2 }), 'vm', host(memory), SILENT, cores);
+  expect(sized.map((node) => node.cpus)).toEqual(cpus);
+  expect(sized.map((node) => (node.memory ?? 0) / 2 ** 20)).toEqual(mebibytes);
+});
+
+it('what was asked for stays, and the others share the rest', async () => {
+  const asked = nodesOf({ provider: 'vm', nodes: 2, cpus: 3, overrides: { node01: { memory: '4GiB' } } });
+  const sized = await sizedNodes(asked, 'vm', host(32 * GIB), SILENT, 2);
+  expect(sized.map(({ cpus, memory }) => [cpus, memory])).toEqual([
+    [3, 4 * GIB],
+    [3, 2 * GIB],
+  ]);
+});
+
+it('of both kinds only virtual machines get a size', async () => {
+  const sized = await sizedNodes(nodesOf({ provider: 'vm', controlPlaneProvider: 'kind', nodes: 2 }), 'mixed', host(32 * GIB), SILENT, 2);
+  expect(sized.map(({ cpus, memory }) => [cpus, memory])).toEqual([
+    [undefined, undefined],
+    [2, 2 * GIB],
+  ]);
+});
+
+it('more than the host has is refused before anything starts', async () => {
+  await expect(sizedNodes(nodesOf({ provider: 'vm', memory: '8GiB' }), 'vm', host(4e9), SILENT, 2)).rejects.toMatchObject({
+    code: 'not-enough-memory',
+    exitCode: 3,
+  });
+  await expect(sizedNodes(nodesOf({ provider: 'vm', memory: '1.8G' }), 'vm', host(32e9), SILENT, 2)).rejects.toMatchObject({
+    code: 'bad-flag',
   });
 });

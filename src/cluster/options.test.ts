@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { checkTogether, clusterOptionsSchema, parseClusterName, parseCni } from './options.ts';
+import { checkTogether, clusterOptionsSchema, parseClusterName, parseCni, vmOptionsOf } from './options.ts';
 
 const options = (given: object) => clusterOptionsSchema.parse(given);
 
@@ -13,6 +13,7 @@ describe('options of a cluster', () => {
       provider: 'auto',
       ipFamily: 'dual',
       cni: 'bridge',
+      acceleration: 'auto',
       overrides: {},
     });
   });
@@ -31,6 +32,10 @@ describe('options of a cluster', () => {
     [{ name: 'Lab' }, 'name'],
     [{ name: 'a'.repeat(41) }, 'name'],
     [{ overrides: { worker: {} } }, 'overrides'],
+    [{ kargs: ['root=/dev/vda'] }, 'kargs'],
+    [{ kargs: ['two words'] }, 'kargs'],
+    [{ diskSize: 'much' }, 'diskSize'],
+    [{ cpuModel: 'a b' }, 'cpuModel'],
     [{ overrides: { node02: { labels: { 'bad key': 'x' } } } }, 'overrides'],
   ])('%j is refused', (given, key) => {
     expect(clusterOptionsSchema.safeParse(given).error?.issues[0]?.path[0]).toBe(key);
@@ -41,6 +46,12 @@ describe('options of a cluster', () => {
     [{ cni: 'https://example.org/cni.yaml' }, '--cni: a manifest by its address needs --sha256, so that it is the one you mean'],
     [{ cniSha256: '0'.repeat(64) }, '--sha256: is for a --cni that is the address of a manifest'],
     [{ overrides: { node02: {} } }, 'cluster.overrides: there is no node02 among 1 nodes'],
+    [{ diskSize: '40G' }, 'cluster.diskSize: is for virtual machines: --provider vm'],
+    [{ overrides: { node01: { kargs: ['quiet'] } } }, 'cluster.overrides.node01.kargs: is for virtual machines: --provider vm'],
+    [{ acceleration: 'kvm' }, '--acceleration: is for virtual machines: --provider vm'],
+    [{ provider: 'vm', nodes: 155 }, '--nodes: a network of virtual machines has room for 154'],
+    [{ provider: 'vm', cpus: 1.5 }, '--cpus: a virtual machine has whole processors'],
+    [{ provider: 'vm', overrides: { node01: { cpus: 1 } } }, '--cpus: a control plane needs two processors, node01 has one'],
   ])('%j contradicts itself', (given, message) => {
     expect(() => {
       checkTogether(options(given));
@@ -54,6 +65,12 @@ describe('options of a cluster', () => {
       );
     }).not.toThrow();
   });
+});
+
+it('a node as a virtual machine: what differs for it, over what all have', () => {
+  const given = options({ provider: 'vm', diskSize: '40G', kargs: ['a'], overrides: { node02: { kargs: ['b'], cpuModel: 'host' } } });
+  expect(vmOptionsOf(given, 'node01')).toEqual({ diskSize: '40G', kargs: ['a'] });
+  expect(vmOptionsOf(given, 'node02')).toEqual({ diskSize: '40G', kargs: ['b'], cpuModel: 'host' });
 });
 
 it('a pod network', () => {

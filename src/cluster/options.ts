@@ -4,6 +4,10 @@ import { parseName } from '../core/names.ts';
 import { refineBy } from '../core/refine.ts';
 import { KvciError } from '../core/errors.ts';
 import { parseSize } from '../core/sizes.ts';
+import { clusterProvider } from './spec.ts';
+import { MOST_MACHINES } from '../machine/net/lan.ts';
+import { NODE_PROVIDERS } from '../machine/types.ts';
+import { ACCELERATIONS, VM_OPTION_KEYS, type VmOptions, vmOptionsShape } from '../machine/vm-options.ts';
 
 export const PROVIDERS = ['auto', 'kind', 'vm'] as const;
 export const IP_FAMILIES = ['dual', 'ipv4', 'ipv6'] as const;
@@ -30,6 +34,8 @@ const nodeOverrideSchema = z.strictObject({
     .record(z.string().regex(LABEL_KEY, 'not a label of Kubernetes'), z.string().regex(LABEL_VALUE, 'not a value of a label'))
     .optional()
     .describe('Labels of this node'),
+  provider: z.enum(NODE_PROVIDERS).optional().describe('What this node is: kind (a container) or vm (a virtual machine)'),
+  ...vmOptionsShape,
 });
 
 /**
@@ -46,6 +52,7 @@ export const clusterOptionsSchema = z.strictObject({
   nodes: z.int().min(1).max(MOST_NODES).default(1).describe('Number of nodes, control planes included'),
   controlPlanes: z.int().min(1).max(MOST_CONTROL_PLANES).default(1).describe('How many of them are control planes'),
   provider: z.enum(PROVIDERS).default('auto').describe('kind (containers), vm (virtual machines) or auto'),
+  controlPlaneProvider: z.enum(NODE_PROVIDERS).optional().describe('What control planes are, where that differs from the other nodes'),
   ipFamily: z.enum(IP_FAMILIES).default('dual').describe('IP families of pods and services'),
   cni: z
     .string()
@@ -57,8 +64,12 @@ export const clusterOptionsSchema = z.strictObject({
     .regex(/^[0-9a-f]{64}$/, 'not a SHA-256 in lower-case hexadecimal')
     .optional()
     .describe('SHA-256 of the manifest that cni names'),
-  cpus: cpus.optional().describe('Processors of each node (default: all of the host)'),
-  memory: memory.optional().describe('Memory of each node, such as 4G (default: no bound)'),
+  cpus: cpus.optional().describe('Processors of each node (default: all of the host; of a virtual machine two to four)'),
+  memory: memory
+    .optional()
+    .describe('Memory of each node, such as 4G (default: no bound; of a virtual machine what the host has room for)'),
+  ...vmOptionsShape,
+  acceleration: z.enum(ACCELERATIONS).default('auto').describe('Of virtual machines: kvm, emulation, or auto (KVM where it works)'),
   overrides: z
     .record(z.string().regex(/^node[0-9]{2,3}$/, 'not the name of a node such as node02'), nodeOverrideSchema)
     .default({})
@@ -79,7 +90,7 @@ export function checkTogether(options: ClusterOptions): void {
         ? ['--cni', 'a manifest by its address needs --sha256, so that it is the one you mean']
         : !isUrl(options.cni) && options.cniSha256 !== undefined
           ? ['--sha256', 'is for a --cni that is the address of a manifest']
-          : unknownOverride(options);
+          : (unknownOverride(options) ?? (clusterProvider(options) !== 'kind' ? unfitForVms(options) : onlyForVms(options)));
   if (problem === undefined) return;
   const [flag = '', message = ''] = problem;
   throw new KvciError('usage', 'bad-flag', `${flag}: ${message}`, { facts: { flag } });
@@ -88,6 +99,40 @@ export function checkTogether(options: ClusterOptions): void {
 function unknownOverride({ overrides, nodes }: ClusterOptions): readonly string[] | undefined {
   const unknown = Object.keys(overrides).find((name) => Number(name.slice('node'.length)) > nodes);
   return unknown === undefined ? undefined : ['cluster.overrides', `there is no ${unknown} among ${nodes} nodes`];
+}
+
+/** What containers cannot have is refused, not left out in silence. */
+function onlyForVms(options: ClusterOptions): readonly [string, string] | undefined {
+  const places = [['', options] as const, ...Object.entries(options.overrides)];
+  for (const [node, place] of places) {
+    const key = VM_OPTION_KEYS.find((name) => place[name] !== undefined);
+    if (key !== undefined)
+      return [node === '' ? `cluster.${key}` : `cluster.overrides.${node}.${key}`, 'is for virtual machines: --provider vm'];
+  }
+  return options.acceleration === 'auto' ? undefined : ['--acceleration', 'is for virtual machines: --provider vm'];
+}
+
+function unfitForVms({ nodes, controlPlanes, cpus, overrides }: ClusterOptions): readonly [string, string] | undefined {
+  if (nodes > MOST_MACHINES) return ['--nodes', `a network of virtual machines has room for ${MOST_MACHINES}`];
+  const asked = [['node01', cpus] as const, ...Object.entries(overrides).map(([name, own]) => [name, own.cpus] as const)];
+  for (const [name, count] of asked) {
+    if (count === undefined) continue;
+    if (!Number.isInteger(count)) return ['--cpus', 'a virtual machine has whole processors'];
+    const leads = Number(name.slice('node'.length)) <= controlPlanes;
+    if (leads && count < 2) return ['--cpus', `a control plane needs two processors, ${name} has one`];
+  }
+  return undefined;
+}
+
+/** What a node is to be as a virtual machine: what differs for it, over what all have. */
+export function vmOptionsOf(options: ClusterOptions, node: string): VmOptions {
+  const own = options.overrides[node] ?? {};
+  return Object.fromEntries(
+    VM_OPTION_KEYS.flatMap((key) => {
+      const value = own[key] ?? options[key];
+      return value === undefined ? [] : [[key, value]];
+    }),
+  );
 }
 
 export type Cni = { readonly kind: 'bridge' } | { readonly kind: 'none' } | { readonly kind: 'manifest'; readonly url: string };

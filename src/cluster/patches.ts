@@ -2,6 +2,7 @@ import { stringify } from 'yaml';
 
 import type { NodeFile } from '../machine/types.ts';
 import { HEALTH_CHECK_S } from './deadlines.ts';
+import type { NodeFacts } from './node-facts.ts';
 import { patchesCoreDns } from './rules.ts';
 
 /*
@@ -19,7 +20,9 @@ const STATIC_PODS = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-
 const PERIOD_S = 1;
 
 /** @param kubernetes without a leading `v` */
-export function kubeadmPatches(kubernetes: string): readonly NodeFile[] {
+export function kubeadmPatches(kubernetes: string, { emulated }: Pick<NodeFacts, 'emulated'>): readonly NodeFile[] {
+  // Looking every second would take a good part of an emulated node's processors.
+  if (emulated) return [];
   const file = (target: string, patch: object): NodeFile => ({
     path: `${PATCHES}/${target}+strategic.yaml`,
     content: stringify(patch),

@@ -41,4 +41,6 @@ export interface ClusterPorts {
   api(kubeconfig: string): Promise<KubernetesApi>;
   /** Bytes of memory that new processes can have. */
   memoryAvailable(): Promise<number>;
+  /** How much of the last minute somebody has waited for a processor of this host, from 0 to 1. */
+  cpuPressure(): Promise<number>;
 }

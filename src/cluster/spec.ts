@@ -1,5 +1,5 @@
 import { parseSize } from '../core/sizes.ts';
-import type { IpFamily } from '../machine/types.ts';
+import type { IpFamily, MachineProvider, NodeProvider } from '../machine/types.ts';
 import type { ClusterOptions } from './options.ts';
 
 export type NodeRole = 'control-plane' | 'worker';
@@ -15,6 +15,26 @@ export interface NodeSpec {
   /** Bytes. */
   readonly memory?: number | undefined;
   readonly labels: Readonly<Record<string, string>>;
+  /** What it is, in a cluster of both kinds. */
+  readonly provider?: NodeProvider | undefined;
+}
+
+/** What a node is to be. `auto` is for containers as long as nobody has asked for the other. */
+export function nodeProvider(index: number, role: NodeRole, options: ClusterOptions): NodeProvider {
+  const { provider, controlPlaneProvider, overrides } = options;
+  const all = provider === 'auto' ? 'kind' : provider;
+  return overrides[nodeName(index)]?.provider ?? (role === 'control-plane' ? controlPlaneProvider : undefined) ?? all;
+}
+
+/** What provides all nodes of a cluster. */
+export function clusterProvider(options: ClusterOptions): MachineProvider['name'] {
+  const kinds = new Set(Array.from({ length: options.nodes }, (_, at) => nodeProvider(at + 1, roleAt(at, options), options)));
+  const [only] = kinds;
+  return kinds.size === 1 && only !== undefined ? only : 'mixed';
+}
+
+function roleAt(position: number, { controlPlanes }: ClusterOptions): NodeRole {
+  return position < controlPlanes ? 'control-plane' : 'worker';
 }
 
 export function nodeName(index: number): string {
@@ -27,9 +47,7 @@ export function familiesOf(ipFamily: ClusterOptions['ipFamily']): readonly IpFam
 
 /** All nodes of a cluster, control planes first. */
 export function nodeSpecs(options: ClusterOptions): readonly NodeSpec[] {
-  return Array.from({ length: options.nodes }, (_, position) =>
-    nodeSpec(position + 1, position < options.controlPlanes ? 'control-plane' : 'worker', options),
-  );
+  return Array.from({ length: options.nodes }, (_, position) => nodeSpec(position + 1, roleAt(position, options), options));
 }
 
 export function nodeSpec(index: number, role: NodeRole, options: ClusterOptions): NodeSpec {
@@ -43,5 +61,6 @@ export function nodeSpec(index: number, role: NodeRole, options: ClusterOptions)
     cpus: own.cpus ?? options.cpus,
     memory: memory === undefined ? undefined : parseSize(memory),
     labels: own.labels ?? {},
+    ...(clusterProvider(options) === 'mixed' ? { provider: nodeProvider(index, role, options) } : {}),
   };
 }

@@ -7,7 +7,7 @@ import { digestSchema } from '../core/digest-schema.ts';
 import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
 import { removeTree, writeFileAtomic } from '../host/files.ts';
 import type { Directories } from '../host/types.ts';
-import type { MachinesSpec } from '../machine/types.ts';
+import { type MachinesSpec, NODE_PROVIDERS } from '../machine/types.ts';
 import { clusterOptionsSchema } from './options.ts';
 
 /** Of the state file. A newer kvci that changes its meaning raises it. */
@@ -23,6 +23,8 @@ const nodeStateSchema = z.object({
   cpus: z.number().optional(),
   memory: z.number().optional(),
   labels: z.record(z.string(), z.string()),
+  /** What it is, in a cluster of both kinds. */
+  provider: z.enum(NODE_PROVIDERS).optional(),
   /** Known once the network is there. */
   addresses: addresses.optional(),
   /** It has been a member of the cluster. */
@@ -54,14 +56,14 @@ export const clusterStateSchema = z.object({
   wanted: z.string(),
   /** The process that is at work on it. */
   owner: z.object({ pid: z.int(), startTime: z.string() }).optional(),
-  provider: z.enum(['kind', 'vm']),
+  provider: z.enum([...NODE_PROVIDERS, 'mixed']),
   /** Socket of the engine of this host that its nodes are in; missing where that is kvci's own. */
   engine: z.string().optional(),
   image: z.object({ digest: digestSchema, name: z.string() }),
   kubernetes: z.string(),
   families: z.array(family),
   nodes: z.array(nodeStateSchema),
-  network: addresses.optional(),
+  network: addresses.extend({ firstHost: z.int().optional() }).optional(),
   /** Where the nodes find the API. */
   endpoint: z.string().optional(),
   /** The port of this host that was chosen for it, before anything was made that leads there. */
@@ -96,8 +98,8 @@ export function withoutLeaving(state: ClusterState): ClusterState {
 }
 
 /** What a provider knows a cluster's machines by. */
-export function machinesSpec({ name, run, image }: Pick<ClusterState, 'name' | 'run' | 'image'>): MachinesSpec {
-  return { cluster: name, run, image: image.digest };
+export function machinesSpec({ name, run, image, options }: Pick<ClusterState, 'name' | 'run' | 'image' | 'options'>): MachinesSpec {
+  return { cluster: name, run, image: image.digest, acceleration: options.acceleration };
 }
 
 /** Files of one cluster: its state, its kubeconfig, and what its runs wrote. */

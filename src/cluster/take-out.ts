@@ -113,7 +113,7 @@ export async function finishRemovals(cluster: ClusterRun, machines: Machines, po
     const api = await cluster.step('leave', 'machines and API for the removal', node.name, async () => {
       const there = (await machines.list()).map(({ name }) => name);
       const start = async (each: NodeState): Promise<void> => {
-        await machines.start(machineOf(each, network, publishedBy(each, state, network)), signal);
+        await machines.start(machineOf(each, state.options, network, publishedBy(each, state, network)), signal);
       };
       await Promise.all(nodes.filter(({ name }) => there.includes(name)).map(start));
       // It may be broken: etcd tells whether it was needed.

@@ -1,17 +1,19 @@
+import { availableParallelism } from 'node:os';
+
 import { KvciError, messageOf } from '../core/errors.ts';
 import type { PlannedStep } from '../core/events.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { MachineProvider } from '../machine/types.ts';
-import { countNodes } from './bring-up.ts';
 import { clusterStatus } from './clusters.ts';
+import { countNodes } from './count-nodes.ts';
 import { differences } from './differences.ts';
 import { refuseRemoving, requireCluster } from './find-cluster.ts';
 import { lockCluster } from './lock-cluster.ts';
-import { checkMemory } from './memory.ts';
+import { sizedNodes } from './memory.ts';
 import { checkTogether, type ClusterOptions } from './options.ts';
 import type { ClusterPorts, NodeImage } from './ports.ts';
-import { familiesOf, nodeSpecs } from './spec.ts';
+import { clusterProvider, familiesOf, type NodeSpec, nodeSpecs } from './spec.ts';
 import { type ClusterState, machinesSpec, parseState, withoutLeaving } from './state.ts';
 import { runId } from './tokens.ts';
 import { bringAllUp, type Work, workOn } from './work.ts';
@@ -53,12 +55,13 @@ export async function up(request: UpRequest, ports: ClusterPorts, run: RunContex
     refuseOther(withoutLeaving(before), request);
     return await goOn(before, { ...request, command: 'up', fresh: false }, ports, run);
   }
-  const provided = chooseProvider(request.options);
-  await checkMemory(nodeSpecs(request.options), ports, run.events);
+  const provided = clusterProvider(request.options);
+  if (provided === 'mixed') refuseEngine(request.engine);
+  const nodes = await sizedNodes(nodeSpecs(request.options), provided, ports, run.events, availableParallelism());
   const engine = provided === 'kind' ? await ports.engine(request.engine, run) : undefined;
   await using provider = await ports.provider(provided, engine, run);
   return await make(
-    await firstState(request, provider, engine, ports, run),
+    await firstState(request, nodes, provider, engine, run),
     provider,
     { ...request, command: 'up', fresh: true },
     ports,
@@ -180,15 +183,11 @@ export async function planUp(
   ];
 }
 
-export function chooseProvider({ provider }: ClusterOptions): MachineProvider['name'] {
-  return provider === 'auto' ? 'kind' : provider;
-}
-
 async function firstState(
   request: UpRequest,
+  nodes: readonly NodeSpec[],
   provider: MachineProvider,
   engine: string | undefined,
-  ports: ClusterPorts,
   run: RunContext,
 ): Promise<ClusterState> {
   const { options } = request;
@@ -207,11 +206,20 @@ async function firstState(
       image: { digest: image.digest, name: image.name },
       kubernetes: image.kubernetes,
       families: familiesOf(options.ipFamily),
-      nodes: nodeSpecs(options),
+      nodes,
       steps: [],
     }),
     'the new state',
   );
+}
+
+/** Virtual machines have their place in the sandbox of kvci's own engine, and in no other. @throws KvciError `engine-of-another` */
+function refuseEngine({ kind }: EngineChoice): void {
+  if (kind === 'auto' || kind === 'embedded') return;
+  throw new KvciError('usage', 'engine-of-another', "--engine: containers beside virtual machines are in kvci's own engine", {
+    hint: 'Leave --engine out, or the key "engine" of kvci.yaml.',
+    facts: { flag: '--engine' },
+  });
 }
 
 /** A cluster of this name that is not what was asked for. */

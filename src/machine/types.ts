@@ -1,7 +1,8 @@
-import type { Readable, Writable } from 'node:stream';
+import type { Duplex, Readable, Writable } from 'node:stream';
 
 import type { Digest } from '../core/digest.ts';
 import type { CommandRunner } from '../host/types.ts';
+import type { Acceleration, VmOptions } from './vm-options.ts';
 
 export type IpFamily = 'ipv4' | 'ipv6';
 
@@ -50,6 +51,10 @@ export interface NodeHandle extends CommandRunner {
   pack(path: string, signal?: AbortSignal): Promise<Readable>;
 }
 
+/** What a node is: a container, or a virtual machine. */
+export const NODE_PROVIDERS = ['kind', 'vm'] as const;
+export type NodeProvider = (typeof NODE_PROVIDERS)[number];
+
 /** A port of this host's loopback and the machine's port that it leads to. */
 export interface PublishedPort {
   readonly port: number;
@@ -63,6 +68,10 @@ export interface MachineSpec {
   /** Processors and bytes of memory; undefined: all that the host has. */
   readonly cpus?: number;
   readonly memory?: number;
+  /** What only virtual machines take. */
+  readonly vm?: VmOptions;
+  /** What it is to be, where a provider has both. */
+  readonly provider?: NodeProvider;
   /** What a forward is to lead to: engines of the host settle that when they make a container. */
   readonly publish?: readonly PublishedPort[];
 }
@@ -72,7 +81,12 @@ export interface MachineNetwork {
   /** CIDRs, one a family. */
   readonly ipv4?: string;
   readonly ipv6?: string;
+  /** Last part of the first node's addresses, less one; {@link FIRST_HOST} where it is missing. */
+  readonly firstHost?: number;
 }
+
+/** What comes before is for the gateway and for whoever joins by hand. */
+export const FIRST_HOST = 10;
 
 /** What all machines of a cluster have in common; written to the cluster's state before anything is made of it. */
 export interface MachinesSpec {
@@ -81,9 +95,27 @@ export interface MachinesSpec {
   readonly run: string;
   /** Manifest digest of the node image in kvci's store. */
   readonly image: Digest;
+  /** Of virtual machines; `auto` where it is missing. */
+  readonly acceleration?: Acceleration;
 }
 
+/**
+ * How nodes come up side by side on this host: all at once, or one after the other. An emulated control plane needs all processors
+ * until it serves; beside a second machine that boots it does not get there.
+ */
+export type Schedule = 'together' | 'in-turn';
+
 export type MachineState = 'running' | 'stopped';
+
+/** The console of a machine that runs. */
+export interface MachineConsole {
+  /** Where this host logs it, from its first line on. */
+  readonly log: string;
+  /** Both ways, until the machine ends. One at a time can have it. */
+  readonly openConsole: () => Promise<Duplex>;
+  /** Unix socket of this host at which its screen is seen by VNC, where it has one. */
+  readonly vnc?: string;
+}
 
 /** An address on this host, on loopback, that leads to a port of a node. */
 export interface HostPort {
@@ -102,9 +134,10 @@ export interface ForwardTarget {
  * what was killed in the middle is done again.
  */
 export interface Machines extends AsyncDisposable {
-  readonly provider: 'kind' | 'vm';
   /** Makes the network that nodes share and answers its ranges. `families` counts when it is made. */
   network(families: readonly IpFamily[], signal: AbortSignal): Promise<MachineNetwork>;
+  /** How nodes are best brought up here. Asked once there is a network, before the first node starts. */
+  schedule(signal: AbortSignal): Promise<Schedule>;
   /** Makes and starts a node, or starts one that is stopped; answers when commands can be run on it. */
   start(machine: MachineSpec, signal: AbortSignal): Promise<NodeHandle>;
   /** A running node. @throws KvciError `node-not-found`, `node-stopped` */
@@ -117,6 +150,8 @@ export interface Machines extends AsyncDisposable {
   remove(name: string): Promise<void>;
   /** What the node wrote to its console. */
   console(name: string): Promise<string>;
+  /** The console of a running node, to type at. @throws KvciError `no-terminal` for nodes that have none, `node-not-found`, `node-stopped` */
+  terminal(name: string): Promise<MachineConsole>;
   /**
    * An address of the cluster's network, the same for all nodes, that leads to whichever target answers; called again with other
    * targets it follows. Targets are TCP.
@@ -139,7 +174,7 @@ export interface Machines extends AsyncDisposable {
 
 /** A way to have machines. Letting go of it lets go of what it holds of this host, never of machines. */
 export interface MachineProvider extends AsyncDisposable {
-  readonly name: 'kind' | 'vm';
+  readonly name: NodeProvider | 'mixed';
   /** Brings the image to where machines start from; cheap when it is there. */
   prepare(image: Digest, onLine: (line: string) => void, signal: AbortSignal): Promise<void>;
   hasImage(image: Digest): Promise<boolean>;

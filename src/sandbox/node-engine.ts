@@ -25,7 +25,7 @@ export type EndParts = Pick<NodeEngineParts, 'sandboxes' | 'directories' | 'lock
 export interface NodeEngine extends AsyncDisposable {
   readonly containers: Containers;
   /** Runs commands in its sandbox, with the host's network. */
-  readonly sandbox: CommandRunner;
+  readonly sandbox: DetachedSandbox;
   /** Runs commands in its sandbox, with the network that the nodes' networks are in. Everything of Podman has to. */
   readonly network: CommandRunner;
 }

@@ -30,6 +30,10 @@ export const GROUP_PREFIX = 'kvci-nodes-';
 /** Where the sandbox sees kvci's image store. */
 export const IMAGES_INSIDE = '/images';
 
+/** Where the sandbox sees what kvci has made, disks among it, and what virtual machines write. */
+export const ARTIFACTS_INSIDE = '/artifacts';
+export const VMS_INSIDE = '/vms';
+
 /** The host's kernel modules, for nodes to see. */
 const MODULES = '/lib/modules';
 
@@ -65,8 +69,12 @@ export async function startNodeSandbox(
 ): Promise<DetachedSandbox> {
   const { directories } = parts;
   const folder = engineFolder(directories, 'nodes');
-  const images = join(directories.cache, 'images');
-  for (const path of [`${folder}/storage`, `${folder}/scratch`, images]) await mkdir(path, { recursive: true });
+  const [images, artifacts, vms] = ['images', 'artifacts', 'machines'].map((name) => join(directories.cache, name)) as [
+    string,
+    string,
+    string,
+  ];
+  for (const path of [`${folder}/storage`, `${folder}/scratch`, images, artifacts, vms]) await mkdir(path, { recursive: true });
   const base = await delegatedCgroup();
   if (base === undefined && parts.uid !== 0) throw noCgroup();
   const cgroup = base === undefined ? undefined : join(base, `${GROUP_PREFIX}${randomBytes(4).toString('hex')}`);
@@ -79,6 +87,8 @@ export async function startNodeSandbox(
       binds: [
         { host: `${folder}/storage`, inside: ENGINE_FOLDER, writable: true },
         { host: images, inside: IMAGES_INSIDE, writable: false },
+        { host: artifacts, inside: ARTIFACTS_INSIDE, writable: false },
+        { host: vms, inside: VMS_INSIDE, writable: true },
         ...(existsSync(MODULES) ? [{ host: MODULES, inside: MODULES, writable: false }] : []),
       ],
       scratch: `${folder}/scratch`,

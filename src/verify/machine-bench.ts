@@ -8,7 +8,7 @@ import { LEASES } from '../machine/net/lan-services.ts';
 import { plain } from '../machine/qemu/console-cause.ts';
 import { type DiskSource, filesOfDisk } from '../machine/qemu/disk-source.ts';
 import { keepConsole } from '../machine/qemu/kept-console.ts';
-import type { Acceleration } from '../machine/qemu/kvm.ts';
+import type { Acceleration } from '../machine/vm-options.ts';
 import { startVm, type VmSpec } from '../machine/qemu/start-vm.ts';
 import type { Vm } from '../machine/qemu/vm.ts';
 import { consoleFile } from '../machine/qemu/vm-files.ts';

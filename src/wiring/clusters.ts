@@ -2,8 +2,8 @@ import { join } from 'node:path';
 
 import type { ClusterService, ServiceSettings } from '../cli/services.ts';
 import type { ClusterPorts } from '../cluster/ports.ts';
-import { KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
+import type { MachineProvider } from '../machine/types.ts';
 import { type Environment, type HostParts, once } from './host.ts';
 import { type ImageParts, imageParts, imageService } from './images.ts';
 import { attachedStreams } from './streams.ts';
@@ -37,6 +37,7 @@ async function clusterPorts(
   const { ClusterStates } = await import('../cluster/state.ts');
   const { RunRecords } = await import('../host/run-records.ts');
   const { memoryAvailable } = await import('../host/memory.ts');
+  const { cpuPressure } = await import('../host/pressure.ts');
   return {
     states: new ClusterStates(host.directories),
     locks: host.locks,
@@ -45,6 +46,7 @@ async function clusterPorts(
     records: new RunRecords(host.directories, run.clock, settings.sinks),
     downloads: async () => (await images()).downloads,
     memoryAvailable,
+    cpuPressure,
     loadApi: async () => {
       await import('../host/adapters/kubernetes-client.ts');
     },
@@ -57,17 +59,53 @@ async function clusterPorts(
       return engineForNodes(choice, environment, host, context);
     },
     provider: async (name, engine) => {
-      if (name === 'vm') {
-        throw new KvciError('usage', 'no-such-provider', '--provider: nodes as virtual machines are not there yet', {
-          hint: 'Use --provider kind: nodes as containers.',
-          facts: { flag: '--provider' },
-        });
-      }
-      const { containerMachineProvider } = await import('./machines.ts');
       const parts = await images();
+      const { containerMachineProvider } = await import('./machines.ts');
+      if (name === 'vm') return vmMachineProvider(environment, settings, host, parts, run);
+      if (name === 'mixed') return mixedMachineProvider(environment, settings, host, parts, run);
       return containerMachineProvider({ host, sandboxes: parts.sandboxes, layout: () => parts.layout(), engine }, run);
     },
   };
+}
+
+/** Nodes as virtual machines in sandboxes of their own. */
+async function vmMachineProvider(
+  environment: Environment,
+  settings: ServiceSettings,
+  host: HostParts,
+  images: ImageParts,
+  run: RunContext,
+): Promise<MachineProvider> {
+  const { vmProvider } = await import('../machine/qemu/vm-provider.ts');
+  const { vmDisks } = await import('./disk.ts');
+  const { vmSandboxParts } = await import('./qemu.ts');
+  return vmProvider({
+    vms: await vmSandboxParts(host, images.sandboxes, run),
+    disks: await vmDisks(environment, settings, host, images, run),
+    signal: run.signal,
+  });
+}
+
+/** Nodes of both kinds, in the sandbox of kvci's own engine. */
+async function mixedMachineProvider(
+  environment: Environment,
+  settings: ServiceSettings,
+  host: HostParts,
+  images: ImageParts,
+  run: RunContext,
+): Promise<MachineProvider> {
+  const { mixedProvider } = await import('../machine/mixed/mixed-provider.ts');
+  const { containerMachineProvider, openOwnEngine } = await import('./machines.ts');
+  const { vmDisks } = await import('./disk.ts');
+  const { vmSandboxParts } = await import('./qemu.ts');
+  const parts = { host, sandboxes: images.sandboxes, layout: () => images.layout(), engine: undefined };
+  return mixedProvider({
+    containers: await containerMachineProvider(parts, run),
+    vms: await vmSandboxParts(host, images.sandboxes, run),
+    disks: await vmDisks(environment, settings, host, images, run),
+    openEngine: () => openOwnEngine(parts, run),
+    signal: run.signal,
+  });
 }
 
 /** Where kubectl looks: the first file of KUBECONFIG, else its usual place. */

@@ -8,6 +8,7 @@ import type { EngineInfo } from '../host/types.ts';
 import type { NodeHost } from '../machine/container/node-host.ts';
 import type { MachineProvider } from '../machine/types.ts';
 import type { ImageLayout } from '../oci/layout.ts';
+import type { NodeEngine } from '../sandbox/node-engine.ts';
 import type { Sandboxes } from '../sandbox/types.ts';
 import { hostArchitecture, type HostParts, once, OWN_FOLDER } from './host.ts';
 
@@ -23,25 +24,32 @@ export interface MachineParts {
 
 /** Container nodes, in the engine that kvci starts for them or in one of the host. */
 export async function containerMachineProvider(parts: MachineParts, run: RunContext): Promise<MachineProvider> {
-  const { host, sandboxes, layout, engine: socket } = parts;
+  const { layout, engine: socket } = parts;
   const { containerProvider } = await import('../machine/container/container-provider.ts');
   const { ownNodeHost } = await import('../machine/container/own-node-host.ts');
-  const { openNodeEngine } = await import('../sandbox/node-engine.ts');
-  const { connectContainers } = await import('../host/adapters/dockerode-containers.ts');
   const { tarStreamTar } = await import('../host/adapters/tar-stream-tar.ts');
-  const { readTemplates } = await import('../image/sources.ts');
-  const templates = await readTemplates(join(OWN_FOLDER, 'templates'));
   const { clock, events } = run;
-  const engine = { ...host, sandboxes, clock, events, templates, connect: ownEngine(connectContainers) };
   return containerProvider({
     openHost: async () => {
-      if (socket === undefined) return ownNodeHost({ engine: await openNodeEngine(engine, run.signal), layout });
+      if (socket === undefined) return ownNodeHost({ engine: await openOwnEngine(parts, run), layout });
       return engineNodeHost(socket, parts);
     },
     clock,
     events,
     tar: tarStreamTar,
   });
+}
+
+/** kvci's own engine for nodes, started where it does not run. */
+export async function openOwnEngine(
+  { host, sandboxes }: Pick<MachineParts, 'host' | 'sandboxes'>,
+  { clock, events, signal }: RunContext,
+): Promise<NodeEngine> {
+  const { openNodeEngine } = await import('../sandbox/node-engine.ts');
+  const { connectContainers } = await import('../host/adapters/dockerode-containers.ts');
+  const { readTemplates } = await import('../image/sources.ts');
+  const templates = await readTemplates(join(OWN_FOLDER, 'templates'));
+  return openNodeEngine({ ...host, sandboxes, clock, events, templates, connect: ownEngine(connectContainers) }, signal);
 }
 
 /** kvci's own engine need not be asked what it is. */

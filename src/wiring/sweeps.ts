@@ -30,6 +30,7 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
   const { removeLostInHostEngines } = await import('../machine/container/lost-in-host-engines.ts');
   const { removeLostClusters } = await import('../machine/container/lost-clusters.ts');
   const { removeEndedVms } = await import('../machine/qemu/reaper.ts');
+  const { removeLostVms } = await import('../machine/qemu/lost-vms.ts');
   const parts = { ...host, sandboxes, clock: systemClock, connect: ownEngine(connectContainers) };
   const states = new ClusterStates(host.directories);
   const claim = (cluster: string): Promise<Claim | undefined> => claimCluster(cluster, { ...host, states });
@@ -49,6 +50,8 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
     return { removed: [...removed, ...(before && !isThere() ? [ENGINE] : [])], failed };
   };
   return [
+    // Before the containers beside them: the engine ends with the last of those.
+    { what: 'virtual machines of lost clusters', sweep: () => removeLostVms({ ...host, sandboxes }, claim) },
     { what: "nodes of lost clusters in kvci's engine", sweep: (signal) => orEngine(() => removeLost(signal)) },
     { what: ENGINE, sweep: () => orEngine(endUnused) },
     {
@@ -77,6 +80,6 @@ async function imagesIn(engine: string | undefined, states: ClusterStates): Prom
   const found = await Promise.all((await states.names()).map((name) => states.find(name).catch(() => 'unreadable' as const)));
   if (found.includes('unreadable')) return undefined;
   return found.flatMap((state) =>
-    typeof state === 'object' && state.provider === 'kind' && state.engine === engine ? [state.image.digest] : [],
+    typeof state === 'object' && state.provider !== 'vm' && state.engine === engine ? [state.image.digest] : [],
   );
 }

@@ -41,7 +41,6 @@ describe('flags of up', () => {
     { args: ['--cni', 'https://example.org/cni.yaml', '--sha256', 'abc'], code: 'bad-flag', message: '--sha256: not a SHA-256' },
     { args: ['--sha256', SHA256], code: 'bad-flag', message: '--sha256: is for a --cni that is the address of a manifest' },
     { args: ['--provider', 'docker'], code: 'bad-flag', message: '--provider: ' },
-    { args: ['--provider', 'vm'], code: 'no-such-provider', message: '--provider: nodes as virtual machines are not there yet' },
     { args: ['--ip-family', 'ipv5'], code: 'bad-flag', message: '--ip-family: ' },
     { args: ['--k8s', '1.9'], code: 'bad-flag', message: '--k8s: Kubernetes 1.9 is older than 1.31' },
     { args: ['--timeout', '5'], code: 'bad-duration', message: '--timeout: "5" is not a duration' },

@@ -37,7 +37,7 @@ function networkOf(families: readonly IpFamily[]): MachineNetwork {
 }
 
 function node(index: number, families: readonly IpFamily[], container = false): KubeadmNode {
-  const facts = { container, missingControllers: container ? ['memory'] : [] };
+  const facts = { container, emulated: false, missingControllers: container ? ['memory'] : [] };
   return { name: `node0${index}`, addresses: nodeAddresses(networkOf(families), index), facts };
 }
 
@@ -57,13 +57,19 @@ describe('what kubeadm reads', () => {
     await golden('init-container.yaml', initConfig(cluster(families, { allocateRanges: true }), node(1, families, true), SECRETS));
   });
 
+  it('an emulated node is given time', async () => {
+    const families: readonly IpFamily[] = ['ipv4', 'ipv6'];
+    const slow = { ...node(1, families), facts: { container: false, emulated: true, missingControllers: [] } };
+    await golden("init-emulated.yaml", initConfig(cluster(families), slow, KEYED));
+  });
+
   it('an older version has checks that are wrong', async () => {
     const families: readonly IpFamily[] = ['ipv6'];
     await golden('init-1.31.yaml', initConfig(cluster(families, { kubernetes: '1.31.0' }), node(1, families, true), SECRETS));
   });
 
   it.each(['1.31.0', '1.36.3'])('patches of what kubeadm %s writes', async (kubernetes) => {
-    const files = kubeadmPatches(kubernetes).map(({ path, content }) => `# ${path}\n${content}`);
+    const files = kubeadmPatches(kubernetes, { emulated: false }).map(({ path, content }) => `# ${path}\n${content}`);
     await golden(`patches-${kubernetes}.yaml`, files.join('---\n'));
   });
 
@@ -90,7 +96,7 @@ describe('what is applied', () => {
   });
 
   it('the probe', async () => {
-    const request = { image: 'registry.k8s.io/pause:3.10', nodes: 2, families: FAMILIES['dual']!, userland: ['/usr', '/lib', '/lib64'] };
+    const request = { image: 'registry.k8s.io/pause:3.10', nodes: 2, everySeconds: 1, families: FAMILIES['dual']!, userland: ['/usr', '/lib', '/lib64'] };
     await golden('probe.yaml', probe(request).map((object) => stringify(object, { lineWidth: 0 })).join('---\n'));
   });
 });

@@ -2,8 +2,9 @@ import { describe, expect, it } from 'vitest';
 
 import { readTemplates } from '../../src/image/sources.ts';
 import { gatewayConfig } from '../../src/machine/net/gateway.ts';
-import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanAddresses, type LanOptions, lanSettings, slowDhcpRules, tapBatch } from '../../src/machine/net/lan.ts';
-import { defaultCpuModel, qemuArgv, type QemuMachine, qemuSockets, qemuTrialArgv, uefiFiles } from '../../src/machine/qemu/qemu-arguments.ts';
+import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanAddresses, type LanOptions, lanSettings, plugBatch, slowDhcpRules, tapBatch } from '../../src/machine/net/lan.ts';
+import { MASQUERADE, pastaArgv, routerSettings } from '../../src/machine/net/outbound.ts';
+import { commonCpuModel, defaultCpuModel, qemuArgv, type QemuMachine, qemuSockets, qemuTrialArgv, uefiFiles } from '../../src/machine/qemu/qemu-arguments.ts';
 import type { Architecture } from '../../src/payload/types.ts';
 import { golden } from '../fixtures/golden.ts';
 
@@ -48,6 +49,7 @@ describe("QEMU's command line", () => {
     ['amd64-direct', {}],
     ['amd64-uefi-kvm', { boot: uefi('amd64'), accelerator: 'kvm', network: { tap: 'tap-044265', mac: '52:54:00:04:42:65', vhost: true } }],
     ['amd64-bios', { boot: { firmware: 'bios' } }],
+    ['amd64-screen', { vnc: '/machines/node01/vnc.sock', cpuModel: commonCpuModel('amd64', 'kvm'), more: ['-device', 'nvme-subsys'] }],
     ['arm64-direct', { architecture: 'arm64' }],
     ['arm64-uefi-kvm', { architecture: 'arm64', boot: uefi('arm64'), accelerator: 'kvm' }],
   ])('%s', async (name, change) => {
@@ -80,7 +82,15 @@ describe('a network of machines', () => {
     const addresses = lanAddresses(options.families, 1);
     const { lease, names } = dnsmasqHost('node01', addresses);
     const settings = Object.entries(lanSettings(options)).map(([path, value]) => `${path}=${value}\n`);
-    await golden(`machine/lan-${name}`, [...settings, bridgeBatch(options), tapBatch(addresses), lease, names].join(''));
+    await golden(`machine/lan-${name}`, [...settings, bridgeBatch(options), tapBatch(addresses), plugBatch(addresses, options), lease, names].join(''));
+  });
+
+  it('the way outside', async () => {
+    const templates = await readTemplates(new URL('../../templates', import.meta.url).pathname);
+    const settings = Object.entries(routerSettings(['ipv4', 'ipv6'])).map(([path, value]) => `${path}=${value}\n`);
+    await golden('machine/outside', [shown(pastaArgv('/proc/1/ns/net')), ...settings, MASQUERADE].join(''));
+    const options: LanOptions = { families: ['ipv4', 'ipv6'], routerAdvertisements: true, dhcpDelaySeconds: 0, outbound: true };
+    await golden('machine/lan-outside.dnsmasq.conf', dnsmasqConfig(templates, options, '/run/kvci/net', ['ipv4']));
   });
 
   it('where DHCP is slow', async () => {

@@ -1,5 +1,5 @@
-import { countNodes } from '../../cluster/bring-up.ts';
 import type { ClusterStatus, UnreadableCluster } from '../../cluster/clusters.ts';
+import { countNodes } from '../../cluster/count-nodes.ts';
 import { hostPort } from '../../cluster/addresses.ts';
 import type { ExposedPort } from '../../cluster/exposed.ts';
 import type { NodeLog } from '../../cluster/logs.ts';

@@ -5,6 +5,7 @@ import type { Machines, MachineNetwork, MachineSpec, NodeHandle, PublishedPort }
 import { nodeAddresses } from '../addresses.ts';
 import { BOOT_DEADLINE_MS } from '../deadlines.ts';
 import { type NodeFacts, readNodeFacts } from '../node-facts.ts';
+import { type ClusterOptions, vmOptionsOf } from '../options.ts';
 import type { NodeState } from '../state.ts';
 
 /** A node that runs, with what it told of itself. */
@@ -27,7 +28,8 @@ const POLL_MS = 50;
 
 /** What a provider is told of a node. */
 export function machineOf(
-  { name, index, cpus, memory }: NodeState,
+  { name, index, cpus, memory, provider }: NodeState,
+  options: ClusterOptions,
   network: MachineNetwork,
   publish: readonly PublishedPort[],
 ): MachineSpec {
@@ -37,19 +39,22 @@ export function machineOf(
     publish,
     ...(cpus === undefined ? {} : { cpus }),
     ...(memory === undefined ? {} : { memory }),
+    ...(provider === undefined ? {} : { provider }),
+    vm: vmOptionsOf(options, name),
   };
 }
 
 /** Makes a node and starts it; answers when systemd takes orders. */
 export async function bootNode(
   node: NodeState,
+  options: ClusterOptions,
   network: MachineNetwork,
   publish: readonly PublishedPort[],
   machines: Pick<Machines, 'start'>,
   { clock, signal }: Pick<RunContext, 'clock' | 'signal'>,
 ): Promise<BootedNode> {
   const { name } = node;
-  const handle = await machines.start(machineOf(node, network, publish), signal);
+  const handle = await machines.start(machineOf(node, options, network, publish), signal);
   let seen = '';
   using limit = deadline(clock, BOOT_DEADLINE_MS, signal, () => notUp(name, seen));
   for (;;) {

@@ -29,7 +29,7 @@ export async function makeCertificates(
 ): Promise<Digest> {
   await resetNode(handle, signal);
   const config = initConfig(cluster, { name: node.name, addresses: handle.addresses, facts }, secrets);
-  await handle.write([{ path: CONFIG, content: config, mode: 0o600 }, ...kubeadmPatches(cluster.kubernetes)], signal);
+  await handle.write([{ path: CONFIG, content: config, mode: 0o600 }, ...kubeadmPatches(cluster.kubernetes, facts)], signal);
   await kubeadm(handle, ['init', 'phase', 'certs', 'all', '--config', CONFIG], signal, output);
   return caHash(handle, signal);
 }

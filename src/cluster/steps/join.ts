@@ -24,7 +24,7 @@ export async function joinNode(
   // One that was a member may have lost all of that with its machine.
   if ((await resetNode(handle, signal)) || node.joined) await forget();
   const content = joinConfig(cluster, { name: node.name, addresses: handle.addresses, facts }, node.role, secrets);
-  const patches = node.role === 'worker' ? [] : kubeadmPatches(cluster.kubernetes);
+  const patches = node.role === 'worker' ? [] : kubeadmPatches(cluster.kubernetes, facts);
   await handle.write([{ path: CONFIG, content, mode: 0o600 }, ...patches], signal);
   await kubeadm(handle, ['join', '--config', CONFIG], signal, output);
   await handle.run(['rm', '-f', CONFIG], { timeoutMs: COMMAND_DEADLINE_MS, signal });

@@ -1,6 +1,7 @@
 import { KvciError } from '../../core/errors.ts';
 import type { KubernetesApi, KubernetesObject, ObservedPod } from '../../host/kubernetes.ts';
-import type { IpFamily, NodeHandle } from '../../machine/types.ts';
+import type { IpFamily } from '../../machine/types.ts';
+import type { BootedNode } from './boot.ts';
 
 const NAME = 'kvci-probe';
 const NAMESPACE = 'kube-system';
@@ -20,6 +21,8 @@ export interface ProbeRequest {
   readonly image: string;
   readonly nodes: number;
   readonly families: readonly IpFamily[];
+  /** How often a pod looks. */
+  readonly everySeconds: number;
   /** Folders of the node that its programs and their loader are found by: `/usr`, `/lib` and, where the node has it, `/lib64`. */
   readonly userland: readonly string[];
 }
@@ -67,7 +70,7 @@ export function probe(request: ProbeRequest): readonly KubernetesObject[] {
                 command: ['/usr/bin/bash', '-c', serveScript(request.families)],
                 readinessProbe: {
                   exec: { command: ['/usr/bin/bash', '-c', checkScript(request)] },
-                  periodSeconds: 1,
+                  periodSeconds: request.everySeconds,
                   timeoutSeconds: 20,
                   failureThreshold: 1,
                 },
@@ -112,9 +115,12 @@ export function isProbe({ labels }: ObservedPod): boolean {
   return labels[LABEL] === NAME;
 }
 
+/** A look takes half a second of a processor; on an emulated node it takes several, which the others need. */
+const EVERY_SECONDS = { real: 1, emulated: 10 } as const;
+
 /** Starts the probe with what a node of the cluster, as all others, has. */
 export async function startProbe(
-  node: NodeHandle,
+  { handle: node, facts }: Pick<BootedNode, 'handle' | 'facts'>,
   nodes: number,
   families: readonly IpFamily[],
   api: KubernetesApi,
@@ -123,12 +129,19 @@ export async function startProbe(
   const { stdout: list } = await node.run(['cat', IMAGES_LIST], { signal });
   // Exit code 2: one of them is not there.
   const { stdout: folders } = await node.run(['ls', '-d', ...USERLAND], { accept: [2], signal });
-  const objects = probe({ image: pauseImage(list), nodes, families, userland: folders.split('\n').filter((line) => line !== '') });
+  const everySeconds = EVERY_SECONDS[facts.emulated ? 'emulated' : 'real'];
+  const objects = probe({
+    image: pauseImage(list),
+    nodes,
+    families,
+    everySeconds,
+    userland: folders.split('\n').filter((line) => line !== ''),
+  });
   await Promise.all(objects.map((object) => api.apply(object, signal)));
 }
 
 export async function removeProbe(api: KubernetesApi, signal: AbortSignal): Promise<void> {
-  const objects = probe({ image: '', nodes: 0, families: [], userland: [] });
+  const objects = probe({ image: '', nodes: 0, families: [], everySeconds: 1, userland: [] });
   await Promise.all(objects.map((object) => api.remove(object, signal)));
 }
 

@@ -27,6 +27,8 @@ const END_AGAIN_MS = 1000;
 export const ssh2Ssh: Ssh = {
   connect: async (target, signal) => {
     const client = new ssh2.Client();
+    // It tells of one failure more than once: the first is the answer, and any other would count as nobody's.
+    client.on('error', () => undefined);
     const closed = new Promise<void>((resolve) => void client.once('close', resolve));
     const stream = await open(target, signal);
     // Also where it has aborted meanwhile.
@@ -130,8 +132,6 @@ class Ssh2Connection implements SshConnection {
     this.#stream = stream;
     this.#name = name;
     this.closed = closed;
-    // What went wrong shows in the commands that were running.
-    client.on('error', () => undefined);
     void closed.then(() => (this.#alive = false));
     for (const event of ['end', 'close']) stream.once(event, () => (this.#alive = false));
   }

@@ -74,7 +74,6 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
   };
 
   return {
-    provider: 'kind',
     network: async (families, signal) => {
       const found = await network();
       if (found !== undefined) return found;
@@ -93,6 +92,8 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
         }
       }
     },
+    // A container takes what it needs and no more.
+    schedule: () => Promise.resolve('together'),
     start: async (machine, signal) => {
       const { name } = machine;
       const info = (await find(name)) ?? (await create(machine, signal));
@@ -137,6 +138,12 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
       for (const volume of await containers.volumes(own)) await containers.removeVolume(volume.name);
     },
     console: async (name) => containers.logs(required(await find(name), name).id),
+    terminal: (name) => {
+      const error = new KvciError('usage', 'no-terminal', `${name} is a container: nobody listens at its console`, {
+        hint: `"kvci ssh ${name}" enters it, "kvci logs ${name}" shows what it says.`,
+      });
+      return Promise.reject(error);
+    },
     balance: async (port, targets, signal, hostPort) =>
       forwards.balance(required(await network(), 'network'), port, targets, signal, hostPort),
     forward: (name, targets, signal, wanted) => forwards.forward(name, targets, signal, wanted),

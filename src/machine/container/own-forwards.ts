@@ -1,6 +1,6 @@
 import { KvciError } from '../../core/errors.ts';
 import { freePort } from '../../host/free-port.ts';
-import type { NodeEngine } from '../../sandbox/node-engine.ts';
+import type { CommandRunner } from '../../host/types.ts';
 import { innerConfig, NO_ROUTES, outerConfig, type Routes } from './haproxy.ts';
 import type { Forwards } from './node-host.ts';
 import { gatewayOf } from './ranges.ts';
@@ -24,7 +24,7 @@ const END = 'pkill -KILL --full "^haproxy -D -f $1/"; rm -rf -- "$1"';
  * Ways into the network of nodes in kvci's own engine. That network and the host's meet in no place where a sandbox has rights,
  * but both see the sandbox's files: one load balancer on either side of a socket.
  */
-export function ownForwards(engine: Pick<NodeEngine, 'sandbox' | 'network'>, cluster: string): Forwards {
+export function ownForwards(engine: { readonly sandbox: CommandRunner; readonly network: CommandRunner }, cluster: string): Forwards {
   const folder = `/run/kvci/${cluster}`;
   const { sandbox, network } = engine;
   const sides = [
@@ -50,7 +50,7 @@ export function ownForwards(engine: Pick<NodeEngine, 'sandbox' | 'network'>, clu
 
   return {
     balance: async (ranges, port, targets, signal) => {
-      const addresses = Object.values(ranges).map(gatewayOf);
+      const addresses = [ranges.ipv4, ranges.ipv6].filter((range) => range !== undefined).map(gatewayOf);
       const before = await read();
       await apply(before, { ...before, balances: { ...before.balances, [port]: { addresses, targets } } }, signal);
       const [ipv4] = addresses.filter((address) => !address.includes(':'));

@@ -1,9 +1,11 @@
+import type { EventSink } from '../../core/events.ts';
 import type { TemplateSources } from '../../core/template.ts';
 import type { CommandRunner } from '../../host/types.ts';
 import { putFile } from '../../sandbox/put-file.ts';
 import type { NodeAddresses } from '../types.ts';
 import { gatewayConfig } from './gateway.ts';
-import { bridgeBatch, dnsmasqConfig, dnsmasqHost, type LanOptions, slowDhcpRules, tapBatch, tapName } from './lan.ts';
+import { bridgeBatch, dnsmasqConfig, dnsmasqHost, type LanOptions, plugBatch, slowDhcpRules, tapBatch, tapName } from './lan.ts';
+import { reachOutside, routerSettings } from './outbound.ts';
 
 /** Where the network's services keep their files in the sandbox: in memory. */
 const FOLDER = '/run/kvci/net';
@@ -14,20 +16,36 @@ export const GATEWAY_SOCKET = '/run/kvci/net/gateway.sock';
 /** What dnsmasq has given, in the sandbox; not there before the first. */
 export const LEASES = '/run/kvci/net/dnsmasq.leases';
 
+/** Writes settings of the kernel, each a path below /proc/sys and a value. */
+const SET = 'while [ $# -gt 0 ]; do if [ -e "/proc/sys/$1" ]; then echo "$2" >"/proc/sys/$1" || exit; fi; shift 2; done';
+
+export interface LanParts {
+  /** Of `templates/`. */
+  readonly templates: TemplateSources;
+  readonly events: EventSink;
+  /** Runs commands in the sandbox with this host's network. */
+  readonly host: () => Promise<CommandRunner>;
+}
+
 /**
- * Makes the network of a sandbox that has none yet and was started with {@link lanSettings}: bridge, addresses and names, a way in.
- * All end with the sandbox.
+ * Makes the network of a sandbox that has none yet and was started with {@link lanSettings}: bridge, addresses and names, a way in,
+ * one outside. All end with the sandbox.
  */
 export async function startLan(
   sandbox: CommandRunner,
   options: LanOptions,
-  templates: TemplateSources,
+  { templates, events, host }: LanParts,
   signal: AbortSignal,
 ): Promise<void> {
   await sandbox.run(['mkdir', '-p', '-m', '0700', '/run/kvci', FOLDER, `${FOLDER}/names`, `${FOLDER}/leases`], { signal });
-  await ipBatch(sandbox, bridgeBatch(options), signal);
+  if (options.joined === undefined) {
+    await ipBatch(sandbox, bridgeBatch(options), signal);
+  }
+  const ways = options.outbound === true ? await reachOutside(await host(), sandbox, events, signal) : [];
+  const routed = ways.filter((family) => options.families.includes(family));
+  await sandbox.run(['sh', '-c', SET, 'sh', ...Object.entries(routerSettings(routed)).flat()], { signal });
   const files = [
-    [`${FOLDER}/dnsmasq.conf`, dnsmasqConfig(templates, options, FOLDER)],
+    [`${FOLDER}/dnsmasq.conf`, dnsmasqConfig(templates, options, FOLDER, routed)],
     [`${FOLDER}/gateway.cfg`, gatewayConfig(templates, GATEWAY_SOCKET)],
   ] as const;
   for (const [path, text] of files) await putFile(sandbox, path, text, signal);
@@ -35,17 +53,26 @@ export async function startLan(
   if (rules !== undefined) await sandbox.run(['nft', '-f', '-'], { stdin: rules, signal });
   // Both go to the background once they serve, and fail before that if they cannot.
   await sandbox.run(['dnsmasq', `--conf-file=${FOLDER}/dnsmasq.conf`], { signal });
-  await sandbox.run(['haproxy', '-D', '-f', `${FOLDER}/gateway.cfg`], { signal });
+  await sandbox.run(['haproxy', '-D', '-p', `${FOLDER}/gateway.pid`, '-f', `${FOLDER}/gateway.cfg`], { signal });
 }
 
 /** Gives a machine its address, its name and its place on the bridge; one that had them before keeps them. */
-export async function joinLan(sandbox: CommandRunner, name: string, addresses: NodeAddresses, signal: AbortSignal): Promise<void> {
+export async function joinLan(
+  sandbox: CommandRunner,
+  name: string,
+  addresses: NodeAddresses,
+  lan: Pick<LanOptions, 'joined'>,
+  signal: AbortSignal,
+): Promise<void> {
   const { lease, names } = dnsmasqHost(name, addresses);
   await putFile(sandbox, `${FOLDER}/leases/${name}`, lease, signal);
   await putFile(sandbox, `${FOLDER}/names/${name}`, names, signal);
   const tap = tapName(addresses);
-  if ((await sandbox.run(['ip', 'link', 'show', 'dev', tap], { accept: [1], signal })).exitCode === 0) return;
-  await ipBatch(sandbox, tapBatch(addresses), signal);
+  if ((await sandbox.run(['ip', 'link', 'show', 'dev', tap], { accept: [1], signal })).exitCode !== 0) {
+    await ipBatch(sandbox, tapBatch(addresses), signal);
+  }
+  // A bridge of somebody else's may be another by now.
+  await ipBatch(sandbox, plugBatch(addresses, lan), signal);
 }
 
 /** Takes a machine's address, name and place away; what is gone is gone. */

@@ -6,8 +6,8 @@ const DUAL = ['ipv4', 'ipv6'] as const;
 
 describe('the network of machines', () => {
   it('has fixed ranges and addresses', () => {
-    expect(lanNetwork(DUAL)).toEqual({ ipv4: '192.168.66.0/24', ipv6: 'fd00::/64' });
-    expect(lanNetwork(['ipv6'])).toEqual({ ipv6: 'fd00::/64' });
+    expect(lanNetwork(DUAL)).toEqual({ ipv4: '192.168.66.0/24', ipv6: 'fd00::/64', firstHost: 100 });
+    expect(lanNetwork(['ipv6'])).toEqual({ ipv6: 'fd00::/64', firstHost: 100 });
     expect(lanAddresses(DUAL, 1)).toEqual({ ipv4: '192.168.66.101', ipv6: 'fd00::101' });
     expect(lanAddresses(['ipv4'], 11)).toEqual({ ipv4: '192.168.66.111' });
     expect(gatewayAddress('ipv6')).toBe('fd00::1');

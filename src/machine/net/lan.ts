@@ -1,6 +1,8 @@
 import { KvciError } from '../../core/errors.ts';
 import { renderTemplate, type TemplateSources } from '../../core/template.ts';
 import type { IpFamily, MachineNetwork, NodeAddresses } from '../types.ts';
+import { gatewayOf } from '../container/ranges.ts';
+import { RESOLVER } from './outbound.ts';
 
 /** How a network of virtual machines is. */
 export interface LanOptions {
@@ -9,6 +11,15 @@ export interface LanOptions {
   readonly routerAdvertisements: boolean;
   /** How long a machine asks DHCP servers of both families in vain; 0 on a network that works. */
   readonly dhcpDelaySeconds: number;
+  /** The network leads outside where this host has a network; without, it is closed. */
+  readonly outbound?: boolean | undefined;
+  /** A network that somebody else makes, with its bridge, addresses, names and way outside: machines only get their addresses in it. */
+  readonly joined?: JoinedLan | undefined;
+}
+
+export interface JoinedLan extends Pick<MachineNetwork, IpFamily> {
+  /** Its network device, which comes and goes with the first and the last who is in it. */
+  readonly bridge: string;
 }
 
 /** The design's ranges: the same in every network, since each has a namespace of its own. */
@@ -24,7 +35,7 @@ export const MOST_MACHINES = 154;
 
 /** The ranges of a network of these families. */
 export function lanNetwork(families: readonly IpFamily[]): MachineNetwork {
-  return Object.fromEntries(families.map((family) => [family, LAN_RANGES[family]]));
+  return { ...Object.fromEntries(families.map((family) => [family, LAN_RANGES[family]])), firstHost: FIRST_HOST };
 }
 
 /** `192.168.66.101` and `fd00::101` for the first machine, `index` 1. */
@@ -94,22 +105,44 @@ export function lanSettings(options: LanOptions): Readonly<Record<string, string
   };
 }
 
-/** Input of `ip -batch -` that gives a machine its place on the bridge. */
+/** Input of `ip -batch -` that makes a machine's network device. */
 export function tapBatch(addresses: NodeAddresses): string {
   const tap = tapName(addresses);
-  return lines([`tuntap add dev ${tap} mode tap vnet_hdr`, `link set ${tap} addrgenmode none`, `link set ${tap} master ${BRIDGE} up`]);
+  return lines([`tuntap add dev ${tap} mode tap vnet_hdr`, `link set ${tap} addrgenmode none`]);
 }
 
-/** The configuration of dnsmasq. @param folder where it keeps its files */
-export function dnsmasqConfig(templates: TemplateSources, options: LanOptions, folder: string): string {
-  const has = (family: IpFamily): boolean => options.families.includes(family);
+/** Input of `ip -batch -` that gives it its place on the bridge. */
+export function plugBatch(addresses: NodeAddresses, { joined }: Pick<LanOptions, 'joined'>): string {
+  return lines([`link set ${tapName(addresses)} master ${joined?.bridge ?? BRIDGE} up`]);
+}
+
+/** How long a machine takes the bridge for its way outside after the last advertisement, in seconds: three of them may be lost. */
+const ROUTER_LIFETIME = 60;
+
+/** The configuration of dnsmasq. @param folder where it keeps its files @param routed families that lead outside */
+export function dnsmasqConfig(templates: TemplateSources, options: LanOptions, folder: string, routed: readonly IpFamily[] = []): string {
+  const { joined } = options;
+  const ranges = joined ?? LAN_RANGES;
+  const network = (family: IpFamily): { network: string; gateway: string } | undefined => {
+    const range = options.families.includes(family) ? ranges[family] : undefined;
+    return range === undefined ? undefined : { network: range.replace(/\/\d+$/, ''), gateway: gatewayOf(range) };
+  };
+  const [ipv4, ipv6] = [network('ipv4'), network('ipv6')];
   return renderTemplate(templates, 'net/dnsmasq.conf', {
     folder,
-    bridge: BRIDGE,
-    ipv4: has('ipv4') ? { network: '192.168.66.0', netmask: '255.255.255.0', gateway: gatewayAddress('ipv4'), router: false } : undefined,
-    ipv6: has('ipv6')
-      ? { network: 'fd00::', prefix: 64, gateway: gatewayAddress('ipv6'), advertised: options.routerAdvertisements, routerLifetime: 0 }
-      : undefined,
+    bridge: joined?.bridge ?? BRIDGE,
+    names: joined === undefined,
+    resolver: routed.length === 0 ? undefined : RESOLVER,
+    ipv4: ipv4 === undefined ? undefined : { ...ipv4, netmask: '255.255.255.0', router: routed.includes('ipv4') || joined !== undefined },
+    ipv6:
+      ipv6 === undefined
+        ? undefined
+        : {
+            ...ipv6,
+            prefix: 64,
+            advertised: options.routerAdvertisements,
+            routerLifetime: routed.includes('ipv6') ? ROUTER_LIFETIME : 0,
+          },
   });
 }
 

@@ -6,10 +6,8 @@ import { hasErrno, KvciError } from '../../core/errors.ts';
 import { CommandError } from '../../host/command-error.ts';
 import { writeFileAtomic } from '../../host/files.ts';
 import type { CommandRunner } from '../../host/types.ts';
+import type { Acceleration } from '../vm-options.ts';
 import type { Accelerator } from './qemu-arguments.ts';
-
-export const ACCELERATIONS = ['auto', 'kvm', 'emulation'] as const;
-export type Acceleration = (typeof ACCELERATIONS)[number];
 
 /** How long a kernel may take from QEMU's start to its first line under KVM, firmware and boot loader included: it takes one second. */
 const FIRST_LINE_MS = 15_000;

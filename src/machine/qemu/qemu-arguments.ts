@@ -36,6 +36,10 @@ export interface QemuMachine {
   readonly network?: { readonly tap: string; readonly mac: string; readonly vhost: boolean };
   /** What systemd in the machine is handed: systemd.system-credentials(7). The contents are files, so that no process list shows them. */
   readonly credentials: readonly { readonly name: string; readonly path: string }[];
+  /** It has a screen, seen by VNC at this unix socket. */
+  readonly vnc?: string;
+  /** Words of whoever knows QEMU, added as they are. */
+  readonly more?: readonly string[];
 }
 
 /** Files by which a running machine is spoken to, in a folder of the sandbox. */
@@ -63,6 +67,8 @@ interface Board {
   readonly machine: string;
   /** `max` of an arm64 machine checks pointers by a cipher, which costs half of the speed under emulation. */
   readonly emulated: string;
+  /** What most hosts have, with virtualisation in the machine where the host has it: what runs here runs elsewhere. Undefined: there is no such model. */
+  readonly common?: string;
   readonly firmwares: readonly Firmware[];
   /** Where the tools image has the firmware: code, and variables to copy. */
   readonly uefi: { readonly code: string; readonly variables: string };
@@ -73,6 +79,8 @@ const BOARDS: Readonly<Record<Architecture, Board>> = {
     program: 'qemu-system-x86_64',
     machine: 'q35',
     emulated: 'max',
+    // What the host lacks of it QEMU leaves out, with a warning.
+    common: 'Haswell-noTSX,vmx=on,svm=on',
     firmwares: ['uefi', 'bios', 'direct'],
     uefi: { code: '/usr/share/OVMF/OVMF_CODE_4M.fd', variables: '/usr/share/OVMF/OVMF_VARS_4M.fd' },
   },
@@ -112,6 +120,12 @@ export function defaultCpuModel(architecture: Architecture, accelerator: Acceler
   return accelerator === 'kvm' ? 'host' : BOARDS[architecture].emulated;
 }
 
+/** A processor that machines on other hosts can have, too; under emulation all of them can have everything. */
+export function commonCpuModel(architecture: Architecture, accelerator: Accelerator): string {
+  const { common } = BOARDS[architecture];
+  return accelerator === 'kvm' && common !== undefined ? common : defaultCpuModel(architecture, accelerator);
+}
+
 /** The part of the command line that a machine is, however it is spoken to. */
 function machineArguments(machine: QemuMachine): string[] {
   const { architecture, name, accelerator, cpuModel, cpus, memory, boot, disk, network, credentials } = machine;
@@ -129,7 +143,9 @@ function machineArguments(machine: QemuMachine): string[] {
     ...option('-smp', `cpus=${cpus}`),
     ...option('-m', `size=${Math.floor(memory / 2 ** 20)}M`),
     ...option('-rtc', 'base=utc'),
-    ...option('-display', 'none'),
+    ...(machine.vnc === undefined
+      ? option('-display', 'none')
+      : [...option('-display', `vnc=unix:${escape(machine.vnc)}`), ...option('-device', 'VGA')]),
     ...bootArguments(boot),
     ...option('-blockdev', JSON.stringify(blockNode(disk))),
     ...option('-device', 'virtio-blk-pci,drive=disk,bootindex=1'),
@@ -155,6 +171,7 @@ export function qemuArgv(machine: QemuMachine, sockets: QemuSockets): [string, .
     ...option('-chardev', `socket,id=console,path=${escape(console)},server=on,wait=off,logfile=${escape(consoleLog)},logappend=on`),
     ...option('-serial', 'chardev:console'),
     ...option('-pidfile', sockets.pid),
+    ...(machine.more ?? []),
     '-daemonize',
   ];
 }

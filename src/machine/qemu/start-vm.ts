@@ -6,10 +6,10 @@ import { joinLan } from '../net/lan-services.ts';
 import { macOf, tapName } from '../net/lan.ts';
 import { putFile } from '../../sandbox/put-file.ts';
 import type { NodeAddresses } from '../types.ts';
-import type { DeviceState } from './checks.ts';
+import type { Acceleration } from '../vm-options.ts';
+import { accelerate, deviceInside } from './accelerate.ts';
 import { machineCredentials } from './credentials.ts';
 import { type DiskSource, inspectDisk } from './disk-source.ts';
-import { type Acceleration, chooseAccelerator, emulationNote, readVerdict, tryKvm, writeVerdict } from './kvm.ts';
 import {
   type Accelerator,
   checkFirmware,
@@ -18,13 +18,11 @@ import {
   qemuArgv,
   type QemuBoot,
   type QemuMachine,
-  qemuProgram,
-  qemuTrialArgv,
   uefiFiles,
 } from './qemu-arguments.ts';
 import { qemuFailure } from './qemu-failure.ts';
 import { type Vm, watchVm } from './vm.ts';
-import { socketsOf, vmFolder } from './vm-files.ts';
+import { socketsOf, vmFolder, vncInside } from './vm-files.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
 import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
 
@@ -40,8 +38,14 @@ export interface VmSpec {
   readonly diskSize?: number;
   readonly firmware: Firmware;
   readonly acceleration: Acceleration;
+  /** As QEMU names it; undefined: all that the accelerator has. */
+  readonly cpuModel?: string | undefined;
   /** Added to the kernel's arguments; only with `direct` firmware. */
   readonly kernelArguments: readonly string[];
+  /** It has a screen, seen by VNC. */
+  readonly vnc?: boolean | undefined;
+  /** Words added to QEMU's command line. */
+  readonly qemuArgs?: readonly string[] | undefined;
   /** Given: the machine gets a key of ours and proves itself by it. Own: it makes its own. */
   readonly hostKey: 'given' | 'own';
 }
@@ -72,14 +76,17 @@ export async function startVm(parts: VmSandboxParts, sandbox: VmSandbox, spec: V
   await runner.run(['mkdir', '-p', '-m', '0700', folder, `${folder}/credentials`, `${MACHINES_INSIDE}/${name}`], { signal });
   const disk = await ownDisk(parts, sandbox, spec, signal);
   const boot = await bootOf(parts, sandbox, spec, signal);
-  const accelerator = await chooseFor(parts, runner, spec, boot, disk, signal);
+  const trial = (): Promise<QemuMachine> => Promise.resolve(trialOf(parts, spec, boot, disk));
+  const accelerator = await accelerate(parts, runner, spec.acceleration, trial, signal);
   const record = { addresses, hostKey, accelerator, firmware, cpus, memory };
   await sandbox.keepMachine(name, record);
-  await joinLan(runner, name, addresses, signal);
+  await joinLan(runner, name, addresses, sandbox.record.lan, signal);
   const machine: QemuMachine = {
     ...machineOf(parts, spec, boot, accelerator),
     disk: { path: disk, format: 'qcow2', snapshot: false },
-    network: { tap: tapName(addresses), mac: macOf(addresses), vhost: (await hasDevice(runner, '/dev/vhost-net')) === 'usable' },
+    ...(spec.vnc === true ? { vnc: vncInside(name) } : {}),
+    ...(spec.qemuArgs === undefined ? {} : { more: spec.qemuArgs }),
+    network: { tap: tapName(addresses), mac: macOf(addresses), vhost: (await deviceInside(runner, '/dev/vhost-net')) === 'usable' },
     credentials: await writeCredentials(sandbox, name, hostKey, signal),
   };
   try {
@@ -107,7 +114,7 @@ async function checkMemory({ name, memory }: VmSpec, { memoryAvailable }: VmSand
 }
 
 async function requireTun(runner: CommandRunner): Promise<void> {
-  const state = await hasDevice(runner, '/dev/net/tun');
+  const state = await deviceInside(runner, '/dev/net/tun');
   if (state === 'usable') return;
   throw new KvciError('hostNotReady', 'no-tun', `/dev/net/tun ${state === 'absent' ? 'does not exist' : 'is closed to this user'}`, {
     hint: 'Virtual machines need it. "kvci doctor" tells the command that mends it.',
@@ -168,53 +175,33 @@ async function bootOf(
 
 function machineOf(
   { architecture }: VmSandboxParts,
-  { name, cpus, memory }: VmSpec,
+  { name, cpus, memory, cpuModel }: VmSpec,
   boot: QemuBoot,
   accelerator: Accelerator,
 ): Omit<QemuMachine, 'disk' | 'network' | 'credentials'> {
-  return { architecture, name, accelerator, cpuModel: defaultCpuModel(architecture, accelerator), cpus, memory, boot };
+  return { architecture, name, accelerator, cpuModel: cpuModel ?? defaultCpuModel(architecture, accelerator), cpus, memory, boot };
 }
 
-/** KVM where it has proven itself, emulation otherwise; says why. */
-async function chooseFor(
-  parts: VmSandboxParts,
-  runner: CommandRunner,
-  spec: VmSpec,
-  boot: QemuBoot,
-  disk: string,
-  signal: AbortSignal,
-): Promise<Accelerator> {
-  const note = (message: string): void => {
-    parts.events({ type: 'problem', level: 'note', message });
+/** A machine that is only looked at under KVM. */
+function trialOf(parts: VmSandboxParts, spec: VmSpec, boot: QemuBoot, disk: string): QemuMachine {
+  return { ...machineOf(parts, spec, boot, 'kvm'), disk: { path: disk, format: 'qcow2', snapshot: true }, credentials: [] };
+}
+
+/**
+ * What a machine of this kind would run on, asked before there is one: how several are brought up depends on it.
+ *
+ * @throws KvciError `bad-disk`, `disk-architecture`, `no-firmware`
+ */
+export async function acceleratorFor(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSpec, signal: AbortSignal): Promise<Accelerator> {
+  const trial = async (): Promise<QemuMachine> => {
+    await sandbox.runner.run(['mkdir', '-p', `${MACHINES_INSIDE}/${spec.name}`], { signal });
+    return trialOf(parts, spec, await bootOf(parts, sandbox, spec, signal), await ownDisk(parts, sandbox, spec, signal));
   };
-  const qemu = (await runner.run([qemuProgram(parts.architecture), '--version'], { signal })).stdout.split('\n')[0] ?? '';
-  const { state } = parts.directories;
-  const known = chooseAccelerator({
-    wanted: spec.acceleration,
-    device: await hasDevice(runner, '/dev/kvm'),
-    remembered: await readVerdict(state, qemu),
-  });
-  if (known !== 'try') {
-    if (known.note !== undefined) note(known.note);
-    return known.accelerator;
+  try {
+    return await accelerate(parts, sandbox.runner, spec.acceleration, trial, signal);
+  } finally {
+    await sandbox.runner.run(['rm', '-rf', `${MACHINES_INSIDE}/${spec.name}`]);
   }
-  const trial: QemuMachine = {
-    ...machineOf(parts, spec, boot, 'kvm'),
-    disk: { path: disk, format: 'qcow2', snapshot: true },
-    credentials: [],
-  };
-  const verdict = await tryKvm(runner, qemuTrialArgv(trial), signal);
-  await writeVerdict(state, { qemu, ...verdict });
-  if (!verdict.usable) note(emulationNote(verdict.reason));
-  return verdict.usable ? 'kvm' : 'tcg';
-}
-
-/** Whether the sandbox may use a device. */
-async function hasDevice(runner: CommandRunner, path: string): Promise<DeviceState> {
-  if ((await runner.run(['test', '-c', path], { accept: [1] })).exitCode !== 0) return 'absent';
-  // Rights alone do not tell: what matters is that it can be opened.
-  const { exitCode } = await runner.run(['sh', '-c', ': <>"$1"', 'sh', path], { accept: [1, 2] });
-  return exitCode === 0 ? 'usable' : 'closed';
 }
 
 async function writeCredentials(

@@ -14,6 +14,16 @@ export function consoleFile({ folder }: Pick<VmSandboxRecord, 'folder'>, name: s
   return join(folder, name, 'console.log');
 }
 
+/** Where a machine's screen is seen, in the sandbox. */
+export function vncInside(name: string): string {
+  return `${MACHINES_INSIDE}/${name}/vnc.sock`;
+}
+
+/** The same for this host. */
+export function vncSocket({ folder }: Pick<VmSandboxRecord, 'folder'>, name: string): string {
+  return join(folder, name, 'vnc.sock');
+}
+
 export function socketsOf(name: string): QemuSockets {
   return qemuSockets(vmFolder(name), `${MACHINES_INSIDE}/${name}/console.log`);
 }

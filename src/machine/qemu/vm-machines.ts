@@ -1,18 +1,23 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 
 import { KvciError } from '../../core/errors.ts';
+import { parseSize } from '../../core/sizes.ts';
 import { ownForwards } from '../container/own-forwards.ts';
 import { lanNetwork, type LanOptions } from '../net/lan.ts';
 import { leaveLan } from '../net/lan-services.ts';
 import type { MachineNetwork, Machines, MachineSpec, MachinesSpec, NodeHandle } from '../types.ts';
+import type { Acceleration } from '../vm-options.ts';
 import { type DiskSource, filesOfDisk } from './disk-source.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
-import { startVm } from './start-vm.ts';
+import { type Accelerator, commonCpuModel } from './qemu-arguments.ts';
+import { acceleratorFor, startVm, type VmSpec } from './start-vm.ts';
 import { openVm, runningVms, type VmAccess } from './vm.ts';
-import { consoleFile } from './vm-files.ts';
-import { type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
-import { endRecorded, openVmSandbox, restartVmSandbox, startVmSandbox, type VmSandbox, type VmSandboxParts } from './vm-sandbox.ts';
+import { consoleFile, vncSocket } from './vm-files.ts';
+import { sourceOf, type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
+import { type VmPlaces, ownPlaces } from './vm-places.ts';
+import { type VmSandbox, type VmSandboxParts, withHostNetwork } from './vm-sandbox.ts';
 
 /** What a node gets where nobody says: kubeadm wants two processors and 1.7 GB of a control plane. */
 const CPUS = 2;
@@ -25,10 +30,17 @@ const BOOT_MS = 10 * 60_000;
 const ENTER_MS = 2 * 60_000;
 
 /** The machines of a cluster: one sandbox, which outlives kvci and goes with the cluster. */
-export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource>, spec: MachinesSpec): Machines {
+export function vmMachines(
+  parts: VmSandboxParts,
+  disk: () => Promise<DiskSource>,
+  spec: MachinesSpec,
+  placesOver: (records: VmSandboxRecords) => VmPlaces = (records) => ownPlaces(parts, records),
+): Machines {
   const records = new VmSandboxRecords(parts.directories, 'cluster-machines');
+  const places = placesOver(records);
   const name = spec.cluster;
   let held: VmSandbox | undefined;
+  let chosen: Accelerator | undefined;
   const entered: VmAccess[] = [];
 
   /** What there is of this life of the cluster. */
@@ -40,16 +52,20 @@ export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource
   const running = async (): Promise<VmSandbox | undefined> => {
     if (held !== undefined) return held;
     const record = await recorded();
-    return record === undefined ? undefined : (held = await openVmSandbox(parts, records, record));
+    return record === undefined ? undefined : (held = await places.open(record));
   };
 
   const make = async (lan: LanOptions, signal: AbortSignal): Promise<VmSandbox> => {
     const other = await records.find(name);
     // Of an earlier life of the cluster, whose kvci was killed.
-    if (other !== undefined) await endRecorded(parts, records, other);
-    const files = filesOfDisk(await disk());
-    return startVmSandbox(parts, { name, owner: 'cluster-machines', source: sourceOf(spec), lan, files, keep: true, signal });
+    if (other !== undefined) await places.end(other);
+    const source = await disk();
+    const files = filesOfDisk(source);
+    return places.start({ name, owner: 'cluster-machines', source: sourceOf(spec), lan, files, disk: source, keep: true, signal });
   };
+
+  /** That of the first node, also when another would be made today. */
+  const diskOf = async ({ disk: kept }: VmSandboxRecord): Promise<DiskSource> => kept ?? (await disk());
 
   /** @throws KvciError `no-network` before there is one */
   const required = async (signal: AbortSignal): Promise<VmSandbox> => {
@@ -57,7 +73,20 @@ export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource
     if (found !== undefined) return found;
     const record = await recorded();
     if (record === undefined) throw new KvciError('bug', 'no-network', 'a cluster of virtual machines has its network first');
-    return (held = await restartVmSandbox(parts, records, record, filesOfDisk(await disk()), signal));
+    return (held = await places.restart(record, filesOfDisk(await diskOf(record)), signal));
+  };
+
+  /** The same for all of them, found out and told once. */
+  const accelerator = async (sandbox: VmSandbox, signal: AbortSignal): Promise<Accelerator> => {
+    const [known] = Object.values(sandbox.record.machines);
+    return known?.accelerator ?? (chosen ??= await acceleratorFor(parts, sandbox, await trialSpec(sandbox), signal));
+  };
+  const trialSpec = async ({ record }: VmSandbox): Promise<VmSpec> =>
+    vmSpec({ name: 'trial', addresses: {} }, await diskOf(record), spec.acceleration ?? 'auto');
+  const specOf = async (machine: MachineSpec, sandbox: VmSandbox, signal: AbortSignal): Promise<VmSpec> => {
+    const kind = await accelerator(sandbox, signal);
+    const made = vmSpec(machine, await diskOf(sandbox.record), kind === 'kvm' ? 'kvm' : 'emulation');
+    return { ...made, cpuModel: machine.vm?.cpuModel ?? commonCpuModel(parts.architecture, kind) };
   };
 
   const access = async (sandbox: VmSandbox, node: string): Promise<VmAccess> => {
@@ -77,38 +106,41 @@ export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource
       .map((node) => ({ name: node, state: alive.has(node) ? ('running' as const) : ('stopped' as const) }));
   };
 
+  /** @throws KvciError `node-not-found`, `node-stopped` */
+  const requireRunning = async (node: string): Promise<{ readonly sandbox: VmSandbox; readonly record: VmSandboxRecord }> => {
+    const known = (await list()).find((machine) => machine.name === node);
+    if (known === undefined) throw notFound(spec, node);
+    const sandbox = await running();
+    if (known.state === 'running' && sandbox !== undefined) return { sandbox, record: sandbox.record };
+    throw new KvciError('notFoundOrExists', 'node-stopped', `the node ${node} of cluster ${name} does not run`, {
+      hint: `Start the cluster again: kvci start ${name}`,
+    });
+  };
+
   const forwards = async (signal: AbortSignal) => {
     const { runner, record } = await required(signal);
-    // The same sandbox, entered without its network: loopback is this host's.
-    const outer = record.sandbox === undefined ? undefined : await parts.sandboxes.find({ ...record.sandbox, network: 'host' });
-    if (outer === undefined) throw new KvciError('failed', 'sandbox-ended', `the sandbox of the cluster "${name}" has ended`);
+    const outer = await withHostNetwork(parts, record);
     return ownForwards({ sandbox: outer, network: runner }, name);
   };
 
   return {
-    provider: 'vm',
     network: async (families, signal): Promise<MachineNetwork> => {
       const record = await recorded();
       if (record !== undefined) return lanNetwork(record.lan.families);
-      held = await make({ families, routerAdvertisements: true, dhcpDelaySeconds: 0 }, signal);
+      held = await make({ families, routerAdvertisements: true, dhcpDelaySeconds: 0, outbound: true }, signal);
       return lanNetwork(families);
     },
+    schedule: async (signal) => ((await accelerator(await required(signal), signal)) === 'kvm' ? 'together' : 'in-turn'),
     start: async (machine, signal): Promise<NodeHandle> => {
       const sandbox = await required(signal);
       if ((await runningVms(sandbox)).has(machine.name)) return (await access(sandbox, machine.name)).node(BOOT_MS, signal);
-      const vm = await startVm(parts, sandbox, vmSpec(machine, await disk()), signal);
+      await places.ready(sandbox, signal);
+      const vm = await startVm(parts, sandbox, await specOf(machine, sandbox, signal), signal);
       entered.push(vm);
       return vm.node(BOOT_MS, signal);
     },
     node: async (node) => {
-      const known = (await list()).find((machine) => machine.name === node);
-      if (known === undefined) throw notFound(spec, node);
-      const sandbox = await running();
-      if (known.state === 'stopped' || sandbox === undefined) {
-        throw new KvciError('notFoundOrExists', 'node-stopped', `the node ${node} of cluster ${name} does not run`, {
-          hint: `Start the cluster again: kvci start ${name}`,
-        });
-      }
+      const { sandbox } = await requireRunning(node);
       return (await access(sandbox, node)).node(ENTER_MS, new AbortController().signal);
     },
     list,
@@ -133,6 +165,16 @@ export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource
       if (record?.machines[node] === undefined) throw notFound(spec, node);
       return readFile(consoleFile(record, node), 'utf8');
     },
+    terminal: async (node) => {
+      const { sandbox, record } = await requireRunning(node);
+      const socket = vncSocket(record, node);
+      const machine = await access(sandbox, node);
+      return {
+        log: consoleFile(record, node),
+        openConsole: () => machine.openConsole(),
+        ...(existsSync(socket) ? { vnc: socket } : {}),
+      };
+    },
     balance: async (port, targets, signal) => {
       const record = await recorded();
       return (await forwards(signal)).balance(lanNetwork(record?.lan.families ?? []), port, targets, signal);
@@ -142,7 +184,7 @@ export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource
     rest: () => Promise.resolve(),
     destroy: async () => {
       const record = await records.find(name);
-      if (record !== undefined) await endRecorded(parts, records, record);
+      if (record !== undefined) await places.end(record);
       held = undefined;
     },
     [Symbol.asyncDispose]: async () => {
@@ -151,21 +193,20 @@ export function vmMachines(parts: VmSandboxParts, disk: () => Promise<DiskSource
   };
 }
 
-/** What tells one life of a cluster from another of its name. */
-function sourceOf({ cluster, run }: MachinesSpec): string {
-  return `cluster ${cluster}, run ${run}`;
-}
-
-function vmSpec({ name, addresses, cpus, memory }: MachineSpec, disk: DiskSource): Parameters<typeof startVm>[2] {
+function vmSpec({ name, addresses, cpus, memory, vm }: MachineSpec, disk: DiskSource, acceleration: Acceleration): VmSpec {
   return {
     name,
     addresses,
     cpus: cpus ?? Math.min(CPUS, availableParallelism()),
     memory: memory ?? MEMORY,
     disk,
+    ...(vm?.diskSize === undefined ? {} : { diskSize: parseSize(vm.diskSize) }),
     firmware: disk.directBoot === undefined ? 'uefi' : 'direct',
-    acceleration: 'auto',
-    kernelArguments: [],
+    acceleration,
+    cpuModel: vm?.cpuModel,
+    kernelArguments: vm?.kargs ?? [],
+    vnc: vm?.vnc,
+    qemuArgs: vm?.qemuArgs,
     hostKey: 'given',
   };
 }

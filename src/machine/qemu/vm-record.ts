@@ -9,7 +9,8 @@ import type { SshKeyPair } from '../../host/ssh.ts';
 import { sandboxRecordSchema } from '../../sandbox/record-schema.ts';
 import { SANDBOX_KINDS, type SandboxKind, type SandboxRecord } from '../../sandbox/types.ts';
 import type { LanOptions } from '../net/lan.ts';
-import type { NodeAddresses } from '../types.ts';
+import type { MachinesSpec, NodeAddresses } from '../types.ts';
+import type { DiskSource } from './disk-source.ts';
 import { type Accelerator, FIRMWARES, type Firmware } from './qemu-arguments.ts';
 
 /** A machine as whoever comes later has to know it. */
@@ -45,6 +46,8 @@ export interface VmSandboxRecord {
   readonly keep: boolean;
   /** Where the sandbox sees folders of the host. */
   readonly binds: readonly { readonly host: string; readonly inside: string }[];
+  /** What its machines are made of, where all are made of one: their own disks are children of it. */
+  readonly disk?: DiskSource | undefined;
   readonly machines: Readonly<Record<string, VmRecord>>;
 }
 
@@ -59,11 +62,24 @@ const schema = z.object({
   source: z.string(),
   kind: z.enum(SANDBOX_KINDS).optional(),
   folder: z.string(),
-  lan: z.object({ families: z.array(z.enum(['ipv4', 'ipv6'])), routerAdvertisements: z.boolean(), dhcpDelaySeconds: z.number() }),
+  lan: z.object({
+    families: z.array(z.enum(['ipv4', 'ipv6'])),
+    routerAdvertisements: z.boolean(),
+    dhcpDelaySeconds: z.number(),
+    outbound: z.boolean().optional(),
+    joined: z.object({ bridge: z.string(), ipv4: z.string().exactOptional(), ipv6: z.string().exactOptional() }).optional(),
+  }),
   key: keySchema,
   sandbox: sandboxRecordSchema.optional(),
   keep: z.boolean(),
   binds: z.array(z.object({ host: z.string(), inside: z.string() })),
+  disk: z
+    .object({
+      path: z.string(),
+      architecture: z.enum(['amd64', 'arm64']).optional(),
+      directBoot: z.object({ kernel: z.string(), initramfs: z.string(), arguments: z.string() }).optional(),
+    })
+    .optional(),
   machines: z.record(
     z.string(),
     z.object({
@@ -160,4 +176,9 @@ export class VmSandboxRecords {
       unreadable: found.flatMap((one) => (one instanceof KvciError ? [one] : [])),
     };
   }
+}
+
+/** What tells one life of a cluster from another of its name. */
+export function sourceOf({ cluster, run }: Pick<MachinesSpec, 'cluster' | 'run'>): string {
+  return `cluster ${cluster}, run ${run}`;
 }

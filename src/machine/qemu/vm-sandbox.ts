@@ -13,6 +13,8 @@ import type { ExecNodeParts } from '../exec-node.ts';
 import type { LanOptions } from '../net/lan.ts';
 import { openThrough } from '../net/gateway.ts';
 import { GATEWAY_SOCKET, startLan } from '../net/lan-services.ts';
+import type { DiskSource } from './disk-source.ts';
+import { endJoinedPlace } from './joined-place.ts';
 import { bindsOf, launch } from './launch-vm-sandbox.ts';
 import { VM_FOLDER } from './reaper.ts';
 import { type VmOwner, type VmRecord, type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
@@ -41,6 +43,8 @@ export interface VmSandboxRequest {
   readonly lan: LanOptions;
   /** Files of the host that machines are made of. */
   readonly files: readonly string[];
+  /** Written down for those that are made later. */
+  readonly disk?: DiskSource;
   /** Stays when kvci ends, until somebody ends it. */
   readonly keep: boolean;
   readonly signal: AbortSignal;
@@ -91,6 +95,7 @@ export async function startVmSandbox(parts: VmSandboxParts, request: VmSandboxRe
     key: parts.ssh.newKeyPair('kvci'),
     keep,
     binds: bindsOf(request.files),
+    ...(request.disk === undefined ? {} : { disk: request.disk }),
     machines: {},
   };
   const { folder } = record;
@@ -101,14 +106,14 @@ export async function startVmSandbox(parts: VmSandboxParts, request: VmSandboxRe
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const { started, runner, endSandbox } = await launch(parts.sandboxes, records, record, signal);
   undo.defer(endSandbox);
-  await startLan(runner, record.lan, parts.templates, signal);
+  await startLan(runner, record.lan, { ...parts, host: () => withHostNetwork(parts, started) }, signal);
   const resources = undo.move();
   const end = async (): Promise<void> => {
     await resources.disposeAsync();
   };
   // From here on the record tells of a kept one; the ledger would have the next `prune` take it away.
   if (keep) await parts.ledger.forget(entry.entry);
-  return vmSandbox(records, runner, started, keep ? leave : end, end);
+  return vmSandbox(records, started, { ...placeOf(started, runner), letGo: keep ? leaveSandbox : end, end });
 }
 
 /**
@@ -125,7 +130,7 @@ export async function restartVmSandbox(
 ): Promise<VmSandbox> {
   const { started, runner, endSandbox } = await launch(parts.sandboxes, records, { ...before, binds: bindsOf(files) }, signal);
   try {
-    await startLan(runner, before.lan, parts.templates, signal);
+    await startLan(runner, before.lan, { ...parts, host: () => withHostNetwork(parts, started) }, signal);
   } catch (error) {
     await endSandbox();
     throw error;
@@ -157,7 +162,11 @@ export async function openVmSandbox(
 }
 
 function found(parts: VmSandboxParts, records: VmSandboxRecords, record: VmSandboxRecord, runner: CommandRunner & SandboxFiles): VmSandbox {
-  return vmSandbox(records, runner, record, leave, () => endRecorded(parts, records, record));
+  return vmSandbox(records, record, {
+    ...placeOf(record, runner),
+    letGo: leaveSandbox,
+    end: () => endRecorded(parts, records, record),
+  });
 }
 
 /** Ends a sandbox, or removes what is left of one that has ended. @throws KvciError `machine-not-found` */
@@ -172,24 +181,52 @@ export async function endVmSandbox(parts: VmSandboxParts, name: string): Promise
 export async function endRecorded(
   { sandboxes }: Pick<VmSandboxParts, 'sandboxes'>,
   records: VmSandboxRecords,
-  { name, folder, sandbox }: VmSandboxRecord,
+  { name, folder, sandbox, lan }: VmSandboxRecord,
 ): Promise<void> {
-  if (sandbox !== undefined) await (await sandboxes.find(sandbox))?.end();
+  const running = sandbox === undefined ? undefined : await sandboxes.find(sandbox);
+  if (lan.joined === undefined) await running?.end();
+  else if (running !== undefined) await endJoinedPlace(running, name);
   await remove(records, name, folder);
 }
 
+/** The same sandbox, entered without its network: loopback is this host's. @throws KvciError `sandbox-ended` */
+export async function withHostNetwork(
+  { sandboxes }: Pick<VmSandboxParts, 'sandboxes'>,
+  { name, sandbox }: Pick<VmSandboxRecord, 'name' | 'sandbox'>,
+): Promise<CommandRunner> {
+  const found = sandbox === undefined ? undefined : await sandboxes.find({ ...sandbox, network: 'host' });
+  if (found !== undefined) return found;
+  throw new KvciError('failed', 'sandbox-ended', `the sandbox of the machines "${name}" has ended`);
+}
+
 /** Letting go of a sandbox that stays. */
-function leave(): Promise<void> {
+export function leaveSandbox(): Promise<void> {
   return Promise.resolve();
 }
 
-function vmSandbox(
-  records: VmSandboxRecords,
-  runner: CommandRunner & SandboxFiles,
-  first: VmSandboxRecord,
-  letGo: () => Promise<void>,
-  end: () => Promise<void>,
-): VmSandbox {
+/** Where a sandbox is and how it ends. */
+export interface VmSandboxPlace extends Pick<VmSandbox, 'runner' | 'inside' | 'outside' | 'open' | 'end'> {
+  /** What disposing it does. */
+  readonly letGo: () => Promise<void>;
+}
+
+function placeOf(record: VmSandboxRecord, runner: CommandRunner & SandboxFiles): Omit<VmSandboxPlace, 'letGo' | 'end'> {
+  return {
+    runner,
+    inside: (file) => insideOf(record, file),
+    outside: (file) => runner.outside(file),
+    open: (address, port) => openThrough(runner.outside(GATEWAY_SOCKET), address, port),
+  };
+}
+
+/** Where a sandbox sees a file of the host. */
+export function insideOf({ binds }: Pick<VmSandboxRecord, 'binds'>, file: string): string {
+  const bind = binds.find(({ host }) => host === dirname(file));
+  if (bind === undefined) throw new KvciError('bug', 'not-bound', `the sandbox was not started with ${file}`);
+  return join(bind.inside, file.slice(bind.host.length + 1));
+}
+
+export function vmSandbox(records: VmSandboxRecords, first: VmSandboxRecord, { letGo, ...place }: VmSandboxPlace): VmSandbox {
   let record = first;
   let writing = Promise.resolve();
   const write = (machines: VmSandboxRecord['machines']): Promise<void> => {
@@ -199,20 +236,12 @@ function vmSandbox(
     return writing;
   };
   return {
-    runner,
+    ...place,
     get record() {
       return record;
     },
     keepMachine: (name, machine) => write({ ...record.machines, [name]: machine }),
     forgetMachine: (name) => write(Object.fromEntries(Object.entries(record.machines).filter(([other]) => other !== name))),
-    inside: (file) => {
-      const bind = record.binds.find(({ host }) => host === dirname(file));
-      if (bind === undefined) throw new KvciError('bug', 'not-bound', `the sandbox was not started with ${file}`);
-      return join(bind.inside, file.slice(bind.host.length + 1));
-    },
-    outside: (file) => runner.outside(file),
-    open: (address, port) => openThrough(runner.outside(GATEWAY_SOCKET), address, port),
-    end,
     [Symbol.asyncDispose]: letGo,
   };
 }

@@ -52,7 +52,7 @@ describe('nodes that are virtual machines', () => {
   beforeAll(async () => {
     machines = machinesOf();
     expect(await machines.list()).toEqual([]);
-    expect(await machines.network(LAN.families, NEVER)).toEqual({ ipv4: '192.168.66.0/24', ipv6: 'fd00::/64' });
+    expect(await machines.network(LAN.families, NEVER)).toEqual({ ipv4: '192.168.66.0/24', ipv6: 'fd00::/64', firstHost: 100 });
     [node01, node02] = await Promise.all([start(1), start(2)]);
   });
 
@@ -63,7 +63,7 @@ describe('nodes that are virtual machines', () => {
       expect(await output(node01, 'bash', '-c', 'exec 3<>"/dev/tcp/$1/22" && head -c 4 <&3', 'bash', address)).toBe('SSH-');
     }
     expect(await output(node02, 'hostname')).toBe('node02');
-    await expect(machines.network(LAN.families, NEVER)).resolves.toEqual({ ipv4: '192.168.66.0/24', ipv6: 'fd00::/64' });
+    await expect(machines.network(LAN.families, NEVER)).resolves.toMatchObject({ ipv4: '192.168.66.0/24', ipv6: 'fd00::/64' });
   });
 
   it('are found by another process', async () => {
@@ -132,7 +132,7 @@ describe('nodes that are virtual machines', () => {
     await earlier.network(['ipv4'], NEVER);
     await using later = machinesOf({ run: 'later' });
     expect(await later.list()).toEqual([]);
-    expect(await later.network(['ipv6'], NEVER)).toEqual({ ipv6: 'fd00::/64' });
+    expect(await later.network(['ipv6'], NEVER)).toEqual({ ipv6: 'fd00::/64', firstHost: 100 });
     expect(await earlier.list()).toEqual([]);
     await later.destroy();
   });

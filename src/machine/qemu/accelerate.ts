@@ -1,0 +1,48 @@
+import type { EventSink } from '../../core/events.ts';
+import type { CommandRunner, Directories } from '../../host/types.ts';
+import type { Architecture } from '../../payload/types.ts';
+import type { Acceleration } from '../vm-options.ts';
+import type { DeviceState } from './checks.ts';
+import { chooseAccelerator, emulationNote, readVerdict, tryKvm, writeVerdict } from './kvm.ts';
+import { type Accelerator, type QemuMachine, qemuProgram, qemuTrialArgv } from './qemu-arguments.ts';
+
+export interface AccelerateParts {
+  readonly events: EventSink;
+  readonly directories: Pick<Directories, 'state'>;
+  readonly architecture: Architecture;
+}
+
+/** KVM where it has proven itself, emulation otherwise; says why. @param trial the machine that is tried where nobody knows yet */
+export async function accelerate(
+  { events, directories, architecture }: AccelerateParts,
+  runner: CommandRunner,
+  wanted: Acceleration,
+  trial: () => Promise<QemuMachine>,
+  signal: AbortSignal,
+): Promise<Accelerator> {
+  const note = (message: string): void => {
+    events({ type: 'problem', level: 'note', message });
+  };
+  const qemu = (await runner.run([qemuProgram(architecture), '--version'], { signal })).stdout.split('\n')[0] ?? '';
+  const known = chooseAccelerator({
+    wanted,
+    device: await deviceInside(runner, '/dev/kvm'),
+    remembered: await readVerdict(directories.state, qemu),
+  });
+  if (known !== 'try') {
+    if (known.note !== undefined) note(known.note);
+    return known.accelerator;
+  }
+  const verdict = await tryKvm(runner, qemuTrialArgv(await trial()), signal);
+  await writeVerdict(directories.state, { qemu, ...verdict });
+  if (!verdict.usable) note(emulationNote(verdict.reason));
+  return verdict.usable ? 'kvm' : 'tcg';
+}
+
+/** Whether a sandbox may use a device. */
+export async function deviceInside(runner: CommandRunner, path: string): Promise<DeviceState> {
+  if ((await runner.run(['test', '-c', path], { accept: [1] })).exitCode !== 0) return 'absent';
+  // Rights alone do not tell: what matters is that it can be opened.
+  const { exitCode } = await runner.run(['sh', '-c', ': <>"$1"', 'sh', path], { accept: [1, 2] });
+  return exitCode === 0 ? 'usable' : 'closed';
+}

@@ -1,0 +1,34 @@
+import { readdir } from 'node:fs/promises';
+import { expect, test } from 'vitest';
+
+import { place } from './place.ts';
+
+test.each([
+  { args: ['--disk-size', '40G'], code: 'bad-flag', message: 'cluster.diskSize: is for virtual machines: --provider vm' },
+  { args: ['--provider', 'vm', '--disk-size', 'much'], code: 'bad-flag', message: '--disk-size: "much" is not a size' },
+  { args: ['--provider', 'vm', '--karg', 'root=/dev/vda'], code: 'bad-flag', message: '--karg: "root=" is set by the disk itself' },
+  { args: ['--provider', 'vm', '--cpus', '1.5'], code: 'bad-flag', message: '--cpus: a virtual machine has whole processors' },
+  {
+    args: ['--provider', 'vm', '--memory', '1.8G'],
+    code: 'bad-flag',
+    message: '--memory: node01 (control-plane) needs at least 2.00 GB',
+  },
+  { args: ['--provider', 'vm', '--nodes', '155'], code: 'bad-flag', message: '--nodes: a network of virtual machines has room for 154' },
+  { args: ['--provider', 'vm', '--acceleration', 'hvf'], code: 'bad-flag', message: '--acceleration: ' },
+  {
+    args: ['--provider', 'vm', '--control-plane-provider', 'docker'],
+    code: 'bad-flag',
+    message: '--control-plane-provider: ',
+  },
+  {
+    args: ['--provider', 'vm', '--control-plane-provider', 'kind', '--nodes', '2', '--engine', 'docker'],
+    code: 'engine-of-another',
+    message: "--engine: containers beside virtual machines are in kvci's own engine",
+  },
+])('up $args', async ({ args, code, message }) => {
+  const here = await place();
+  const error = await here.refused('up', '--offline', ...args);
+  expect(error).toMatchObject({ code, exitCode: 2 });
+  expect(error.message).toContain(message);
+  expect(await readdir(here.path)).toEqual([]);
+});
