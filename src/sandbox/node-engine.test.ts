@@ -26,6 +26,7 @@ describe('an engine whose service does not answer', () => {
     const ends: string[] = [];
     const running = {
       record: sandbox,
+      outside: (path: string) => path,
       end: () => {
         ends.push('ended');
         return Promise.resolve();
