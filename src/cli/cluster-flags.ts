@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 
 import { KvciError } from '../core/errors.ts';
 import type { LoadedConfig } from '../config/load.ts';
+import { OPTION_FLAGS } from '../cluster/differences.ts';
 import { type ClusterOptions, clusterOptionsSchema } from '../cluster/options.ts';
 import type { ImageOptions } from '../image/options.ts';
 import { collect, flagValue } from './command.ts';
@@ -29,25 +30,7 @@ export interface ClusterFlags {
   readonly acceleration?: string;
 }
 
-const FLAG_OF_KEY: Readonly<Record<string, string>> = {
-  name: 'NAME',
-  image: '--image',
-  nodes: '--nodes',
-  controlPlanes: '--control-planes',
-  provider: '--provider',
-  controlPlaneProvider: '--control-plane-provider',
-  ipFamily: '--ip-family',
-  cni: '--cni',
-  cniSha256: '--sha256',
-  cpus: '--cpus',
-  memory: '--memory',
-  diskSize: '--disk-size',
-  cpuModel: '--cpu-model',
-  kargs: '--karg',
-  vnc: '--vnc',
-  qemuArgs: '--qemu-args',
-  acceleration: '--acceleration',
-};
+const FLAG_OF_KEY: Readonly<Record<string, string>> = { ...OPTION_FLAGS, name: 'NAME', image: '--image', provider: '--provider' };
 
 export function addClusterFlags(command: Command): Command {
   return command

@@ -3,39 +3,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 
+import { clusterState } from '../../test/fixtures/cluster-state.ts';
 import { KvciError } from '../core/errors.ts';
 import { systemClock } from '../host/clock.ts';
 import { atApiPort } from './api-port.ts';
 import { ClusterRun } from './cluster-run.ts';
-import { clusterOptionsSchema } from './options.ts';
-import { nodeSpecs } from './spec.ts';
-import { type ClusterState, ClusterStates, parseState } from './state.ts';
+import { type ClusterState, ClusterStates } from './state.ts';
 
 /** A cluster whose API was to be at a port that somebody has taken since. */
 async function place(change: Partial<ClusterState>) {
   const folder = await mkdtempDisposable(join(tmpdir(), 'kvci-api-port-'));
   const states = new ClusterStates({ state: folder.path });
-  const options = clusterOptionsSchema.parse({ name: 'lab' });
-  const state = parseState(
-    JSON.stringify({
-      version: 1,
-      name: 'lab',
-      run: 'r1',
-      createdAt: '2026-11-26T00:00:00.000Z',
-      phase: 'creating',
-      options,
-      wanted: 'an image',
-      provider: 'kind',
-      image: { digest: `sha256:${'0'.repeat(64)}`, name: 'an image' },
-      kubernetes: '1.36.3',
-      families: ['ipv4'],
-      nodes: nodeSpecs(options),
-      apiPort: 24001,
-      steps: [],
-      ...change,
-    }),
-    'test',
-  );
+  const state = clusterState({}, () => ({ apiPort: 24001, ...change }));
   const run = new ClusterRun(state, states, { events: () => undefined, clock: systemClock, signal: new AbortController().signal });
   const did: string[] = [];
   return {

@@ -1,7 +1,8 @@
 import type { ClusterOptions } from './options.ts';
 import type { ClusterState } from './state.ts';
 
-const FLAGS = {
+/** Options that are compared as they are written, by their flags. */
+export const OPTION_FLAGS = {
   nodes: '--nodes',
   controlPlanes: '--control-planes',
   controlPlaneProvider: '--control-plane-provider',
@@ -16,16 +17,18 @@ const FLAGS = {
   vnc: '--vnc',
   qemuArgs: '--qemu-args',
   acceleration: '--acceleration',
-  overrides: 'cluster.overrides',
 } as const satisfies Partial<Record<keyof ClusterOptions, string>>;
+
+/** With what only kvci.yaml can say. */
+const PLACES = { ...OPTION_FLAGS, overrides: 'cluster.overrides' } as const;
 
 /** What of a request a cluster that is there is not, a line each; empty when it is what was asked for. What is not asked for is as it is. */
 export function differences(
   state: Pick<ClusterState, 'options' | 'wanted' | 'provider'>,
   { asked, wanted }: { readonly asked: Partial<ClusterOptions>; readonly wanted: string | undefined },
 ): readonly string[] {
-  const lines = Object.entries(FLAGS).flatMap(([name, flag]) => {
-    const key = name as keyof typeof FLAGS;
+  const lines = Object.entries(PLACES).flatMap(([name, flag]) => {
+    const key = name as keyof typeof PLACES;
     const [there, want] = [state.options[key], asked[key]].map((value) => JSON.stringify(value));
     return want === undefined || there === want ? [] : [`${flag}: it has ${there ?? 'none'}, you ask for ${want}`];
   });

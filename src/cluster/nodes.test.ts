@@ -1,36 +1,24 @@
 import { describe, expect, it } from 'vitest';
 
+import { clusterState } from '../../test/fixtures/cluster-state.ts';
 import { KvciError } from '../core/errors.ts';
 import { withMore } from './add-nodes.ts';
 import { exposeApi, isBalanced, publishedBy } from './endpoint.ts';
 import { memberOf } from './etcd.ts';
-import { clusterOptionsSchema } from './options.ts';
 import { remaining } from './remove-node.ts';
-import { nodeSpecs } from './spec.ts';
-import { clusterStateSchema, type ClusterState, withNodes } from './state.ts';
+import { type ClusterState, withNodes } from './state.ts';
 
 const NETWORK = { ipv4: '10.89.1.0/24', ipv6: 'fd00:6b76:6369:1::/64' };
 
 function cluster(controlPlanes: number, nodes: number, change: Partial<ClusterState> = {}): ClusterState {
-  const options = clusterOptionsSchema.parse({ name: 'lab', nodes, controlPlanes });
-  return clusterStateSchema.parse({
-    version: 1,
-    name: 'lab',
-    run: 'abc',
-    createdAt: '2026-11-23T00:00:00.000Z',
+  return clusterState({ nodes, controlPlanes }, (specs) => ({
     phase: 'ready',
-    options,
-    wanted: 'an image',
-    provider: 'kind',
-    image: { digest: `sha256:${'0'.repeat(64)}`, name: 'an image' },
-    kubernetes: '1.36.3',
     families: ['ipv4', 'ipv6'],
-    nodes: nodeSpecs(options).map((node) => ({ ...node, joined: true })),
+    nodes: specs.map((node) => ({ ...node, joined: true })),
     network: NETWORK,
     endpoint: controlPlanes > 1 ? '10.89.1.1:6443' : '10.89.1.11:6443',
-    steps: [],
     ...change,
-  });
+  }));
 }
 
 const names = (nodes: readonly { readonly name: string; readonly role: string }[]): string[] =>

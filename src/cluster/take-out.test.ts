@@ -3,14 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 
+import { clusterState } from '../../test/fixtures/cluster-state.ts';
 import { KvciError } from '../core/errors.ts';
 import { systemClock } from '../host/clock.ts';
 import type { KubernetesApi } from '../host/kubernetes.ts';
 import type { Machines, MachineState, NodeHandle } from '../machine/types.ts';
 import { ClusterRun } from './cluster-run.ts';
-import { clusterOptionsSchema } from './options.ts';
-import { nodeSpecs } from './spec.ts';
-import { ClusterStates, parseState } from './state.ts';
+import { ClusterStates } from './state.ts';
 import { finishRemovals, takeOut } from './take-out.ts';
 
 const broken = (): Promise<never> => Promise.reject(new KvciError('failed', 'engine-lost', 'the connection was closed'));
@@ -19,28 +18,13 @@ const broken = (): Promise<never> => Promise.reject(new KvciError('failed', 'eng
 async function place(controlPlanes: number, nodes: number, left?: string) {
   const folder = await mkdtempDisposable(join(tmpdir(), 'kvci-take-out-'));
   const states = new ClusterStates({ state: folder.path });
-  const options = clusterOptionsSchema.parse({ name: 'lab', nodes, controlPlanes, cni: 'none' });
-  const state = parseState(
-    JSON.stringify({
-      version: 1,
-      name: 'lab',
-      run: 'r1',
-      createdAt: '2026-11-26T00:00:00.000Z',
-      phase: 'ready',
-      options,
-      wanted: 'an image',
-      provider: 'kind',
-      image: { digest: `sha256:${'0'.repeat(64)}`, name: 'an image' },
-      kubernetes: '1.36.3',
-      families: ['ipv4'],
-      nodes: nodeSpecs(options).map((node) => ({ ...node, joined: true, leaving: node.name === left })),
-      network: { ipv4: '10.89.1.0/24' },
-      endpoint: controlPlanes > 1 ? '10.89.1.1:6443' : '10.89.1.11:6443',
-      api: { host: '127.0.0.1', port: 24001 },
-      steps: [],
-    }),
-    'test',
-  );
+  const state = clusterState({ nodes, controlPlanes, cni: 'none' }, (specs) => ({
+    phase: 'ready',
+    nodes: specs.map((node) => ({ ...node, joined: true, leaving: node.name === left })),
+    network: { ipv4: '10.89.1.0/24' },
+    endpoint: controlPlanes > 1 ? '10.89.1.1:6443' : '10.89.1.11:6443',
+    api: { host: '127.0.0.1', port: 24001 },
+  }));
   const context = { events: () => undefined, clock: systemClock, signal: new AbortController().signal };
   const cluster = new ClusterRun(state, states, context);
   await cluster.update({});

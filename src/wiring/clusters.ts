@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import type { ClusterService, ServiceSettings } from '../cli/services.ts';
 import type { ClusterPorts } from '../cluster/ports.ts';
 import type { RunContext } from '../core/plan.ts';
-import type { MachineProvider } from '../machine/types.ts';
 import { type Environment, type HostParts, once } from './host.ts';
 import { type ImageParts, imageParts, imageService } from './images.ts';
 import { attachedStreams } from './streams.ts';
@@ -60,52 +59,35 @@ async function clusterPorts(
     },
     provider: async (name, engine) => {
       const parts = await images();
-      const { containerMachineProvider } = await import('./machines.ts');
-      if (name === 'vm') return vmMachineProvider(environment, settings, host, parts, run);
-      if (name === 'mixed') return mixedMachineProvider(environment, settings, host, parts, run);
-      return containerMachineProvider({ host, sandboxes: parts.sandboxes, layout: () => parts.layout(), engine }, run);
+      if (name === 'vm') {
+        // In sandboxes of their own.
+        const { vmProvider } = await import('../machine/qemu/vm-provider.ts');
+        return vmProvider(await vmParts(environment, settings, host, parts, run));
+      }
+      const { containerMachineProvider, openOwnEngine } = await import('./machines.ts');
+      const containers = { host, sandboxes: parts.sandboxes, layout: () => parts.layout() };
+      if (name === 'kind') return containerMachineProvider({ ...containers, engine }, run);
+      // Both kinds in the sandbox of kvci's own engine.
+      const { mixedProvider } = await import('../machine/mixed/mixed-provider.ts');
+      const own = { ...containers, engine: undefined };
+      return mixedProvider({
+        ...(await vmParts(environment, settings, host, parts, run)),
+        containers: await containerMachineProvider(own, run),
+        openEngine: () => openOwnEngine(own, run),
+      });
     },
   };
 }
 
-/** Nodes as virtual machines in sandboxes of their own. */
-async function vmMachineProvider(
-  environment: Environment,
-  settings: ServiceSettings,
-  host: HostParts,
-  images: ImageParts,
-  run: RunContext,
-): Promise<MachineProvider> {
-  const { vmProvider } = await import('../machine/qemu/vm-provider.ts');
+/** What makes nodes that are virtual machines. */
+async function vmParts(environment: Environment, settings: ServiceSettings, host: HostParts, images: ImageParts, run: RunContext) {
   const { vmDisks } = await import('./disk.ts');
   const { vmSandboxParts } = await import('./qemu.ts');
-  return vmProvider({
+  return {
     vms: await vmSandboxParts(host, images.sandboxes, run),
     disks: await vmDisks(environment, settings, host, images, run),
     signal: run.signal,
-  });
-}
-
-/** Nodes of both kinds, in the sandbox of kvci's own engine. */
-async function mixedMachineProvider(
-  environment: Environment,
-  settings: ServiceSettings,
-  host: HostParts,
-  images: ImageParts,
-  run: RunContext,
-): Promise<MachineProvider> {
-  const { mixedProvider } = await import('../machine/mixed/mixed-provider.ts');
-  const { containerMachineProvider, openOwnEngine } = await import('./machines.ts');
-  const { vmDisks } = await import('./disk.ts');
-  const { vmSandboxParts } = await import('./qemu.ts');
-  const parts = { host, sandboxes: images.sandboxes, layout: () => images.layout(), engine: undefined };
-  return mixedProvider({
-    containers: await containerMachineProvider(parts, run),
-    vms: await vmSandboxParts(host, images.sandboxes, run),
-    disks: await vmDisks(environment, settings, host, images, run),
-    openEngine: () => openOwnEngine(parts, run),
-    signal: run.signal,
-  });
+  };
 }
 
 /** Where kubectl looks: the first file of KUBECONFIG, else its usual place. */
