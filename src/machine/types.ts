@@ -129,6 +129,55 @@ export interface ForwardTarget {
   readonly port: number;
 }
 
+/** What machines of one network were when they stood still, beside the files of it. JSON can carry it. It holds keys. */
+export interface SavedMachines {
+  /** Release of QEMU that wrote the state of its devices, and alone reads it. */
+  readonly qemu: string;
+  readonly architecture: string;
+  /** Files of this host that the machines were made of: a disk and, where they are booted directly, kernel and initramfs. */
+  readonly files: readonly string[];
+  /** How long they stood still, in milliseconds. */
+  readonly pausedMs: number;
+  readonly machines: Readonly<Record<string, SavedMachine>>;
+  /** Everything else that whoever starts them again has to know, as only it reads it. */
+  readonly record: string;
+}
+
+export interface SavedMachine {
+  readonly accelerator: string;
+  readonly board: string;
+  readonly cpuModel: string;
+  readonly firmware: string;
+  readonly cpus: number;
+  /** Bytes. */
+  readonly memory: number;
+  /** How many disks it had, each the child of the one before. */
+  readonly disks: number;
+}
+
+/**
+ * Saving machines as they run, and starting them as they were. What is saved is a folder with one folder a machine, flat and sparse:
+ * nothing in it is written again, and the files may be linked elsewhere.
+ */
+export interface MachineSnapshots {
+  /**
+   * Stops all machines at one instant, writes them into `folder`, which is not there yet, and lets them go on. Its parent is on the
+   * file system of the cache.
+   *
+   * @throws KvciError `node-stopped`, `disk-full`, `qmp-refused`
+   */
+  save(folder: string, machines: readonly MachineSpec[], signal: AbortSignal): Promise<SavedMachines>;
+  /**
+   * Makes the machines of a cluster that has none of what was saved in `folder`. All run when it answers.
+   *
+   * @param files of this host that they are made of, in the order of {@link SavedMachines.files}
+   * @throws KvciError `snapshot-refused` where the state is not for this QEMU or these machines
+   */
+  restore(saved: SavedMachines, folder: string, files: readonly string[], machines: readonly MachineSpec[], signal: AbortSignal): Promise<void>;
+  /** Ends the machines and starts them as they were last saved or restored. @throws KvciError `never-saved` */
+  reset(machines: readonly MachineSpec[], signal: AbortSignal): Promise<void>;
+}
+
 /**
  * The machines of one cluster. Every method finds what it made before, also in another process, and does only what is missing:
  * what was killed in the middle is done again.
@@ -166,6 +215,8 @@ export interface Machines extends AsyncDisposable {
    *   over a reboot
    */
   forward(name: string, targets: readonly ForwardTarget[], signal: AbortSignal, wanted?: number): Promise<HostPort>;
+  /** Of machines that can be saved as they run. */
+  readonly snapshots?: MachineSnapshots;
   /** Ends what runs beside nodes that are stopped; `balance` and `forward` start it again. */
   rest(): Promise<void>;
   /** Removes everything that carries the cluster's labels: nodes, volumes, forwards, network. Whatever is gone is gone. */

@@ -38,6 +38,8 @@ export interface QemuMachine {
   readonly credentials: readonly { readonly name: string; readonly path: string }[];
   /** It has a screen, seen by VNC at this unix socket. */
   readonly vnc?: string;
+  /** It goes on from what was saved: a flat file with its memory, which is mapped and never written. Waits for its devices' state. */
+  readonly saved?: { readonly memory: string };
   /** Words of whoever knows QEMU, added as they are. */
   readonly more?: readonly string[];
 }
@@ -70,6 +72,8 @@ interface Board {
   /** What most hosts have, with virtualisation in the machine where the host has it: what runs here runs elsewhere. Undefined: there is no such model. */
   readonly common?: string;
   readonly firmwares: readonly Firmware[];
+  /** Tells the kernel that it goes on as another one: it makes new random numbers at once (docs/specs/vmgenid.rst of QEMU). */
+  readonly generation: boolean;
   /** Where the tools image has the firmware: code, and variables to copy. */
   readonly uefi: { readonly code: string; readonly variables: string };
 }
@@ -82,6 +86,7 @@ const BOARDS: Readonly<Record<Architecture, Board>> = {
     // What the host lacks of it QEMU leaves out, with a warning.
     common: 'Haswell-noTSX,vmx=on,svm=on',
     firmwares: ['uefi', 'bios', 'direct'],
+    generation: true,
     uefi: { code: '/usr/share/OVMF/OVMF_CODE_4M.fd', variables: '/usr/share/OVMF/OVMF_VARS_4M.fd' },
   },
   arm64: {
@@ -89,12 +94,18 @@ const BOARDS: Readonly<Record<Architecture, Board>> = {
     machine: 'virt,gic-version=max',
     emulated: 'max,pauth-impdef=on',
     firmwares: ['uefi', 'direct'],
+    generation: false,
     uefi: { code: '/usr/share/AAVMF/AAVMF_CODE.fd', variables: '/usr/share/AAVMF/AAVMF_VARS.fd' },
   },
 };
 
 export function qemuProgram(architecture: Architecture): string {
   return BOARDS[architecture].program;
+}
+
+/** What QEMU calls the machine; the newest of its kind that a release has. */
+export function boardOf(architecture: Architecture): string {
+  return BOARDS[architecture].machine;
 }
 
 export function uefiFiles(architecture: Architecture): Board['uefi'] {
@@ -151,6 +162,7 @@ function machineArguments(machine: QemuMachine): string[] {
     ...option('-device', 'virtio-blk-pci,drive=disk,bootindex=1'),
     ...(network === undefined ? [] : networkArguments(network)),
     ...option('-device', 'virtio-rng-pci'),
+    ...(board.generation ? option('-device', 'vmgenid,guid=auto') : []),
     ...credentials.flatMap(({ name: id, path }) => option('-fw_cfg', `name=opt/io.systemd.credentials/${escape(id)},file=${escape(path)}`)),
   ];
 }
@@ -171,6 +183,7 @@ export function qemuArgv(machine: QemuMachine, sockets: QemuSockets): [string, .
     ...option('-chardev', `socket,id=console,path=${escape(console)},server=on,wait=off,logfile=${escape(consoleLog)},logappend=on`),
     ...option('-serial', 'chardev:console'),
     ...option('-pidfile', sockets.pid),
+    ...savedArguments(machine),
     ...(machine.more ?? []),
     '-daemonize',
   ];
@@ -195,6 +208,23 @@ function bootArguments(boot: QemuBoot): string[] {
     case 'bios':
       return option('-boot', 'strict=on');
   }
+}
+
+/**
+ * A machine that goes on. Its memory is mapped privately: pages come as they are touched, and what it writes is its own; its devices'
+ * state comes as a stream, when it is told so. That stream is of `xen-save-devices-state`, the one command by which QEMU writes it
+ * without the memory, whatever that is made of: it has no head that tells of the machine.
+ */
+function savedArguments({ saved, memory }: QemuMachine): string[] {
+  if (saved === undefined) return [];
+  const size = Math.floor(memory / 2 ** 20);
+  return [
+    ...option('-object', `memory-backend-file,id=saved,size=${size}M,mem-path=${escape(saved.memory)},share=off,readonly=on,rom=off`),
+    ...option('-machine', 'memory-backend=saved,suppress-vmdesc=on'),
+    ...option('-global', 'migration.send-configuration=off'),
+    '-S',
+    ...option('-incoming', 'defer'),
+  ];
 }
 
 function flashNode(name: string, filename: string, readOnly: boolean): object {

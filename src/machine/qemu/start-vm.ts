@@ -22,7 +22,7 @@ import {
 } from './qemu-arguments.ts';
 import { qemuFailure } from './qemu-failure.ts';
 import { type Vm, watchVm } from './vm.ts';
-import { socketsOf, vmFolder, vncInside } from './vm-files.ts';
+import { diskName, savedFiles, socketsOf, vmFolder, vncInside } from './vm-files.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
 import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
 
@@ -48,6 +48,8 @@ export interface VmSpec {
   readonly qemuArgs?: readonly string[] | undefined;
   /** Given: the machine gets a key of ours and proves itself by it. Own: it makes its own. */
   readonly hostKey: 'given' | 'own';
+  /** It goes on from what was saved: its memory, its devices and its frozen disks are in its folder, its key is this one. */
+  readonly saved?: { readonly hostKey: SshKeyPair | undefined; readonly disks: number } | undefined;
 }
 
 /** What QEMU itself takes beside the machine's memory, by measurement. */
@@ -55,6 +57,9 @@ const QEMU_MEMORY = 150e6;
 
 /** An emulated kernel that is starved while it looks for its timer finds none, and panics: it is told not to look. */
 const PATIENCE = { amd64: ['no_timer_check'], arm64: [] } as const;
+
+/** How much of a saved machine's memory becomes its own soon: what is only read it shares with all others of the same state. */
+const OWN_SHARE = 0.2;
 
 /** Copies a file that is not there yet, whole or not at all. */
 const COPY_ONCE = '[ -e "$2" ] || { cp -- "$1" "$2.new" && chmod 0600 "$2.new" && mv -- "$2.new" "$2"; }';
@@ -71,20 +76,25 @@ export async function startVm(parts: VmSandboxParts, sandbox: VmSandbox, spec: V
   await requireTun(runner);
   await checkMemory(spec, parts);
   const before = sandbox.record.machines[name];
-  const hostKey = before === undefined ? newHostKey(parts, spec) : before.hostKey;
+  const hostKey = spec.saved !== undefined ? spec.saved.hostKey : before === undefined ? newHostKey(parts, spec) : before.hostKey;
   const folder = vmFolder(name);
   await runner.run(['mkdir', '-p', '-m', '0700', folder, `${folder}/credentials`, `${MACHINES_INSIDE}/${name}`], { signal });
   const disk = await ownDisk(parts, sandbox, spec, signal);
   const boot = await bootOf(parts, sandbox, spec, signal);
   const trial = (): Promise<QemuMachine> => Promise.resolve(trialOf(parts, spec, boot, disk));
   const accelerator = await accelerate(parts, runner, spec.acceleration, trial, signal);
-  const record = { addresses, hostKey, accelerator, firmware, cpus, memory };
+  const saved = spec.saved ?? before?.saved;
+  const record = {
+    ...{ addresses, hostKey, accelerator, firmware, cpus, memory },
+    ...(saved === undefined ? {} : { saved: { disks: saved.disks } }),
+  };
   await sandbox.keepMachine(name, record);
   await joinLan(runner, name, addresses, sandbox.record.lan, signal);
   const machine: QemuMachine = {
     ...machineOf(parts, spec, boot, accelerator),
     disk: { path: disk, format: 'qcow2', snapshot: false },
     ...(spec.vnc === true ? { vnc: vncInside(name) } : {}),
+    ...(spec.saved === undefined ? {} : { saved: savedFiles(name) }),
     ...(spec.qemuArgs === undefined ? {} : { more: spec.qemuArgs }),
     network: { tap: tapName(addresses), mac: macOf(addresses), vhost: (await deviceInside(runner, '/dev/vhost-net')) === 'usable' },
     credentials: await writeCredentials(sandbox, name, hostKey, signal),
@@ -102,7 +112,9 @@ function newHostKey({ ssh }: VmSandboxParts, { name, hostKey }: VmSpec): SshKeyP
 }
 
 /** Before anything starts: a machine that does not fit would drag the host down. */
-async function checkMemory({ name, memory }: VmSpec, { memoryAvailable }: VmSandboxParts): Promise<void> {
+async function checkMemory(spec: VmSpec, { memoryAvailable }: VmSandboxParts): Promise<void> {
+  const { name } = spec;
+  const memory = spec.saved === undefined ? spec.memory : spec.memory * OWN_SHARE;
   const available = await memoryAvailable();
   if (memory + QEMU_MEMORY <= available) return;
   throw new KvciError(
@@ -123,8 +135,10 @@ async function requireTun(runner: CommandRunner): Promise<void> {
 
 /** The machine's own disk, in the sandbox's eyes. */
 async function ownDisk({ architecture }: VmSandboxParts, sandbox: VmSandbox, spec: VmSpec, signal: AbortSignal): Promise<string> {
-  const child = `${MACHINES_INSIDE}/${spec.name}/disk.qcow2`;
-  if ((await sandbox.runner.run(['test', '-e', child], { accept: [1] })).exitCode === 0) return child;
+  const folder = `${MACHINES_INSIDE}/${spec.name}`;
+  const child = `${folder}/${diskName(0)}`;
+  const last = (await diskCount(sandbox.runner, spec.name)) - 1;
+  if (last >= 0) return `${folder}/${diskName(last)}`;
   const base = sandbox.inside(spec.disk.path);
   const { format, size } = await inspectDisk(spec.disk, base, sandbox.runner, architecture);
   if (spec.diskSize !== undefined && spec.diskSize < size) {
@@ -136,6 +150,15 @@ async function ownDisk({ architecture }: VmSandboxParts, sandbox: VmSandbox, spe
   await sandbox.runner.run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', base, '-F', format, `${child}.new`, ...sizes], { signal });
   await sandbox.runner.run(['mv', '--', `${child}.new`, child], { signal });
   return child;
+}
+
+/** How many disks a machine has, the last of which is written; 0 before there is one. */
+export async function diskCount(runner: CommandRunner, name: string): Promise<number> {
+  const { stdout } = await runner.run(['sh', '-c', 'ls "$1" 2>/dev/null || true', 'sh', `${MACHINES_INSIDE}/${name}`]);
+  const files = new Set(stdout.split('\n'));
+  let count = 0;
+  while (files.has(diskName(count))) count += 1;
+  return count;
 }
 
 async function bootOf(

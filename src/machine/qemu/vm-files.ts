@@ -27,3 +27,14 @@ export function vncSocket({ folder }: Pick<VmSandboxRecord, 'folder'>, name: str
 export function socketsOf(name: string): QemuSockets {
   return qemuSockets(vmFolder(name), `${MACHINES_INSIDE}/${name}/console.log`);
 }
+
+/** What a machine was last saved as or started from, in the sandbox: its memory, its devices, and how many of its disks are frozen. */
+export function savedFiles(name: string): { readonly folder: string; readonly memory: string; readonly devices: string } {
+  const folder = `${MACHINES_INSIDE}/${name}/saved`;
+  return { folder, memory: `${folder}/memory`, devices: `${folder}/devices` };
+}
+
+/** The disks of a machine, each the child of the one before: the last is written, the others are as they were when it was saved. */
+export function diskName(index: number): string {
+  return index === 0 ? 'disk.qcow2' : `disk.${index}.qcow2`;
+}

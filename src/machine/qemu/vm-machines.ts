@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 
 import { KvciError } from '../../core/errors.ts';
 import { parseSize } from '../../core/sizes.ts';
+import type { SshKeyPair } from '../../host/ssh.ts';
 import { ownForwards } from '../container/own-forwards.ts';
 import { lanNetwork, type LanOptions } from '../net/lan.ts';
 import { leaveLan } from '../net/lan-services.ts';
@@ -17,6 +18,7 @@ import { openVm, runningVms, type VmAccess } from './vm.ts';
 import { consoleFile, vncSocket } from './vm-files.ts';
 import { sourceOf, type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
 import { type VmPlaces, ownPlaces } from './vm-places.ts';
+import { vmSnapshots } from './vm-snapshots.ts';
 import { type VmSandbox, type VmSandboxParts, withHostNetwork } from './vm-sandbox.ts';
 
 /** What a node gets where nobody says: kubeadm wants two processors and 1.7 GB of a control plane. */
@@ -34,10 +36,10 @@ export function vmMachines(
   parts: VmSandboxParts,
   disk: () => Promise<DiskSource>,
   spec: MachinesSpec,
-  placesOver: (records: VmSandboxRecords) => VmPlaces = (records) => ownPlaces(parts, records),
+  placesOver?: (records: VmSandboxRecords) => VmPlaces,
 ): Machines {
   const records = new VmSandboxRecords(parts.directories, 'cluster-machines');
-  const places = placesOver(records);
+  const places = placesOver?.(records) ?? ownPlaces(parts, records);
   const name = spec.cluster;
   let held: VmSandbox | undefined;
   let chosen: Accelerator | undefined;
@@ -55,13 +57,12 @@ export function vmMachines(
     return record === undefined ? undefined : (held = await places.open(record));
   };
 
-  const make = async (lan: LanOptions, signal: AbortSignal): Promise<VmSandbox> => {
+  const make = async (lan: LanOptions, source: DiskSource, signal: AbortSignal, key?: SshKeyPair): Promise<VmSandbox> => {
     const other = await records.find(name);
     // Of an earlier life of the cluster, whose kvci was killed.
     if (other !== undefined) await places.end(other);
-    const source = await disk();
-    const files = filesOfDisk(source);
-    return places.start({ name, owner: 'cluster-machines', source: sourceOf(spec), lan, files, disk: source, keep: true, signal });
+    const common = { name, owner: 'cluster-machines', source: sourceOf(spec), keep: true } as const;
+    return places.start({ ...common, lan, files: filesOfDisk(source), disk: source, ...(key === undefined ? {} : { key }), signal });
   };
 
   /** That of the first node, also when another would be made today. */
@@ -83,8 +84,7 @@ export function vmMachines(
   };
   const trialSpec = async ({ record }: VmSandbox): Promise<VmSpec> =>
     vmSpec({ name: 'trial', addresses: {} }, await diskOf(record), spec.acceleration ?? 'auto');
-  const specOf = async (machine: MachineSpec, sandbox: VmSandbox, signal: AbortSignal): Promise<VmSpec> => {
-    const kind = await accelerator(sandbox, signal);
+  const specOf = async (machine: MachineSpec, sandbox: VmSandbox, kind: Accelerator): Promise<VmSpec> => {
     const made = vmSpec(machine, await diskOf(sandbox.record), kind === 'kvm' ? 'kvm' : 'emulation');
     return { ...made, cpuModel: machine.vm?.cpuModel ?? commonCpuModel(parts.architecture, kind) };
   };
@@ -123,11 +123,21 @@ export function vmMachines(
     return ownForwards({ sandbox: outer, network: runner }, name);
   };
 
+  const snapshots = vmSnapshots({
+    vms: parts,
+    sandbox: required,
+    make: async (before, source, signal) => (held = await make(before.lan, source, signal, before.key)),
+    specOf: (machine, sandbox, { accelerator: kind }) => specOf(machine, sandbox, kind),
+    entered: (vm) => entered.push(vm),
+  });
+
   return {
+    // Those that share a sandbox with others cannot be saved without them.
+    ...(placesOver === undefined ? { snapshots } : {}),
     network: async (families, signal): Promise<MachineNetwork> => {
       const record = await recorded();
       if (record !== undefined) return lanNetwork(record.lan.families);
-      held = await make({ families, routerAdvertisements: true, dhcpDelaySeconds: 0, outbound: true }, signal);
+      held = await make({ families, routerAdvertisements: true, dhcpDelaySeconds: 0, outbound: true }, await disk(), signal);
       return lanNetwork(families);
     },
     schedule: async (signal) => ((await accelerator(await required(signal), signal)) === 'kvm' ? 'together' : 'in-turn'),
@@ -135,7 +145,7 @@ export function vmMachines(
       const sandbox = await required(signal);
       if ((await runningVms(sandbox)).has(machine.name)) return (await access(sandbox, machine.name)).node(BOOT_MS, signal);
       await places.ready(sandbox, signal);
-      const vm = await startVm(parts, sandbox, await specOf(machine, sandbox, signal), signal);
+      const vm = await startVm(parts, sandbox, await specOf(machine, sandbox, await accelerator(sandbox, signal)), signal);
       entered.push(vm);
       return vm.node(BOOT_MS, signal);
     },

@@ -23,6 +23,8 @@ export interface VmRecord {
   readonly cpus: number;
   /** Bytes. */
   readonly memory: number;
+  /** It was saved, or goes on from what was: how many of its disks are frozen since then. */
+  readonly saved?: { readonly disks: number } | undefined;
 }
 
 /** A sandbox with machines: written before there is anything of it. */
@@ -89,6 +91,7 @@ const schema = z.object({
       firmware: z.enum(FIRMWARES),
       cpus: z.number(),
       memory: z.number(),
+      saved: z.object({ disks: z.number() }).optional(),
     }),
   ),
 });

@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 
 import { KvciError } from '../../core/errors.ts';
 import type { TemplateSources } from '../../core/template.ts';
-import type { Ssh } from '../../host/ssh.ts';
+import type { Ssh, SshKeyPair } from '../../host/ssh.ts';
 import type { CommandRunner, Directories, Ledger, Locks } from '../../host/types.ts';
 import type { Architecture } from '../../payload/types.ts';
 import type { SandboxFiles, SandboxKind, Sandboxes } from '../../sandbox/types.ts';
@@ -47,6 +47,8 @@ export interface VmSandboxRequest {
   readonly disk?: DiskSource;
   /** Stays when kvci ends, until somebody ends it. */
   readonly keep: boolean;
+  /** Who may log in to its machines; default: a new key. */
+  readonly key?: SshKeyPair;
   readonly signal: AbortSignal;
 }
 
@@ -92,7 +94,7 @@ export async function startVmSandbox(parts: VmSandboxParts, request: VmSandboxRe
     ...(request.kind === undefined ? {} : { kind: request.kind }),
     folder: join(parts.directories.cache, 'machines', `${name}-${randomBytes(4).toString('hex')}`),
     lan: request.lan,
-    key: parts.ssh.newKeyPair('kvci'),
+    key: request.key ?? parts.ssh.newKeyPair('kvci'),
     keep,
     binds: bindsOf(request.files),
     ...(request.disk === undefined ? {} : { disk: request.disk }),

@@ -209,7 +209,8 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
   };
 }
 
-async function connectMonitor(sandbox: VmSandbox, path: string, name: string, onEvent: (event: QmpEvent) => void): Promise<QmpClient> {
+/** @throws KvciError `machine-ended` */
+export async function connectMonitor(sandbox: VmSandbox, path: string, name: string, onEvent: (event: QmpEvent) => void): Promise<QmpClient> {
   return openQmp(await connect(sandbox, path, name), onEvent);
 }
 

@@ -1,0 +1,179 @@
+import { chmod, cp, link, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { hasErrno, KvciError } from '../../core/errors.ts';
+import { asDiskFull } from '../../host/files.ts';
+import type { Architecture } from '../../payload/types.ts';
+import type { MachineSnapshots, MachineSpec, SavedMachine, SavedMachines } from '../types.ts';
+import { type DiskSource, filesOfDisk } from './disk-source.ts';
+import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
+import { boardOf, qemuProgram } from './qemu-arguments.ts';
+import { saveVms } from './save-vms.ts';
+import { loadDevices, loading } from './saved-state.ts';
+import { diskCount, startVm, type VmSpec } from './start-vm.ts';
+import { connectMonitor, openVm, runningVms, type VmAccess } from './vm.ts';
+import { diskName, savedFiles, socketsOf } from './vm-files.ts';
+import { formatVmSandboxRecord, parseVmSandboxRecord, type VmRecord, type VmSandboxRecord } from './vm-record.ts';
+import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
+
+export interface VmSnapshotParts {
+  readonly vms: VmSandboxParts;
+  /** The sandbox of the cluster, started anew where it has ended. */
+  readonly sandbox: (signal: AbortSignal) => Promise<VmSandbox>;
+  /** Makes the sandbox of a cluster that has none, as one was. */
+  readonly make: (before: VmSandboxRecord, disk: DiskSource, signal: AbortSignal) => Promise<VmSandbox>;
+  readonly specOf: (machine: MachineSpec, sandbox: VmSandbox, record: VmRecord) => Promise<VmSpec>;
+  /** Takes care of what a process holds of a machine. */
+  readonly entered: (vm: VmAccess) => void;
+}
+
+/** What the machines of a cluster write while they are saved, in their folder: gone with the next save, and with the cluster. */
+const STAGE = '.saving';
+
+/** Saving virtual machines and starting them as they were. */
+export function vmSnapshots({ vms, sandbox: sandboxOf, make, specOf, entered }: VmSnapshotParts): MachineSnapshots {
+  /** Starts all machines from what is in their folders, as they are to be at one instant. */
+  const startAll = async (sandbox: VmSandbox, records: VmSandboxRecord['machines'], machines: readonly MachineSpec[], signal: AbortSignal) => {
+    const started = await Promise.all(
+      machines.map(async (machine) => {
+        const record = recordOf(records, machine.name);
+        const disks = record.saved?.disks ?? 0;
+        const spec = { ...(await specOf(machine, sandbox, record)), saved: { hostKey: record.hostKey, disks } };
+        await makeChild(sandbox, machine.name, disks, signal);
+        entered(await startVm(vms, sandbox, spec, signal));
+        const load = loading(machine.name);
+        const qmp = await connectMonitor(sandbox, socketsOf(machine.name).monitors[1], machine.name, load.onEvent);
+        await loadDevices(qmp, savedFiles(machine.name).devices, load);
+        return qmp;
+      }),
+    );
+    await Promise.all(started.map((qmp) => qmp.execute('cont')));
+    for (const qmp of started) qmp[Symbol.dispose]();
+  };
+
+  return {
+    save: async (folder, machines, signal) => {
+      const sandbox = await sandboxOf(signal);
+      const stage = join(sandbox.record.folder, STAGE);
+      await rm(stage, { recursive: true, force: true });
+      try {
+        const { disks, pausedMs } = await saveVms(vms, sandbox, `${MACHINES_INSIDE}/${STAGE}`, signal);
+        const saved = await savedMachines(vms, sandbox, machines, disks, pausedMs, specOf);
+        await rename(stage, folder);
+        return saved;
+      } catch (error) {
+        await rm(stage, { recursive: true, force: true });
+        throw asDiskFull(error, sandbox.record.folder);
+      }
+    },
+    restore: async (saved, folder, files, machines, signal) => {
+      const before = parseVmSandboxRecord(saved.record, folder);
+      const sandbox = await make(before, diskOf(before, files), signal);
+      await Promise.all(machines.map(({ name }) => linkSaved(join(folder, name), join(sandbox.record.folder, name))));
+      await startAll(sandbox, before.machines, machines, signal);
+    },
+    reset: async (machines, signal) => {
+      const sandbox = await sandboxOf(signal);
+      const records = sandbox.record.machines;
+      for (const { name } of machines) recordOf(records, name);
+      const running = await runningVms(sandbox);
+      const alive = machines.filter(({ name }) => running.has(name));
+      await Promise.all(alive.map(async ({ name }) => (await openVm(vms, sandbox, name, recordOf(records, name))).kill()));
+      await Promise.all(machines.map(({ name }) => dropChildren(sandbox, name, recordOf(records, name), signal)));
+      await startAll(sandbox, records, machines, signal);
+    },
+  };
+}
+
+/** @throws KvciError `never-saved` */
+function recordOf(records: VmSandboxRecord['machines'], name: string): VmRecord {
+  const record = records[name];
+  if (record?.saved !== undefined) return record;
+  throw new KvciError('notFoundOrExists', 'never-saved', `there is no saved state of ${name}`, {
+    hint: 'Save the cluster first: kvci snapshot save',
+    facts: { node: name },
+  });
+}
+
+async function savedMachines(
+  { architecture }: VmSandboxParts,
+  sandbox: VmSandbox,
+  machines: readonly MachineSpec[],
+  disks: Readonly<Record<string, number>>,
+  pausedMs: number,
+  specOf: VmSnapshotParts['specOf'],
+): Promise<SavedMachines> {
+  const { record } = sandbox;
+  const entries = machines.map(async (machine): Promise<readonly [string, SavedMachine]> => {
+    const one = recordOf(record.machines, machine.name);
+    const { accelerator, firmware, cpus, memory } = one;
+    const { cpuModel = '' } = await specOf(machine, sandbox, one);
+    return [machine.name, { accelerator, board: boardOf(architecture), cpuModel, firmware, cpus, memory, disks: disks[machine.name] ?? 0 }];
+  });
+  return {
+    qemu: await qemuRelease(sandbox, architecture),
+    architecture,
+    files: record.disk === undefined ? [] : filesOfDisk(record.disk),
+    pausedMs,
+    machines: Object.fromEntries(await Promise.all(entries)),
+    record: formatVmSandboxRecord({ ...record, sandbox: undefined }),
+  };
+}
+
+/** The first line of what QEMU says of its version. */
+async function qemuRelease({ runner }: VmSandbox, architecture: Architecture): Promise<string> {
+  return (await runner.run([qemuProgram(architecture), '--version'])).stdout.split('\n')[0] ?? '';
+}
+
+function diskOf({ disk }: VmSandboxRecord, [path = '', kernel = '', initramfs = '']: readonly string[]): DiskSource {
+  const directBoot = disk?.directBoot;
+  return {
+    path,
+    ...(disk?.architecture === undefined ? {} : { architecture: disk.architecture }),
+    ...(directBoot === undefined ? {} : { directBoot: { kernel, initramfs, arguments: directBoot.arguments } }),
+  };
+}
+
+/** Gives a machine's folder what it was saved as. Where files cannot be linked they are copied. */
+async function linkSaved(from: string, own: string): Promise<void> {
+  const saved = join(own, 'saved');
+  await mkdir(saved, { recursive: true, mode: 0o700 });
+  for (const file of await readdir(from)) {
+    const isDisk = /^disk.*\.qcow2$/.test(file);
+    await linkOrCopy(join(from, file), join(isDisk ? own : saved, file));
+    if (file === 'uefi-variables.fd') await copyAs(join(from, file), join(own, file));
+  }
+}
+
+async function linkOrCopy(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to);
+  } catch (error) {
+    if (!hasErrno(error, 'EXDEV', 'EPERM', 'EMLINK')) throw error;
+    await cp(from, to);
+  }
+}
+
+async function copyAs(from: string, to: string): Promise<void> {
+  await cp(from, to, { force: true });
+  await chmod(to, 0o600);
+}
+
+/** The disk that the machine writes: a child of its frozen ones. */
+async function makeChild({ runner }: VmSandbox, name: string, frozen: number, signal: AbortSignal): Promise<void> {
+  const folder = `${MACHINES_INSIDE}/${name}`;
+  const [base, child] = [`${folder}/${diskName(frozen - 1)}`, `${folder}/${diskName(frozen)}`];
+  await runner.run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', `${child}.new`], { signal });
+  await runner.run(['mv', '--', `${child}.new`, child], { signal });
+}
+
+/** Takes away what a machine has written since it was saved. */
+async function dropChildren({ runner }: VmSandbox, name: string, record: VmRecord, signal: AbortSignal): Promise<void> {
+  const folder = `${MACHINES_INSIDE}/${name}`;
+  const frozen = record.saved?.disks ?? 0;
+  const count = await diskCount(runner, name);
+  const written = Array.from({ length: Math.max(0, count - frozen) }, (_, index) => `${folder}/${diskName(frozen + index)}`);
+  await runner.run(['rm', '-f', ...written.toReversed()], { signal });
+  const restore = 'if [ -e "$1/saved/uefi-variables.fd" ]; then cp -f -- "$1/saved/uefi-variables.fd" "$1" && chmod 0600 "$1/uefi-variables.fd"; fi';
+  await runner.run(['sh', '-c', restore, 'sh', folder], { signal });
+}
