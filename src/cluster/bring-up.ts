@@ -1,9 +1,5 @@
-import { mkdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
-
 import { KvciError } from '../core/errors.ts';
 import type { EventSink } from '../core/events.ts';
-import { writeFileAtomic } from '../host/files.ts';
 import type { ClusterView, KubernetesApi } from '../host/kubernetes.ts';
 import type { HostPort, Machines } from '../machine/types.ts';
 import { atApiPort, chooseApiPort } from './api-port.ts';
@@ -129,11 +125,7 @@ function hasBridge({ state }: ClusterRun): boolean {
 async function writeKubeconfig(run: ClusterRun, first: BootedNode, api: HostPort, { states }: ClusterPorts): Promise<string> {
   const { name } = run.state;
   const { stdout } = await first.handle.run(['cat', ADMIN_CONF], { signal: run.context.signal });
-  const text = hostKubeconfig(stdout, name, api);
-  const { kubeconfig } = states.files(name);
-  await mkdir(dirname(kubeconfig), { recursive: true, mode: 0o700 });
-  await writeFileAtomic(kubeconfig, text, 0o600);
-  return text;
+  return await states.saveKubeconfig(name, hostKubeconfig(stdout, name, api));
 }
 
 /** What is made through the API: labels, storage, the pod network of a manifest, the probe. */

@@ -70,6 +70,8 @@ export const clusterStateSchema = z.object({
   apiPort: z.int().optional(),
   /** Where this host finds it. */
   api: z.object({ host: z.string(), port: z.int() }).optional(),
+  /** What it was last saved as, or came from. */
+  snapshot: z.object({ name: z.string(), id: z.string() }).optional(),
   steps: z.array(stepStateSchema),
   /** Milliseconds from the start of the last bring-up. */
   nodesReadyMs: z.number().optional(),
@@ -168,6 +170,14 @@ export class ClusterStates {
   async save(state: ClusterState): Promise<void> {
     await mkdir(this.files(state.name).folder, { recursive: true, mode: 0o700 });
     await writeFileAtomic(this.#stateFile(state.name), `${JSON.stringify(state, null, 2)}\n`, 0o600);
+  }
+
+  /** Writes a cluster's kubeconfig for its user alone, and answers it. */
+  async saveKubeconfig(name: string, text: string): Promise<string> {
+    const { folder, kubeconfig } = this.files(name);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await writeFileAtomic(kubeconfig, text, 0o600);
+    return text;
   }
 
   async remove(name: string): Promise<void> {

@@ -1,4 +1,6 @@
 import type { RunContext } from '../core/plan.ts';
+import type { Machines } from '../machine/types.ts';
+import type { ClusterRun } from './cluster-run.ts';
 import { requireCluster, requireMade } from './find-cluster.ts';
 import { lockCluster } from './lock-cluster.ts';
 import type { ClusterPorts } from './ports.ts';
@@ -23,18 +25,25 @@ export async function stopCluster(name: string, ports: ClusterPorts, run: RunCon
   // A stop that was ended in the middle has left some running.
   if (state.phase !== 'stopped') requireMade(state);
   await using provider = await ports.provider(state.provider, state.engine, run);
-  const stopped: string[] = [];
+  let stopped: readonly string[] = [];
   await workOn(state, provider, ports, run, 'stop', async ({ cluster, machines }) => {
-    await cluster.update({ phase: 'stopped' });
-    const running = new Set((await machines.list()).filter((machine) => machine.state === 'running').map((machine) => machine.name));
-    for (const role of ORDER) {
-      const nodes = state.nodes.filter((node) => node.role === role && running.has(node.name));
-      await Promise.all(
-        nodes.map((node) => cluster.step('stop', 'shut down', node.name, () => machines.stop(node.name, cluster.context.signal))),
-      );
-      stopped.push(...nodes.map((node) => node.name));
-    }
-    await machines.rest();
+    stopped = await stopNodes(cluster, machines);
   });
   return { name, stopped: stopped.toSorted(), ms: Math.round(run.clock.monotonic() - started) };
+}
+
+/** Shuts down what runs of a cluster, and says so in its state first. Answers the names of those that ran. */
+export async function stopNodes(cluster: ClusterRun, machines: Machines): Promise<readonly string[]> {
+  await cluster.update({ phase: 'stopped' });
+  const running = new Set((await machines.list()).filter((machine) => machine.state === 'running').map((machine) => machine.name));
+  const stopped: string[] = [];
+  for (const role of ORDER) {
+    const nodes = cluster.state.nodes.filter((node) => node.role === role && running.has(node.name));
+    await Promise.all(
+      nodes.map((node) => cluster.step('stop', 'shut down', node.name, () => machines.stop(node.name, cluster.context.signal))),
+    );
+    stopped.push(...nodes.map((node) => node.name));
+  }
+  await machines.rest();
+  return stopped;
 }

@@ -82,13 +82,15 @@ export async function startCluster(
   return await goOn(state, { ...settings, keepOnFailure: true, command: 'start', fresh: false }, ports, run);
 }
 
-interface Settings extends Pick<UpRequest, 'keepOnFailure' | 'timeoutMs'> {
+export interface MakeSettings extends Pick<UpRequest, 'keepOnFailure' | 'timeoutMs'> {
   readonly command: 'up' | 'start';
+  /** How the cluster is brought up; default: each node boots, and is made a member where it is none. */
+  readonly bring?: (work: Work) => Promise<void>;
   /** This run made its state: what was there before is not ours to take away. */
   readonly fresh: boolean;
 }
 
-async function goOn(before: ClusterState, settings: Settings, ports: ClusterPorts, run: RunContext): Promise<UpResult> {
+async function goOn(before: ClusterState, settings: MakeSettings, ports: ClusterPorts, run: RunContext): Promise<UpResult> {
   if (before.phase === 'ready' && !isLeft(before) && (await clusterStatus(before, ports, run)).condition === 'ready') {
     return { state: before, reused: true, kubeconfig: ports.states.files(before.name).kubeconfig };
   }
@@ -101,10 +103,11 @@ function isLeft({ nodes }: ClusterState): boolean {
   return nodes.some(({ leaving }) => leaving === true);
 }
 
-async function make(
+/** Makes what is missing of a cluster whose lock is held. What it made itself it takes away when it fails, unless it is to be kept. */
+export async function make(
   before: ClusterState,
   provider: MachineProvider,
-  { keepOnFailure, timeoutMs, command, fresh }: Settings,
+  { keepOnFailure, timeoutMs, command, fresh, bring }: MakeSettings,
   ports: ClusterPorts,
   run: RunContext,
 ): Promise<UpResult> {
@@ -116,7 +119,7 @@ async function make(
     const state = await workOn(before, provider, ports, run, command, async (work) => {
       made.gone = false;
       try {
-        await bringAllUp(work, ports, timeoutMs);
+        await (bring === undefined ? bringAllUp(work, ports, timeoutMs) : bring(work));
       } catch (error) {
         if (undo) made.gone = await destroyed(work, before, run);
         throw error;

@@ -70,6 +70,11 @@ export interface KubernetesApi {
     wanted: (data: Readonly<Record<string, string>>) => boolean,
     signal: AbortSignal,
   ): Promise<void>;
+  /**
+   * Watches the leases by which kubelets say that they live until `wanted` accepts when each was renewed last, in milliseconds since
+   * the epoch by the clock of its node. @throws as {@link until}
+   */
+  untilNodeLeases(wanted: (renewed: ReadonlyMap<string, number>) => boolean, signal: AbortSignal): Promise<void>;
   podLog(pod: Pick<ObservedPod, 'namespace' | 'name'>, lines: number, signal: AbortSignal): Promise<string>;
   events(signal: AbortSignal): Promise<readonly string[]>;
 }

@@ -153,6 +153,17 @@ export interface SavedMachine {
   readonly memory: number;
   /** How many disks it had, each the child of the one before. */
   readonly disks: number;
+  /** Where the file of its memory holds anything, in order: first byte and length of each piece. The rest is zeros. */
+  readonly extents: readonly (readonly [start: number, length: number])[];
+}
+
+/** Where this host has what was saved. */
+export interface SavedPlace {
+  readonly folder: string;
+  /** What the machines are made of, in the order of {@link SavedMachines.files}. */
+  readonly files: readonly string[];
+  /** Takes their disks alone. */
+  readonly cold: boolean;
 }
 
 /**
@@ -168,12 +179,12 @@ export interface MachineSnapshots {
    */
   save(folder: string, machines: readonly MachineSpec[], signal: AbortSignal): Promise<SavedMachines>;
   /**
-   * Makes the machines of a cluster that has none of what was saved in `folder`. All run when it answers.
+   * Makes the machines of a cluster that has none of what was saved. All run when it answers, unless they are to boot from their disks:
+   * then `start` starts them.
    *
-   * @param files of this host that they are made of, in the order of {@link SavedMachines.files}
    * @throws KvciError `snapshot-refused` where the state is not for this QEMU or these machines
    */
-  restore(saved: SavedMachines, folder: string, files: readonly string[], machines: readonly MachineSpec[], signal: AbortSignal): Promise<void>;
+  restore(saved: SavedMachines, from: SavedPlace, machines: readonly MachineSpec[], signal: AbortSignal): Promise<void>;
   /** Ends the machines and starts them as they were last saved or restored. @throws KvciError `never-saved` */
   reset(machines: readonly MachineSpec[], signal: AbortSignal): Promise<void>;
 }
@@ -229,5 +240,7 @@ export interface MachineProvider extends AsyncDisposable {
   /** Brings the image to where machines start from; cheap when it is there. */
   prepare(image: Digest, onLine: (line: string) => void, signal: AbortSignal): Promise<void>;
   hasImage(image: Digest): Promise<boolean>;
+  /** Files of this host that virtual machines of an image are made of, made where they are missing: {@link SavedMachines.files}. */
+  filesOf?(image: Digest, signal: AbortSignal): Promise<readonly string[]>;
   machines(spec: MachinesSpec): Promise<Machines>;
 }

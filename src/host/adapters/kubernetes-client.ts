@@ -1,5 +1,6 @@
 import {
   ApiException,
+  CoordinationV1Api,
   CoreV1Api,
   KubeConfig,
   type KubernetesListObject,
@@ -8,6 +9,7 @@ import {
   PatchStrategy,
   type V1ConfigMap,
   V1Eviction,
+  type V1Lease,
   type V1Node,
   type V1Pod,
 } from '@kubernetes/client-node';
@@ -33,6 +35,7 @@ export function kubernetesClient(kubeconfig: string): KubernetesApi {
   config.loadFromString(kubeconfig);
   const objects = KubernetesObjectApi.makeApiClient(config);
   const core = config.makeApiClient(CoreV1Api);
+  const coordination = config.makeApiClient(CoordinationV1Api);
 
   const view = async (): Promise<ClusterView> => {
     const [nodes, pods] = await Promise.all([core.listNode(), core.listPodForAllNamespaces()]);
@@ -99,6 +102,16 @@ export function kubernetesClient(kubeconfig: string): KubernetesApi {
         return map !== undefined && wanted(map.data ?? {}) ? true : undefined;
       };
       await watchUntil([maps], found, signal);
+    },
+    untilNodeLeases: async (wanted, signal) => {
+      const leases = follow<V1Lease>(config, '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases', () =>
+        coordination.listNamespacedLease({ namespace: 'kube-node-lease' }),
+      );
+      const found = (): true | undefined => {
+        const renewed = leases.items().map(({ metadata, spec }) => [metadata?.name ?? '', new Date(spec?.renewTime ?? 0).getTime()] as const);
+        return wanted(new Map(renewed)) ? true : undefined;
+      };
+      await watchUntil([leases], found, signal);
     },
     podLog: ({ namespace, name }, lines, signal) =>
       asked(`read the log of ${namespace}/${name}`, signal, () => core.readNamespacedPodLog({ namespace, name, tailLines: lines })),
@@ -205,7 +218,7 @@ interface Followed<T> {
 }
 
 /** Lists and watches one kind, again and again where the connection breaks. */
-function follow<T extends V1ConfigMap | V1Node | V1Pod>(
+function follow<T extends V1ConfigMap | V1Lease | V1Node | V1Pod>(
   config: KubeConfig,
   path: string,
   list: () => Promise<KubernetesListObject<T>>,

@@ -46,8 +46,8 @@ export interface QemuMachine {
 
 /** Files by which a running machine is spoken to, in a folder of the sandbox. */
 export interface QemuSockets {
-  /** Two ways to the monitor: each takes one client at a time, and one of them listens as long as the machine lives. */
-  readonly monitors: readonly [events: string, commands: string];
+  /** Ways to the monitor: each takes one client at a time. One listens as long as the machine lives, one stands by while it is saved. */
+  readonly monitors: readonly [events: string, commands: string, standby: string];
   readonly console: string;
   readonly consoleLog: string;
   readonly pid: string;
@@ -56,7 +56,7 @@ export interface QemuSockets {
 /** @param folder a path that is short: names of sockets have at most 107 bytes */
 export function qemuSockets(folder: string, consoleLog: string): QemuSockets {
   return {
-    monitors: [`${folder}/events.qmp`, `${folder}/commands.qmp`],
+    monitors: [`${folder}/events.qmp`, `${folder}/commands.qmp`, `${folder}/standby.qmp`],
     console: `${folder}/console.sock`,
     consoleLog,
     pid: `${folder}/qemu.pid`,

@@ -1,8 +1,10 @@
+import { basename } from 'node:path';
 import { PassThrough } from 'node:stream';
 
 import { KvciError } from '../../core/errors.ts';
 import type { TemplateSources } from '../../core/template.ts';
 import type { CommandRunner } from '../../host/types.ts';
+import { putFile } from '../../sandbox/put-file.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
 import type { QmpClient } from './qmp.ts';
 import { freezeDisk, type MemoryPlace, memoryPlace, saveDevices } from './saved-state.ts';
@@ -28,6 +30,10 @@ export interface SavedVms {
   readonly pausedMs: number;
 }
 
+/** Programs of ours in the sandbox, of `templates/machine/`. */
+const COPY = '/run/kvci/copy-memory.pl';
+const GUARD = '/run/kvci/let-go-on.pl';
+
 /** A UEFI machine's variables are its own file, which it writes as it runs. */
 const KEEP_VARIABLES = 'if [ -e "$1/uefi-variables.fd" ]; then cp -- "$1/uefi-variables.fd" "$2"; fi';
 
@@ -52,11 +58,12 @@ export async function saveVms(
       hint: `Start it first: kvci start ${sandbox.record.name}`,
     });
   }
+  for (const path of [GUARD, COPY]) await putFile(sandbox.runner, path, program(parts.templates, path), signal);
   await using held = new AsyncDisposableStack();
-  const all = await Promise.all(names.map((name) => prepare(parts.templates, sandbox, name, `${folder}/${name}`, held, signal)));
+  const all = await Promise.all(names.map((name) => prepare(sandbox, name, `${folder}/${name}`, held, signal)));
   const guard = helper(
     sandbox.runner,
-    ['perl', '-e', program(parts.templates, 'let-go-on.pl'), ...names.map((name) => socketsOf(name).monitors[0])],
+    ['perl', GUARD, ...names.map((name) => socketsOf(name).monitors[2])],
     signal,
   );
   held.defer(() => guard.end());
@@ -75,7 +82,6 @@ export async function saveVms(
 }
 
 async function prepare(
-  templates: TemplateSources,
   sandbox: VmSandbox,
   name: string,
   folder: string,
@@ -90,15 +96,15 @@ async function prepare(
   const place = await memoryPlace(qmp);
   // What it was started from is in the page cache: copied ahead, the machine stands still for what has changed alone.
   if (place.mapped) await runner.run(['cp', '--sparse=always', '--', savedFiles(name).memory, `${folder}/memory`], { signal });
-  const copying = helper(runner, copyArgv(templates, pid, place, `${folder}/memory`), signal);
+  const copying = helper(runner, copyArgv(pid, place, `${folder}/memory`), signal);
   held.defer(() => copying.end());
   return { name, folder, qmp, disks, copying };
 }
 
 /** The command that copies a machine's memory once it is told to begin. */
-export function copyArgv(templates: TemplateSources, pid: string, place: MemoryPlace, file: string): [string, ...string[]] {
+export function copyArgv(pid: string, place: MemoryPlace, file: string): [string, ...string[]] {
   const { address, size, mapped } = place;
-  return ['perl', '-e', program(templates, 'copy-memory.pl'), pid, address, String(size), file, mapped ? 'changed' : 'whole'];
+  return ['perl', COPY, pid, address, String(size), file, mapped ? 'changed' : 'whole'];
 }
 
 async function saveOne({ name, folder, qmp, disks }: Saving): Promise<void> {
@@ -169,7 +175,8 @@ function helper(runner: CommandRunner, argv: readonly [string, ...string[]], sig
 }
 
 /** @throws KvciError `template-missing` */
-function program(templates: TemplateSources, name: string): string {
+function program(templates: TemplateSources, path: string): string {
+  const name = basename(path);
   const text = templates.get(`machine/${name}`);
   if (text === undefined) throw new KvciError('bug', 'template-missing', `no template named "machine/${name}"`);
   return text;

@@ -1,6 +1,6 @@
 import type { Digest } from '../../core/digest.ts';
 import type { MachineProvider } from '../types.ts';
-import type { DiskSource } from './disk-source.ts';
+import { type DiskSource, filesOfDisk } from './disk-source.ts';
 import { vmMachines } from './vm-machines.ts';
 import type { VmSandboxParts } from './vm-sandbox.ts';
 
@@ -27,6 +27,7 @@ export function vmProvider({ vms, disks, signal }: VmProviderParts): MachineProv
       await disks.make(image, onLine, until);
     },
     hasImage: async (image) => (await disks.find(image, signal)) !== undefined,
+    filesOf: async (image, until) => filesOfDisk(await disks.make(image, () => undefined, until)),
     machines: (spec) => Promise.resolve(vmMachines(vms, () => disks.make(spec.image, () => undefined, signal), spec)),
     // It holds nothing of the host: machines live in sandboxes of their own.
     [Symbol.asyncDispose]: () => Promise.resolve(),

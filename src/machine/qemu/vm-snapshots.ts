@@ -1,8 +1,13 @@
 import { chmod, cp, link, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 
 import { hasErrno, KvciError } from '../../core/errors.ts';
+import { deviceInside } from './accelerate.ts';
+import { readVerdict } from './kvm.ts';
+import { unfit } from './saved-fit.ts';
 import { asDiskFull } from '../../host/files.ts';
+import type { CommandRunner } from '../../host/types.ts';
 import type { Architecture } from '../../payload/types.ts';
 import type { MachineSnapshots, MachineSpec, SavedMachine, SavedMachines } from '../types.ts';
 import { type DiskSource, filesOfDisk } from './disk-source.ts';
@@ -66,10 +71,20 @@ export function vmSnapshots({ vms, sandbox: sandboxOf, make, specOf, entered }: 
         throw asDiskFull(error, sandbox.record.folder);
       }
     },
-    restore: async (saved, folder, files, machines, signal) => {
+    restore: async (saved, { folder, files, cold }, machines, signal) => {
       const before = parseVmSandboxRecord(saved.record, folder);
       const sandbox = await make(before, diskOf(before, files), signal);
-      await Promise.all(machines.map(({ name }) => linkSaved(join(folder, name), join(sandbox.record.folder, name))));
+      const link = (name: string): Promise<void> => linkSaved(join(folder, name), join(sandbox.record.folder, name));
+      await Promise.all(machines.map(({ name }) => link(name)));
+      if (cold) {
+        await Promise.all(machines.map(({ name }) => makeChild(sandbox, name, saved.machines[name]?.disks ?? 0, signal)));
+        return;
+      }
+      const models = machines.map(async (machine) => {
+        const record = before.machines[machine.name];
+        return [machine.name, record === undefined ? '' : ((await specOf(machine, sandbox, record)).cpuModel ?? '')] as const;
+      });
+      await refuseUnfit(vms, sandbox, saved, Object.fromEntries(await Promise.all(models)));
       await startAll(sandbox, before.machines, machines, signal);
     },
     reset: async (machines, signal) => {
@@ -108,7 +123,9 @@ async function savedMachines(
     const one = recordOf(record.machines, machine.name);
     const { accelerator, firmware, cpus, memory } = one;
     const { cpuModel = '' } = await specOf(machine, sandbox, one);
-    return [machine.name, { accelerator, board: boardOf(architecture), cpuModel, firmware, cpus, memory, disks: disks[machine.name] ?? 0 }];
+    const extents = await dataExtents(sandbox.runner, `${MACHINES_INSIDE}/${STAGE}/${machine.name}/memory`);
+    const board = boardOf(architecture);
+    return [machine.name, { accelerator, board, cpuModel, firmware, cpus, memory, disks: disks[machine.name] ?? 0, extents }];
   });
   return {
     qemu: await qemuRelease(sandbox, architecture),
@@ -118,6 +135,33 @@ async function savedMachines(
     machines: Object.fromEntries(await Promise.all(entries)),
     record: formatVmSandboxRecord({ ...record, sandbox: undefined }),
   };
+}
+
+const mapSchema = z.array(z.object({ start: z.number(), length: z.number(), data: z.boolean() }));
+
+/** Where a sparse file holds data, as its file system tells. */
+async function dataExtents(runner: CommandRunner, file: string): Promise<SavedMachine['extents']> {
+  const { stdout } = await runner.run(['qemu-img', 'map', '-f', 'raw', '--output=json', file]);
+  const pieces = mapSchema.parse(JSON.parse(stdout));
+  return pieces.flatMap(({ start, length, data }) => (data ? [[start, length] as const] : []));
+}
+
+/** @throws KvciError `snapshot-refused` with all that differs */
+async function refuseUnfit(
+  { architecture, directories }: VmSandboxParts,
+  sandbox: VmSandbox,
+  saved: SavedMachines,
+  cpuModels: Readonly<Record<string, string>>,
+): Promise<void> {
+  const qemu = await qemuRelease(sandbox, architecture);
+  const wantsKvm = Object.values(saved.machines).some(({ accelerator }) => accelerator === 'kvm');
+  const kvm = wantsKvm && (await deviceInside(sandbox.runner, '/dev/kvm')) === 'usable' && (await readVerdict(directories.state, qemu))?.usable !== false;
+  const differing = unfit(saved, { qemu, architecture, board: boardOf(architecture), kvm, cpuModels });
+  if (differing.length === 0) return;
+  throw new KvciError('failed', 'snapshot-refused', ['what was saved cannot go on here:', ...differing].join('\n  '), {
+    hint: 'Make the snapshot anew with this kvci, or start the cluster from its disks: add --cold.',
+    facts: { differing },
+  });
 }
 
 /** The first line of what QEMU says of its version. */

@@ -1,0 +1,76 @@
+import type { ClusterRun } from '../cluster/cluster-run.ts';
+import { missing, nodesNotReady, notReadyInTime } from '../cluster/steps/ready.ts';
+import { readinessWatch } from '../cluster/steps/readiness.ts';
+import { deadline } from '../core/deadline.ts';
+import { KvciError } from '../core/errors.ts';
+import type { ClusterView, KubernetesApi, KubernetesObject } from '../host/kubernetes.ts';
+import type { Machines } from '../machine/types.ts';
+import { wakeGuest } from './guests.ts';
+
+/** Seconds on a quiet host; minutes where many go on side by side, and where leaders are elected anew. */
+const READY_AGAIN_MS = 10 * 60_000;
+
+/**
+ * Puts the nodes of a cluster right that goes on, and waits until it is Ready: clocks are set, every kubelet has renewed its lease
+ * since, the API takes a change, nodes and system pods are Ready.
+ *
+ * @throws KvciError `not-ready`
+ */
+export async function untilReadyAgain(
+  cluster: ClusterRun,
+  machines: Pick<Machines, 'node'>,
+  api: KubernetesApi,
+  timeoutMs = READY_AGAIN_MS,
+): Promise<void> {
+  const { context, state } = cluster;
+  const { clock, events } = context;
+  const names = state.nodes.map(({ name }) => name);
+  const started = clock.monotonic();
+  const since = (): number => Math.round(clock.monotonic() - started);
+  let last: ClusterView | undefined;
+  using limit = deadline(clock, timeoutMs, context.signal, () => new KvciError('timedOut', 'not-ready', 'the cluster is not Ready in time'));
+  const { signal } = limit;
+  const woken = clock.now();
+  // A lease that was renewed before its node had the right time bears an older one.
+  const wake = Promise.all(
+    names.map((name) => cluster.step('wake', 'clock and random numbers', name, async () => wakeGuest(await machines.node(name), { clock, signal }))),
+  );
+  let nodesReadyMs: number | undefined;
+  const watch = readinessWatch(clock, events);
+  try {
+    await Promise.all([
+      wake,
+      cluster.step('write', 'a change that the API takes', undefined, () => api.apply(markOf(state), signal)),
+      cluster.step('leases', 'leases of all nodes', undefined, () =>
+        api.untilNodeLeases((renewed) => names.every((name) => (renewed.get(name) ?? 0) >= woken), signal),
+      ),
+    ]);
+    await cluster.step('ready', 'Ready', undefined, () =>
+      api.until(
+        (view) => missing(state, view).length === 0,
+        signal,
+        (view) => {
+          last = view;
+          watch(view);
+          if (nodesReadyMs === undefined && nodesNotReady(view, names).length === 0) nodesReadyMs = since();
+        },
+      ),
+    );
+  } catch (error) {
+    if (error instanceof KvciError && error.reason === 'timedOut') throw await notReadyInTime(last, names, api);
+    throw error;
+  } finally {
+    await wake.catch(() => undefined);
+  }
+  await cluster.update({ ...(nodesReadyMs === undefined ? {} : { nodesReadyMs }), readyMs: since(), phase: 'ready' });
+}
+
+/** Tells clusters of one snapshot apart from within. */
+function markOf({ name, run, snapshot }: ClusterRun['state']): KubernetesObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'kvci-snapshot', namespace: 'kube-system' },
+    data: { cluster: name, run, snapshot: snapshot?.name ?? '' },
+  };
+}

@@ -1,0 +1,25 @@
+import { existsSync } from 'node:fs';
+
+import type { Reaper } from '../host/ledger.ts';
+import { removeTree } from '../host/files.ts';
+import type { SnapshotStore } from './store.ts';
+
+/** Ledger kind of the files of a snapshot that has no record yet. */
+export const SNAPSHOT_FOLDER = 'snapshot';
+
+/** What `prune` removes of a save whose kvci was killed. The cluster went on by itself. */
+export function snapshotReapers(snapshots: SnapshotStore): Reaper[] {
+  return [
+    {
+      kind: SNAPSHOT_FOLDER,
+      describe: (resource) => `half a snapshot "${String(resource['name'])}"`,
+      reap: async ({ folder, name }) => {
+        // It may have been killed right after it was whole.
+        const path = snapshots.path(String(name));
+        const record = existsSync(path) ? await snapshots.find(String(name)) : undefined;
+        if (record !== undefined && snapshots.folder(record) === folder) return;
+        await removeTree(String(folder));
+      },
+    },
+  ];
+}

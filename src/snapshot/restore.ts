@@ -1,0 +1,123 @@
+import { existsSync } from 'node:fs';
+
+import { networkOf } from '../cluster/addresses.ts';
+import { atApiPort, chooseApiPort } from '../cluster/api-port.ts';
+import { clusterStatus } from '../cluster/clusters.ts';
+import { exposeApi } from '../cluster/endpoint.ts';
+import { refuseRemoving } from '../cluster/find-cluster.ts';
+import { hostKubeconfig } from '../cluster/kubeconfig.ts';
+import { lockCluster } from '../cluster/lock-cluster.ts';
+import { parseClusterName } from '../cluster/options.ts';
+import type { ClusterState } from '../cluster/state.ts';
+import { runId } from '../cluster/tokens.ts';
+import { make, type UpRequest, type UpResult } from '../cluster/up.ts';
+import { bringAllUp, type Work } from '../cluster/work.ts';
+import { KvciError } from '../core/errors.ts';
+import type { RunContext } from '../core/plan.ts';
+import type { MachineProvider } from '../machine/types.ts';
+import { machineSpecs, snapshotsOf } from './only-vms.ts';
+import type { SnapshotPorts } from './ports.ts';
+import { untilReadyAgain } from './ready-again.ts';
+import type { SnapshotRecord } from './record.ts';
+import { verifySnapshot } from './verify.ts';
+
+export interface RestoreRequest extends Pick<UpRequest, 'keepOnFailure' | 'timeoutMs'> {
+  /** Of the new cluster. */
+  readonly name: string;
+  readonly snapshot: string;
+  /** Boots its nodes from their disks: what was in memory is left out. */
+  readonly cold: boolean;
+}
+
+/**
+ * Makes a cluster of a snapshot: its own sandbox, its own port on this host, its own kubeconfig. Answers when it is Ready.
+ *
+ * @throws KvciError `snapshot-not-found`, `snapshot-damaged`, `snapshot-needs-disk`, `snapshot-refused`, `cluster-exists`, `not-ready`
+ */
+export async function upFromSnapshot(request: RestoreRequest, ports: SnapshotPorts, run: RunContext): Promise<UpResult> {
+  const name = parseClusterName(request.name);
+  const { timeoutMs, cold } = request;
+  await using _lock = await lockCluster(name, ports, run);
+  // Whoever would remove it waits.
+  await using _kept = await ports.locks.shared(ports.snapshots.lock(request.snapshot), { signal: run.signal });
+  const record = await ports.snapshots.require(request.snapshot);
+  const before = await ports.states.find(name);
+  if (before !== undefined) return await reuse(before, record, ports, run);
+  await using provider = await ports.provider('vm', undefined, run);
+  const files = await outsideFiles(record, provider, run.signal);
+  await verifySnapshot(ports.snapshots.folder(record), record, files, run.signal);
+  const bring = async (work: Work): Promise<void> => {
+    await work.cluster.step('restore', cold ? 'disks of all nodes' : 'all nodes as they were', undefined, async () => {
+      const { signal } = work.cluster.context;
+      const folder = ports.snapshots.folder(record);
+      await snapshotsOf(work.cluster.state, work.machines).restore(
+        record.machines,
+        { folder, files, cold },
+        machineSpecs(work.cluster.state),
+        signal,
+      );
+    });
+    await (cold ? bringAllUp(work, ports, timeoutMs) : goOn(work, record, ports, timeoutMs));
+  };
+  const state = await newState(name, record, ports, run);
+  return await make(state, provider, { ...request, command: 'up', fresh: true, bring }, ports, run);
+}
+
+/** A cluster of that name that came from this snapshot and is Ready is what is asked for. */
+async function reuse(before: ClusterState, record: SnapshotRecord, ports: SnapshotPorts, run: RunContext): Promise<UpResult> {
+  refuseRemoving(before);
+  const { name } = before;
+  if (before.snapshot?.id === record.id && (await clusterStatus(before, ports, run)).condition === 'ready') {
+    return { state: before, reused: true, kubeconfig: ports.states.files(name).kubeconfig };
+  }
+  throw new KvciError('notFoundOrExists', 'cluster-exists', `there is a cluster "${name}" already`, {
+    hint: `Give the new one another name: "kvci up --from-snapshot ${record.name} NAME". "kvci reset ${name}" puts that one back to its snapshot, "kvci down ${name}" removes it.`,
+    facts: { cluster: name },
+  });
+}
+
+/** The new cluster before there is anything of it. */
+async function newState(
+  name: string,
+  { id, name: snapshot, cluster }: SnapshotRecord,
+  ports: SnapshotPorts,
+  run: RunContext,
+): Promise<ClusterState> {
+  const { api: _api, apiPort: _port, owner: _owner, nodesReadyMs: _nodes, readyMs: _ready, ...kept } = cluster;
+  return {
+    ...kept,
+    name,
+    run: runId(),
+    createdAt: new Date(run.clock.now()).toISOString(),
+    phase: 'creating',
+    options: { ...cluster.options, name },
+    snapshot: { name: snapshot, id },
+    apiPort: await chooseApiPort(name, ports.states),
+    steps: [],
+  };
+}
+
+/** Where this host has what a snapshot stands on: where it was made, or made of the same image. */
+async function outsideFiles({ outside, cluster }: SnapshotRecord, provider: MachineProvider, signal: AbortSignal): Promise<readonly string[]> {
+  const recorded = outside.map(({ path }) => path);
+  if (recorded.every((path) => existsSync(path))) return recorded;
+  return (await provider.filesOf?.(cluster.image.digest, signal)) ?? recorded;
+}
+
+/** From machines that run again to a cluster that is Ready. */
+async function goOn({ cluster, machines }: Work, record: SnapshotRecord, ports: SnapshotPorts, timeoutMs: number | undefined): Promise<void> {
+  const { name } = cluster.state;
+  const { signal } = cluster.context;
+  void ports.loadApi().catch(() => undefined);
+  const exposed = await cluster.step('api', 'API address', undefined, () =>
+    atApiPort(
+      cluster,
+      ports.states,
+      () => exposeApi(cluster.state, networkOf(cluster.state), machines, signal),
+      () => Promise.resolve(),
+    ),
+  );
+  await cluster.update(exposed);
+  const kubeconfig = await ports.states.saveKubeconfig(name, hostKubeconfig(record.kubeconfig, name, exposed.api));
+  await untilReadyAgain(cluster, machines, await ports.api(kubeconfig), timeoutMs);
+}

@@ -1,0 +1,124 @@
+import { mkdir, open, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { kubeconfigOf } from '../cluster/clusters.ts';
+import { requireCluster, requireMade } from '../cluster/find-cluster.ts';
+import { lockCluster } from '../cluster/lock-cluster.ts';
+import { stopNodes } from '../cluster/stop.ts';
+import { workOn } from '../cluster/work.ts';
+import type { Digest } from '../core/digest.ts';
+import { KvciError } from '../core/errors.ts';
+import { parseName } from '../core/names.ts';
+import type { RunContext } from '../core/plan.ts';
+import { asDiskFull, digestFile } from '../host/files.ts';
+import type { SavedMachines } from '../machine/types.ts';
+import { digestChunks } from './chunks.ts';
+import { machineSpecs, requireVms, snapshotsOf } from './only-vms.ts';
+import type { SnapshotPorts } from './ports.ts';
+import { SNAPSHOT_FOLDER } from './reaper.ts';
+import { LAYOUT, type OutsideFile, type SavedFile, type SnapshotRecord } from './record.ts';
+import { snapshotId } from './store.ts';
+import { rememberRight } from './verify.ts';
+
+export interface SaveRequest {
+  /** Of the snapshot; undefined: that of the cluster and the time. */
+  readonly name?: string | undefined;
+  /** Shuts the cluster down after that. */
+  readonly stop: boolean;
+  /** Digest of all that went into the cluster. */
+  readonly key?: Digest;
+}
+
+/**
+ * Saves a cluster as it runs. It stands still for a moment and goes on as the first child of its snapshot; what takes time, such as
+ * digests, comes after that.
+ *
+ * @throws KvciError `not-virtual-machines`, `snapshot-exists`, `cluster-not-found`, `cluster-half-made`, `cluster-stopped`, `disk-full`
+ */
+export async function saveSnapshot(cluster: string, request: SaveRequest, ports: SnapshotPorts, run: RunContext): Promise<SnapshotRecord> {
+  await using _lock = await lockCluster(cluster, ports, run);
+  const state = await requireCluster(cluster, ports.states);
+  requireVms(state);
+  requireMade(state);
+  const { stop, key } = request;
+  const { signal, clock } = run;
+  const name = parseName(request.name ?? defaultName(state.name, clock.now()), 'name of a snapshot');
+  await using _name = await ports.locks.exclusive(ports.snapshots.lock(name), { signal });
+  if ((await ports.snapshots.names()).includes(name)) throw exists(name);
+  const kubeconfig = await kubeconfigOf(state.name, ports);
+  const id = snapshotId();
+  const folder = ports.snapshots.folder({ name, id });
+  await mkdir(ports.snapshots.files, { recursive: true, mode: 0o700 });
+  await using _entry = await ports.ledger.enter(SNAPSHOT_FOLDER, { folder, name });
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => ports.snapshots.remove(name));
+  let record: SnapshotRecord | undefined;
+  await using provider = await ports.provider(state.provider, state.engine, run);
+  await workOn(state, provider, ports, run, 'snapshot save', async ({ cluster, machines }) => {
+    const saved = await cluster.step('save', 'memory, devices and disks of all nodes', undefined, () =>
+      snapshotsOf(state, machines).save(folder, machineSpecs(state), signal),
+    );
+    await cluster.update({ snapshot: { name, id } });
+    record = await cluster.step('digest', 'digests', undefined, async () => {
+      const { owner: _owner, steps: _steps, ...rest } = cluster.state;
+      const made: SnapshotRecord = {
+        ...{ layout: LAYOUT, name, id, createdAt: new Date(clock.now()).toISOString() },
+        ...(key === undefined ? {} : { key }),
+        cluster: { ...rest, steps: [] },
+        kubeconfig,
+        machines: saved,
+        ...(await digests(folder, saved, signal)),
+      };
+      await rememberRight(folder, [...made.files.map(({ path }) => path), ...saved.files]);
+      await ports.snapshots.write(made);
+      // From here on it is whole.
+      undo.move();
+      return made;
+    });
+    if (stop) await stopNodes(cluster, machines);
+  });
+  if (record === undefined) throw new KvciError('bug', 'no-record', 'a snapshot without a record');
+  return record;
+}
+
+async function digests(
+  folder: string,
+  { files: outsideFiles, machines }: SavedMachines,
+  signal: AbortSignal,
+): Promise<{ files: SavedFile[]; outside: OutsideFile[] }> {
+  const files: SavedFile[] = [];
+  try {
+    for (const node of Object.keys(machines).toSorted()) {
+      for (const file of (await readdir(join(folder, node))).toSorted()) {
+        const path = `${node}/${file}`;
+        const { size } = await stat(join(folder, path));
+        const extents = file === 'memory' ? machines[node]?.extents : undefined;
+        files.push({ path, size, chunks: await digestChunks(join(folder, path), size, extents, signal) });
+        await onDisk(join(folder, path));
+      }
+    }
+    const outside = await Promise.all(outsideFiles.map(async (path) => ({ path, ...(await digestFile(path)) })));
+    return { files, outside };
+  } catch (error) {
+    throw asDiskFull(error, folder);
+  }
+}
+
+/** What is only in the host's memory is lost in a crash, whatever the record says. */
+async function onDisk(path: string): Promise<void> {
+  await using file = await open(path, 'r');
+  await file.sync();
+}
+
+/** `lab-20261122-101500`, in UTC. */
+export function defaultName(cluster: string, now: number): string {
+  const [date = '', time = ''] = new Date(now).toISOString().split('T');
+  return `${cluster}-${date.replaceAll('-', '')}-${time.slice(0, 8).replaceAll(':', '')}`;
+}
+
+function exists(name: string): KvciError {
+  return new KvciError('notFoundOrExists', 'snapshot-exists', `there is a snapshot "${name}" already`, {
+    hint: `Give this one another name with --name, or remove that one: "kvci snapshot rm ${name}".`,
+    facts: { snapshot: name },
+  });
+}
