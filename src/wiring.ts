@@ -14,6 +14,10 @@ export function createServices(environment: Environment, settings: ServiceSettin
       const { clusterService } = await import('./wiring/clusters.ts');
       return clusterService(environment, settings, await host(), run);
     }),
+    snapshot: once(async () => {
+      const { snapshotService } = await import('./wiring/snapshots.ts');
+      return snapshotService(environment, settings, await host(), run);
+    }),
     disk: once(async () => {
       const { diskService } = await import('./wiring/disk.ts');
       return diskService(environment, settings, await host(), run);

@@ -47,10 +47,10 @@ export function createClusterService({ ports, image, streams, pipes, tar, userKu
   const chosen = (name: string | undefined) => chooseCluster(name, states);
   return {
     plan: async (wanted, settings, run) =>
-      planUp(request(wanted, settings, image), ports, async () =>
+      planUp(upRequest(wanted, settings, image), ports, async () =>
         wanted.image.kind === 'built' ? (await image()).plan(wanted.image.options, settings, run) : [],
       ),
-    up: (wanted, settings, run) => up(request(wanted, settings, image), ports, run),
+    up: (wanted, settings, run) => up(upRequest(wanted, settings, image), ports, run),
     down: async (name, run) => {
       const removed = await bringDown((await chosen(name)).name, ports, run);
       await forget(removed.name, userKubeconfig);
@@ -163,7 +163,8 @@ async function forget(cluster: string, userKubeconfig: string): Promise<void> {
 /** The command's exit code is the answer, whatever it is. */
 const ANY_EXIT_CODE = Array.from({ length: 256 }, (_, code) => code);
 
-function request(wanted: WantedCluster, settings: UpSettings, image: () => Promise<ImageService>): UpRequest {
+/** What `up` is to do for a cluster that is asked for. */
+export function upRequest(wanted: WantedCluster, settings: UpSettings, image: () => Promise<ImageService>): UpRequest {
   const { options, asked } = wanted;
   return {
     options,

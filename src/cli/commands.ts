@@ -12,6 +12,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   image: 'Build, check and move node images',
   disk: 'Make disks of node images',
   node: 'Add nodes to a cluster and remove them',
+  snapshot: 'Save clusters as they run, and keep what was saved',
   cache: 'Show and bound what is kept',
   config: 'What kvci.yaml may hold',
 };
@@ -22,6 +23,16 @@ export const COMMANDS: readonly CommandEntry[] = [
   entry('down', 'Remove a cluster with all that belongs to it', async () => (await import('./commands/down.ts')).down),
   entry('stop', 'Shut down the nodes of a cluster', async () => (await import('./commands/stop.ts')).stop),
   entry('start', 'Start a stopped cluster again', async () => (await import('./commands/start.ts')).start),
+  entry('reset', 'Put a cluster back to what it was saved as', async () => (await import('./commands/reset.ts')).reset),
+  entry('fork', 'Make copies of a cluster that runs', async () => (await import('./commands/fork.ts')).fork),
+  entry('snapshot save', 'Save a cluster as it runs', async () => (await import('./commands/snapshot-save.ts')).snapshotSave),
+  entry('snapshot list', 'List the snapshots', async () => (await import('./commands/snapshot-list.ts')).snapshotList),
+  entry(
+    'snapshot inspect',
+    'Show what a snapshot is of and what it needs',
+    async () => (await import('./commands/snapshot-inspect.ts')).snapshotInspect,
+  ),
+  entry('snapshot rm', 'Remove snapshots', async () => (await import('./commands/snapshot-rm.ts')).snapshotRm),
   entry('list', 'List the clusters', async () => (await import('./commands/list.ts')).list),
   entry('status', 'Show nodes, times and what is not Ready', async () => (await import('./commands/status.ts')).status),
   entry(

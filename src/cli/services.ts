@@ -28,6 +28,10 @@ import type { Accelerator, Firmware } from '../machine/qemu/qemu-arguments.ts';
 import type { IpFamily, NodeAddresses } from '../machine/types.ts';
 import type { Acceleration } from '../machine/vm-options.ts';
 import type { SandboxKind } from '../sandbox/types.ts';
+import type { ForkRequest } from '../snapshot/fork.ts';
+import type { SnapshotRecord } from '../snapshot/record.ts';
+import type { RestoreRequest } from '../snapshot/restore.ts';
+import type { SaveRequest } from '../snapshot/save.ts';
 import type { NodeKind, VerifyReport } from '../verify/types.ts';
 
 /*
@@ -39,6 +43,7 @@ export interface Services {
   image(): Promise<ImageService>;
   host(): Promise<HostService>;
   cluster(): Promise<ClusterService>;
+  snapshot(): Promise<SnapshotService>;
   verify(): Promise<VerifyService>;
   disk(): Promise<DiskService>;
   boot(): Promise<BootService>;
@@ -267,6 +272,31 @@ export interface NodeOutput {
   readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+// ---- snapshots of clusters ------------------------------------------------------------------------------------------
+
+export interface StoredSnapshot {
+  readonly record: SnapshotRecord;
+  /** Bytes on disk. */
+  readonly size: number;
+}
+
+/** One that cannot be read hides none of the others. */
+export type ListedSnapshot = StoredSnapshot | { readonly name: string; readonly problem: string };
+
+/** Without the name of a cluster the only one there is, is meant. */
+export interface SnapshotService {
+  save(cluster: string | undefined, wanted: SaveRequest, run: RunContext): Promise<SnapshotRecord>;
+  list(): Promise<readonly ListedSnapshot[]>;
+  inspect(name: string): Promise<StoredSnapshot>;
+  /** @throws KvciError `snapshot-not-found` before any is removed */
+  remove(names: readonly string[], run: RunContext): Promise<void>;
+  up(wanted: RestoreRequest, run: RunContext): Promise<UpResult>;
+  /** From a snapshot of the same configuration, which is made where there is none. */
+  instant(wanted: WantedCluster, settings: UpSettings, run: RunContext): Promise<UpResult>;
+  reset(cluster: string | undefined, settings: Pick<UpSettings, 'timeoutMs'>, run: RunContext): Promise<UpResult>;
+  fork(cluster: string | undefined, wanted: ForkRequest, run: RunContext): Promise<readonly UpResult[]>;
 }
 
 // ---- the host -------------------------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ export async function startCluster(
 }
 
 export interface MakeSettings extends Pick<UpRequest, 'keepOnFailure' | 'timeoutMs'> {
-  readonly command: 'up' | 'start';
+  readonly command: 'up' | 'start' | 'reset';
   /** How the cluster is brought up; default: each node boots, and is made a member where it is none. */
   readonly bring?: (work: Work) => Promise<void>;
   /** This run made its state: what was there before is not ours to take away. */

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 
 import type { Reaper } from '../host/ledger.ts';
 import { removeTree } from '../host/files.ts';
@@ -22,4 +23,9 @@ export function snapshotReapers(snapshots: SnapshotStore): Reaper[] {
       },
     },
   ];
+}
+
+/** Folders of disks that snapshots stand on. One that cannot be read stands on nothing any more. */
+export async function foldersOfSnapshots(snapshots: SnapshotStore): Promise<readonly string[]> {
+  return (await snapshots.list()).flatMap((one) => ('error' in one ? [] : one.outside.map(({ path }) => dirname(path))));
 }

@@ -1,11 +1,8 @@
 import { existsSync } from 'node:fs';
 
-import { networkOf } from '../cluster/addresses.ts';
-import { atApiPort, chooseApiPort } from '../cluster/api-port.ts';
+import { chooseApiPort } from '../cluster/api-port.ts';
 import { clusterStatus } from '../cluster/clusters.ts';
-import { exposeApi } from '../cluster/endpoint.ts';
 import { refuseRemoving } from '../cluster/find-cluster.ts';
-import { hostKubeconfig } from '../cluster/kubeconfig.ts';
 import { lockCluster } from '../cluster/lock-cluster.ts';
 import { parseClusterName } from '../cluster/options.ts';
 import type { ClusterState } from '../cluster/state.ts';
@@ -17,7 +14,7 @@ import type { RunContext } from '../core/plan.ts';
 import type { MachineProvider } from '../machine/types.ts';
 import { machineSpecs, snapshotsOf } from './only-vms.ts';
 import type { SnapshotPorts } from './ports.ts';
-import { untilReadyAgain } from './ready-again.ts';
+import { reachAgain } from './reach-again.ts';
 import type { SnapshotRecord } from './record.ts';
 import { verifySnapshot } from './verify.ts';
 
@@ -57,7 +54,7 @@ export async function upFromSnapshot(request: RestoreRequest, ports: SnapshotPor
         signal,
       );
     });
-    await (cold ? bringAllUp(work, ports, timeoutMs) : goOn(work, record, ports, timeoutMs));
+    await (cold ? bringAllUp(work, ports, timeoutMs) : reachAgain(work, record.kubeconfig, ports, timeoutMs));
   };
   const state = await newState(name, record, ports, run);
   return await make(state, provider, { ...request, command: 'up', fresh: true, bring }, ports, run);
@@ -102,22 +99,4 @@ async function outsideFiles({ outside, cluster }: SnapshotRecord, provider: Mach
   const recorded = outside.map(({ path }) => path);
   if (recorded.every((path) => existsSync(path))) return recorded;
   return (await provider.filesOf?.(cluster.image.digest, signal)) ?? recorded;
-}
-
-/** From machines that run again to a cluster that is Ready. */
-async function goOn({ cluster, machines }: Work, record: SnapshotRecord, ports: SnapshotPorts, timeoutMs: number | undefined): Promise<void> {
-  const { name } = cluster.state;
-  const { signal } = cluster.context;
-  void ports.loadApi().catch(() => undefined);
-  const exposed = await cluster.step('api', 'API address', undefined, () =>
-    atApiPort(
-      cluster,
-      ports.states,
-      () => exposeApi(cluster.state, networkOf(cluster.state), machines, signal),
-      () => Promise.resolve(),
-    ),
-  );
-  await cluster.update(exposed);
-  const kubeconfig = await ports.states.saveKubeconfig(name, hostKubeconfig(record.kubeconfig, name, exposed.api));
-  await untilReadyAgain(cluster, machines, await ports.api(kubeconfig), timeoutMs);
 }

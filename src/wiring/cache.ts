@@ -38,7 +38,13 @@ export function storeBesideNodes(host: HostParts, sandboxes: Sandboxes): HostPar
       const { nodeEngineTools } = await import('../sandbox/node-engine.ts');
       const { foldersOfVms } = await import('../machine/qemu/reaper.ts');
       const tools = await nodeEngineTools({ ...host, sandboxes });
-      const used = [...(tools === undefined ? [] : [tools]), ...(await foldersOfVms(host.directories, sandboxes))];
+      const { foldersOfSnapshots } = await import('../snapshot/reaper.ts');
+      const { SnapshotStore } = await import('../snapshot/store.ts');
+      const used = [
+        ...(tools === undefined ? [] : [tools]),
+        ...(await foldersOfVms(host.directories, sandboxes)),
+        ...(await foldersOfSnapshots(new SnapshotStore(host.directories))),
+      ];
       return used.some((path) => `${path}/`.startsWith(`${artifact.path}/`)) ? false : store.removeUnused(artifact);
     },
   };

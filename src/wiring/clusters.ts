@@ -26,7 +26,7 @@ export async function clusterService(
   });
 }
 
-async function clusterPorts(
+export async function clusterPorts(
   environment: Environment,
   settings: ServiceSettings,
   host: HostParts,

@@ -25,6 +25,8 @@ export async function hostService(
   const { readVerdict } = await import('../machine/qemu/kvm.ts');
   const { vmReapers } = await import('../machine/qemu/reaper.ts');
   const { modulesChecks } = await import('../payload/checks.ts');
+  const { snapshotReapers } = await import('../snapshot/reaper.ts');
+  const { SnapshotStore } = await import('../snapshot/store.ts');
   const { sandboxChecks } = await import('../sandbox/checks.ts');
   const { sandboxReapers } = await import('../sandbox/reaper.ts');
 
@@ -49,6 +51,7 @@ export async function hostService(
       ...(await verifyReapers()),
       ...(await converterReapers()),
       ...vmReapers(sandboxes),
+      ...snapshotReapers(new SnapshotStore(host.directories)),
       ...sandboxReapers(sandboxes, connectSandboxEngine, host.signal),
     ],
     otherItems: () => cacheItems(host, sandboxes),
