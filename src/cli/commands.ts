@@ -32,6 +32,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     'Show what a snapshot is of and what it needs',
     async () => (await import('./commands/snapshot-inspect.ts')).snapshotInspect,
   ),
+  entry(
+    'snapshot export',
+    'Write a snapshot into a file, keys and all',
+    async () => (await import('./commands/snapshot-export.ts')).snapshotExport,
+  ),
+  entry('snapshot import', 'Read a snapshot from a file', async () => (await import('./commands/snapshot-import.ts')).snapshotImport),
   entry('snapshot rm', 'Remove snapshots', async () => (await import('./commands/snapshot-rm.ts')).snapshotRm),
   entry('list', 'List the clusters', async () => (await import('./commands/list.ts')).list),
   entry('status', 'Show nodes, times and what is not Ready', async () => (await import('./commands/status.ts')).status),

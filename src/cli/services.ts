@@ -28,6 +28,7 @@ import type { Accelerator, Firmware } from '../machine/qemu/qemu-arguments.ts';
 import type { IpFamily, NodeAddresses } from '../machine/types.ts';
 import type { Acceleration } from '../machine/vm-options.ts';
 import type { SandboxKind } from '../sandbox/types.ts';
+import type { Exported } from '../snapshot/export.ts';
 import type { ForkRequest } from '../snapshot/fork.ts';
 import type { SnapshotRecord } from '../snapshot/record.ts';
 import type { RestoreRequest } from '../snapshot/restore.ts';
@@ -292,6 +293,10 @@ export interface SnapshotService {
   inspect(name: string): Promise<StoredSnapshot>;
   /** @throws KvciError `snapshot-not-found` before any is removed */
   remove(names: readonly string[], run: RunContext): Promise<void>;
+  /** @param file absolute */
+  exportTo(name: string, file: string, run: RunContext): Promise<Exported>;
+  /** @param file absolute @param name its name here; undefined: as it was called */
+  importFrom(file: string, name: string | undefined, run: RunContext): Promise<SnapshotRecord>;
   up(wanted: RestoreRequest, run: RunContext): Promise<UpResult>;
   /** From a snapshot of the same configuration, which is made where there is none. */
   instant(wanted: WantedCluster, settings: UpSettings, run: RunContext): Promise<UpResult>;

@@ -3,7 +3,9 @@ import { chooseCluster } from '../cluster/find-cluster.ts';
 import type { UpRequest } from '../cluster/up.ts';
 import { KvciError } from '../core/errors.ts';
 import { diskUse } from '../host/files.ts';
+import { exportSnapshot } from '../snapshot/export.ts';
 import { forkCluster } from '../snapshot/fork.ts';
+import { importSnapshot } from '../snapshot/import.ts';
 import { upInstant } from '../snapshot/instant.ts';
 import type { SnapshotPorts } from '../snapshot/ports.ts';
 import { removeSnapshot } from '../snapshot/remove.ts';
@@ -37,6 +39,8 @@ export function createSnapshotService({ ports, request }: SnapshotServiceParts):
       for (const name of names) await snapshots.require(name).catch(unlessUnreadable);
       for (const name of names) await removeSnapshot(name, ports, run);
     },
+    exportTo: (name, file, run) => exportSnapshot(name, file, ports, run),
+    importFrom: (file, name, run) => importSnapshot(file, name, ports, run),
     up: (wanted, run) => upFromSnapshot(wanted, ports, run),
     instant: (wanted, settings, run) => upInstant(request(onlyVms(wanted), settings), ports, run),
     reset: async (cluster, settings, run) => resetCluster((await chooseCluster(cluster, states)).name, settings, ports, run),

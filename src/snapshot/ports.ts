@@ -1,4 +1,5 @@
 import type { ClusterPorts } from '../cluster/ports.ts';
+import type { Tar } from '../host/tar.ts';
 import type { Ledger } from '../host/types.ts';
 import type { SnapshotStore } from './store.ts';
 
@@ -6,4 +7,5 @@ import type { SnapshotStore } from './store.ts';
 export interface SnapshotPorts extends ClusterPorts {
   readonly snapshots: SnapshotStore;
   readonly ledger: Ledger;
+  readonly tar: Tar;
 }

@@ -16,7 +16,7 @@ import { machineSpecs, snapshotsOf } from './only-vms.ts';
 import type { SnapshotPorts } from './ports.ts';
 import { reachAgain } from './reach-again.ts';
 import type { SnapshotRecord } from './record.ts';
-import { verifySnapshot } from './verify.ts';
+import { requireRunnable } from './runnable.ts';
 
 export interface RestoreRequest extends Pick<UpRequest, 'keepOnFailure' | 'timeoutMs'> {
   /** Of the new cluster. */
@@ -42,7 +42,7 @@ export async function upFromSnapshot(request: RestoreRequest, ports: SnapshotPor
   if (before !== undefined) return await reuse(before, record, ports, run);
   await using provider = await ports.provider('vm', undefined, run);
   const files = await outsideFiles(record, provider, run.signal);
-  await verifySnapshot(ports.snapshots.folder(record), record, files, run.signal);
+  await requireRunnable(record, files, ports, run);
   const bring = async (work: Work): Promise<void> => {
     await work.cluster.step('restore', cold ? 'disks of all nodes' : 'all nodes as they were', undefined, async () => {
       const { signal } = work.cluster.context;

@@ -13,6 +13,7 @@ import type { RunContext } from '../core/plan.ts';
 import { asDiskFull, digestFile } from '../host/files.ts';
 import type { SavedMachines } from '../machine/types.ts';
 import { digestChunks } from './chunks.ts';
+import { keepChunks } from './kept.ts';
 import { machineSpecs, requireVms, snapshotsOf } from './only-vms.ts';
 import type { SnapshotPorts } from './ports.ts';
 import { SNAPSHOT_FOLDER } from './reaper.ts';
@@ -70,10 +71,16 @@ export async function saveSnapshot(cluster: string, request: SaveRequest, ports:
         ...(await digests(folder, saved, signal)),
       };
       await rememberRight(folder, [...made.files.map(({ path }) => path), ...saved.files]);
+      return made;
+    });
+    const made = record;
+    await cluster.step('keep', 'compressed chunks', undefined, async () => {
+      await keepChunks(ports.snapshots.chunks, folder, made.files, clock.now(), signal).catch((error: unknown) => {
+        throw asDiskFull(error, folder);
+      });
       await ports.snapshots.write(made);
       // From here on it is whole.
       undo.move();
-      return made;
     });
     if (stop) await stopNodes(cluster, machines);
   });

@@ -7,6 +7,7 @@ import { hasErrno, KvciError } from '../core/errors.ts';
 import { nearest } from '../core/names.ts';
 import { removeTree, writeFileAtomic } from '../host/files.ts';
 import type { Directories } from '../host/types.ts';
+import { ChunkStore } from './kept.ts';
 import { parseSnapshot, type SnapshotRecord } from './record.ts';
 
 /**
@@ -17,8 +18,11 @@ import { parseSnapshot, type SnapshotRecord } from './record.ts';
 export class SnapshotStore {
   readonly #records: string;
   readonly #files: string;
+  /** What is kept of all of them. */
+  readonly chunks: ChunkStore;
 
   constructor(directories: Pick<Directories, 'state' | 'cache'>) {
+    this.chunks = new ChunkStore(directories);
     this.#records = join(directories.state, 'snapshots');
     this.#files = join(directories.cache, 'snapshots');
   }

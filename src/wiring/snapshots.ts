@@ -12,6 +12,7 @@ export async function snapshotService(
 ): Promise<SnapshotService> {
   const { createSnapshotService } = await import('../cli/snapshot-service.ts');
   const { upRequest } = await import('../cli/cluster-service.ts');
+  const { tarStreamTar } = await import('../host/adapters/tar-stream-tar.ts');
   const { SnapshotStore } = await import('../snapshot/store.ts');
   const images = once(() => imageParts(environment, settings, host, run));
   const image = once(async () => imageService(environment, settings, host, run, await images()));
@@ -20,6 +21,7 @@ export async function snapshotService(
       ...(await clusterPorts(environment, settings, host, images, run)),
       snapshots: new SnapshotStore(host.directories),
       ledger: host.ledger,
+      tar: tarStreamTar,
     },
     request: (wanted, flags) => upRequest(wanted, flags, image),
   });

@@ -50,6 +50,8 @@ describe("QEMU's command line", () => {
     ['amd64-uefi-kvm', { boot: uefi('amd64'), accelerator: 'kvm', network: { tap: 'tap-044265', mac: '52:54:00:04:42:65', vhost: true } }],
     ['amd64-bios', { boot: { firmware: 'bios' } }],
     ['amd64-screen', { vnc: '/machines/node01/vnc.sock', cpuModel: commonCpuModel('amd64', 'kvm'), more: ['-device', 'nvme-subsys'] }],
+    ['amd64-saved', { saved: { memory: '/machines/node01/saved/memory' } }],
+    ['amd64-saved-kvm', { saved: { memory: '/machines/node01/saved/memory' }, accelerator: 'kvm', cpuModel: commonCpuModel('amd64', 'kvm') }],
     ['arm64-direct', { architecture: 'arm64' }],
     ['arm64-uefi-kvm', { architecture: 'arm64', boot: uefi('arm64'), accelerator: 'kvm' }],
   ])('%s', async (name, change) => {
