@@ -185,6 +185,8 @@ export interface MachineSnapshots {
    * @throws KvciError `snapshot-refused` where the state is not for this QEMU or these machines
    */
   restore(saved: SavedMachines, from: SavedPlace, machines: readonly MachineSpec[], signal: AbortSignal): Promise<void>;
+  /** Gives machines that run new keys: those to log in by, and those they prove themselves by. The ones before count no more. */
+  renewKeys(machines: readonly MachineSpec[], signal: AbortSignal): Promise<void>;
   /** Ends the machines and starts them as they were last saved or restored. @throws KvciError `never-saved` */
   reset(machines: readonly MachineSpec[], signal: AbortSignal): Promise<void>;
 }

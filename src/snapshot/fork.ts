@@ -33,7 +33,7 @@ export async function forkCluster(cluster: string, { count, timeoutMs }: ForkReq
     const results: UpResult[] = [];
     // One after the other: each is Ready sooner than if all began at once, and all take the same time.
     for (const name of names) {
-      results.push(await upFromSnapshot({ name, snapshot, cold: false, keepOnFailure: false, timeoutMs }, ports, run));
+      results.push(await upFromSnapshot({ name, snapshot, cold: false, freshIdentity: false, keepOnFailure: false, timeoutMs }, ports, run));
     }
     return results;
   } finally {

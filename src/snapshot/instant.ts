@@ -32,7 +32,7 @@ export async function upInstant(request: UpRequest, ports: SnapshotPorts, run: R
   const snapshot = `instant-${shortDigest(key)}`;
   if ((await ports.snapshots.names()).includes(snapshot)) {
     try {
-      return await upFromSnapshot({ ...request, name, snapshot, cold: false }, ports, run);
+      return await upFromSnapshot({ ...request, name, snapshot, cold: false, freshIdentity: false }, ports, run);
     } catch (error) {
       if (!(error instanceof KvciError) || !STALE.includes(error.code)) throw error;
       run.events({ type: 'problem', level: 'note', message: `the snapshot of this configuration is made anew: ${error.message}` });

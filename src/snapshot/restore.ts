@@ -12,6 +12,8 @@ import { bringAllUp, type Work } from '../cluster/work.ts';
 import { KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { MachineProvider } from '../machine/types.ts';
+import { newCredentials, renewCertificates, wantsRenewal } from './credentials.ts';
+import { wakeGuest } from './guests.ts';
 import { machineSpecs, snapshotsOf } from './only-vms.ts';
 import type { SnapshotPorts } from './ports.ts';
 import { reachAgain } from './reach-again.ts';
@@ -24,6 +26,8 @@ export interface RestoreRequest extends Pick<UpRequest, 'keepOnFailure' | 'timeo
   readonly snapshot: string;
   /** Boots its nodes from their disks: what was in memory is left out. */
   readonly cold: boolean;
+  /** Gives it keys of its own; one that was imported gets them always. */
+  readonly freshIdentity: boolean;
 }
 
 /**
@@ -54,10 +58,47 @@ export async function upFromSnapshot(request: RestoreRequest, ports: SnapshotPor
         signal,
       );
     });
-    await (cold ? bringAllUp(work, ports, timeoutMs) : reachAgain(work, record.kubeconfig, ports, timeoutMs));
+    if (cold) await bringAllUp(work, ports, timeoutMs);
+    const adminConf = await ownCredentials(work, record, request, run);
+    if (!cold || adminConf !== record.kubeconfig) await reachAgain(work, adminConf, ports, timeoutMs);
   };
   const state = await newState(name, record, ports, run);
   return await make(state, provider, { ...request, command: 'up', fresh: true, bring }, ports, run);
+}
+
+/**
+ * What the cluster is called by from this host, and its nodes' keys: as they were, or its own. Certificates that are near their end are
+ * made anew. Answers the administrator's kubeconfig.
+ */
+async function ownCredentials(
+  { cluster, machines }: Work,
+  record: SnapshotRecord,
+  { freshIdentity }: RestoreRequest,
+  { clock }: RunContext,
+): Promise<string> {
+  const { state, context } = cluster;
+  const { signal } = context;
+  const fresh = freshIdentity || record.imported === true;
+  const old = wantsRenewal(record.kubeconfig, clock.now());
+  if (!fresh && !old) return record.kubeconfig;
+  const leaders = state.nodes.filter(({ role }) => role === 'control-plane').map(({ name }) => name);
+  let adminConf = record.kubeconfig;
+  // What they sign bears their time.
+  await cluster.step('wake', 'clocks', undefined, () =>
+    Promise.all(state.nodes.map(async ({ name }) => wakeGuest(await machines.node(name), context))).then(() => undefined),
+  );
+  if (fresh) await cluster.step('identity', 'keys of nodes', undefined, () => snapshotsOf(state, machines).renewKeys(machineSpecs(state), signal));
+  // By the keys that count now.
+  const nodes = await Promise.all(leaders.map((name) => machines.node(name)));
+  if (old) {
+    const renewed = await cluster.step('certificates', 'certificates near their end', undefined, () =>
+      Promise.all(nodes.map((node) => renewCertificates(node, signal))),
+    );
+    adminConf = renewed[0] ?? adminConf;
+  }
+  const [leader] = nodes;
+  if (!fresh || leader === undefined) return adminConf;
+  return await cluster.step('credentials', 'credentials of the administrator', leader.name, () => newCredentials(leader, state, signal));
 }
 
 /** A cluster of that name that came from this snapshot and is Ready is what is asked for. */

@@ -14,6 +14,7 @@ interface Flags extends ClusterFlags, BuildFlags {
   readonly instant?: true;
   readonly fromSnapshot?: string;
   readonly cold?: true;
+  readonly freshIdentity?: true;
   readonly dryRun?: true;
 }
 
@@ -41,13 +42,14 @@ export const up: CommandModule = {
       .option('--instant', 'of virtual machines: from a snapshot of the same configuration, which the first time makes')
       .option('--from-snapshot <name>', 'what was saved with "kvci snapshot save"; other flags of clusters do not go with it')
       .option('--cold', 'with --from-snapshot: boot the nodes from their saved disks, without their memory')
+      .option('--fresh-identity', 'with --from-snapshot: new keys for nodes and for their administrator')
       .option('--dry-run', 'show the plan and change nothing')
       .action(
         act<[string | undefined], Flags>(async (context, flags, [name]) => {
           checkSnapshotFlags(command.opts(), flags);
           if (flags.fromSnapshot !== undefined) {
-            const { keepOnFailure = false, timeout: timeoutMs, fromSnapshot: snapshot, cold = false } = flags;
-            const request = { name: name ?? DEFAULT_CLUSTER, snapshot, cold, keepOnFailure, timeoutMs };
+            const { keepOnFailure = false, timeout: timeoutMs, fromSnapshot: snapshot, cold = false, freshIdentity = false } = flags;
+            const request = { name: name ?? DEFAULT_CLUSTER, snapshot, cold, freshIdentity, keepOnFailure, timeoutMs };
             return answer(await (await context.services.snapshot()).up(request, context.run));
           }
           const loaded = await context.config();
@@ -73,14 +75,15 @@ function answer({ state, reused, kubeconfig }: UpResult): CommandResult {
 }
 
 /** What goes with a snapshot, which has all else: by the names that commander gives them. */
-const BESIDE_SNAPSHOT = new Set(['fromSnapshot', 'cold', 'timeout', 'keepOnFailure']);
+const BESIDE_SNAPSHOT = new Set(['fromSnapshot', 'cold', 'freshIdentity', 'timeout', 'keepOnFailure']);
 
 /** @throws KvciError `bad-flag` */
-function checkSnapshotFlags(given: Readonly<Record<string, unknown>>, { fromSnapshot, cold, instant, dryRun }: Flags): void {
+function checkSnapshotFlags(given: Readonly<Record<string, unknown>>, { fromSnapshot, cold, freshIdentity, instant, dryRun }: Flags): void {
   const refuse = (flag: string, message: string): never => {
     throw new KvciError('usage', 'bad-flag', `${flag}: ${message}`, { facts: { flag } });
   };
   if (cold === true && fromSnapshot === undefined) refuse('--cold', 'goes with --from-snapshot');
+  if (freshIdentity === true && fromSnapshot === undefined) refuse('--fresh-identity', 'goes with --from-snapshot');
   if (instant === true && dryRun === true) refuse('--instant', 'has no plan that could be shown: leave --dry-run out');
   if (fromSnapshot === undefined) return;
   const other = Object.keys(given).find((key) => given[key] !== undefined && !BESIDE_SNAPSHOT.has(key));

@@ -3,9 +3,9 @@ import { Buffer } from 'node:buffer';
 import type { SshKeyPair } from '../../host/ssh.ts';
 
 /** Where nodes made by kvci look for keys beside those of the disk (templates/node/common/etc/ssh/sshd_config.d/10-kvci.conf). */
-const KEYS_IN_MEMORY = '/run/kvci/authorized_keys';
+export const KEYS_IN_MEMORY = '/run/kvci/authorized_keys';
 
-const HOST_KEY = '/etc/ssh/ssh_host_ed25519_key';
+export const HOST_KEY = '/etc/ssh/ssh_host_ed25519_key';
 
 export interface MachineIdentity {
   readonly hostname: string;

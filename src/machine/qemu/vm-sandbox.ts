@@ -58,6 +58,8 @@ export interface VmSandbox extends AsyncDisposable {
   readonly record: VmSandboxRecord;
   /** Writes down what has changed of a machine before it changes. */
   keepMachine(name: string, machine: VmRecord): Promise<void>;
+  /** Writes down who may log in from now on. */
+  keepKey(key: SshKeyPair): Promise<void>;
   /** Of a machine that is gone. */
   forgetMachine(name: string): Promise<void>;
   /** Where the sandbox sees a file of the host that it was started with. */
@@ -231,8 +233,8 @@ export function insideOf({ binds }: Pick<VmSandboxRecord, 'binds'>, file: string
 export function vmSandbox(records: VmSandboxRecords, first: VmSandboxRecord, { letGo, ...place }: VmSandboxPlace): VmSandbox {
   let record = first;
   let writing = Promise.resolve();
-  const write = (machines: VmSandboxRecord['machines']): Promise<void> => {
-    record = { ...record, machines };
+  const write = (change: Partial<Pick<VmSandboxRecord, 'machines' | 'key'>>): Promise<void> => {
+    record = { ...record, ...change };
     // One after the other: what was written first must not come last.
     writing = writing.then(() => records.write(record));
     return writing;
@@ -242,8 +244,9 @@ export function vmSandbox(records: VmSandboxRecords, first: VmSandboxRecord, { l
     get record() {
       return record;
     },
-    keepMachine: (name, machine) => write({ ...record.machines, [name]: machine }),
-    forgetMachine: (name) => write(Object.fromEntries(Object.entries(record.machines).filter(([other]) => other !== name))),
+    keepMachine: (name, machine) => write({ machines: { ...record.machines, [name]: machine } }),
+    keepKey: (key) => write({ key }),
+    forgetMachine: (name) => write({ machines: Object.fromEntries(Object.entries(record.machines).filter(([other]) => other !== name)) }),
     [Symbol.asyncDispose]: letGo,
   };
 }

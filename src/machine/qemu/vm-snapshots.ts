@@ -13,6 +13,7 @@ import type { MachineSnapshots, MachineSpec, SavedMachine, SavedMachines } from 
 import { type DiskSource, filesOfDisk } from './disk-source.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
 import { boardOf, qemuProgram } from './qemu-arguments.ts';
+import { renewKeysOf } from './renew-keys.ts';
 import { saveVms } from './save-vms.ts';
 import { loadDevices, loading } from './saved-state.ts';
 import { diskCount, startVm, type VmSpec } from './start-vm.ts';
@@ -34,6 +35,9 @@ export interface VmSnapshotParts {
 
 /** What the machines of a cluster write while they are saved, in their folder: gone with the next save, and with the cluster. */
 const STAGE = '.saving';
+
+/** A machine that has just gone on answers within seconds, beside many others within minutes. */
+const ENTER_MS = 5 * 60_000;
 
 /** Saving virtual machines and starting them as they were. */
 export function vmSnapshots({ vms, sandbox: sandboxOf, make, specOf, entered }: VmSnapshotParts): MachineSnapshots {
@@ -86,6 +90,22 @@ export function vmSnapshots({ vms, sandbox: sandboxOf, make, specOf, entered }: 
       });
       await refuseUnfit(vms, sandbox, saved, Object.fromEntries(await Promise.all(models)));
       await startAll(sandbox, before.machines, machines, signal);
+    },
+    renewKeys: async (machines, signal) => {
+      const sandbox = await sandboxOf(signal);
+      const key = vms.ssh.newKeyPair('kvci');
+      const renewed = await Promise.all(
+        machines.map(async ({ name }) => {
+          const record = sandbox.record.machines[name];
+          if (record === undefined) throw new KvciError('bug', 'no-machine', `there is no machine ${name} to renew the keys of`);
+          await using machine = await openVm(vms, sandbox, name, record);
+          const hostKey = record.hostKey === undefined ? undefined : vms.ssh.newKeyPair(name);
+          await renewKeysOf(await machine.node(ENTER_MS, signal), key, hostKey, signal);
+          return { name, record: { ...record, hostKey } };
+        }),
+      );
+      await sandbox.keepKey(key);
+      for (const { name, record } of renewed) await sandbox.keepMachine(name, record);
     },
     reset: async (machines, signal) => {
       const sandbox = await sandboxOf(signal);
