@@ -171,6 +171,8 @@ export interface SavedPlace {
  * nothing in it is written again, and the files may be linked elsewhere.
  */
 export interface MachineSnapshots {
+  /** Kernels of these machines know by themselves that they go on as another: they have made new random numbers. */
+  readonly renewsRandomNumbers: boolean;
   /**
    * Stops all machines at one instant, writes them into `folder`, which is not there yet, and lets them go on. Its parent is on the
    * file system of the cache.

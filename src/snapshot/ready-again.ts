@@ -10,6 +10,12 @@ import { wakeGuest } from './guests.ts';
 /** Seconds on a quiet host; minutes where many go on side by side, and where leaders are elected anew. */
 const READY_AGAIN_MS = 10 * 60_000;
 
+/** How long leases may take until nodes are entered to have their clocks set: they are renewed every ten seconds. */
+const FOLLOWS_MS = 12_000;
+
+/** How far a clock may be off that a node has set by itself: to the second first, then better. */
+const BEHIND_MS = 1_500;
+
 /**
  * Puts the nodes of a cluster right that goes on, and waits until it is Ready: clocks are set, every kubelet has renewed its lease
  * since, the API takes a change, nodes and system pods are Ready.
@@ -18,7 +24,7 @@ const READY_AGAIN_MS = 10 * 60_000;
  */
 export async function untilReadyAgain(
   cluster: ClusterRun,
-  machines: Pick<Machines, 'node'>,
+  machines: Pick<Machines, 'node' | 'snapshots'>,
   api: KubernetesApi,
   timeoutMs = READY_AGAIN_MS,
 ): Promise<void> {
@@ -31,10 +37,24 @@ export async function untilReadyAgain(
   using limit = deadline(clock, timeoutMs, context.signal, () => new KvciError('timedOut', 'not-ready', 'the cluster is not Ready in time'));
   const { signal } = limit;
   const woken = clock.now();
-  // A lease that was renewed before its node had the right time bears an older one.
-  const wake = Promise.all(
-    names.map((name) => cluster.step('wake', 'clock and random numbers', name, async () => wakeGuest(await machines.node(name), { clock, signal }))),
-  );
+  const proven = Promise.withResolvers<undefined>();
+  // Nodes follow the clock of their machine, and renewed leases prove it; entering an emulated node takes seconds, which the others need.
+  const wake = (async (): Promise<void> => {
+    const ended = new AbortController();
+    const patience = machines.snapshots?.renewsRandomNumbers === true ? FOLLOWS_MS : 0;
+    const late = clock.wait(patience, AbortSignal.any([signal, ended.signal])).then(
+      () => true,
+      () => false,
+    );
+    const isLate = await Promise.race([late, proven.promise.then(() => false)]);
+    ended.abort();
+    if (!isLate) return;
+    await Promise.all(
+      names.map((name) => cluster.step('wake', 'clock and random numbers', name, async () => wakeGuest(await machines.node(name), { clock, signal }))),
+    );
+  })();
+  wake.catch(() => undefined);
+  const isRenewed = (time = 0): boolean => time >= woken - BEHIND_MS && time <= clock.now() + BEHIND_MS;
   let nodesReadyMs: number | undefined;
   const watch = readinessWatch(clock, events);
   try {
@@ -42,7 +62,9 @@ export async function untilReadyAgain(
       wake,
       cluster.step('write', 'a change that the API takes', undefined, () => api.apply(markOf(state), signal)),
       cluster.step('leases', 'leases of all nodes', undefined, () =>
-        api.untilNodeLeases((renewed) => names.every((name) => (renewed.get(name) ?? 0) >= woken), signal),
+        api.untilNodeLeases((renewed) => names.every((name) => isRenewed(renewed.get(name))), signal).then(() => {
+          proven.resolve(undefined);
+        }),
       ),
     ]);
     await cluster.step('ready', 'Ready', undefined, () =>
@@ -60,6 +82,7 @@ export async function untilReadyAgain(
     if (error instanceof KvciError && error.reason === 'timedOut') throw await notReadyInTime(last, names, api);
     throw error;
   } finally {
+    proven.resolve(undefined);
     await wake.catch(() => undefined);
   }
   await cluster.update({ ...(nodesReadyMs === undefined ? {} : { nodesReadyMs }), readyMs: since(), phase: 'ready' });

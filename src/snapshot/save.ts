@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { kubeconfigOf } from '../cluster/clusters.ts';
 import { requireCluster, requireMade } from '../cluster/find-cluster.ts';
 import { lockCluster } from '../cluster/lock-cluster.ts';
+import type { ClusterState } from '../cluster/state.ts';
 import { stopNodes } from '../cluster/stop.ts';
 import { workOn } from '../cluster/work.ts';
 import type { Digest } from '../core/digest.ts';
@@ -11,12 +12,14 @@ import { KvciError } from '../core/errors.ts';
 import { parseName } from '../core/names.ts';
 import type { RunContext } from '../core/plan.ts';
 import { asDiskFull, digestFile } from '../host/files.ts';
-import type { SavedMachines } from '../machine/types.ts';
+import type { Machines, SavedMachines } from '../machine/types.ts';
 import { digestChunks } from './chunks.ts';
 import { keepChunks } from './kept.ts';
 import { machineSpecs, requireVms, snapshotsOf } from './only-vms.ts';
 import type { SnapshotPorts } from './ports.ts';
 import { SNAPSHOT_FOLDER } from './reaper.ts';
+import { readyGuest } from './guests.ts';
+import { untilBestInstant } from './instant-of-save.ts';
 import { LAYOUT, type OutsideFile, type SavedFile, type SnapshotRecord } from './record.ts';
 import { snapshotId } from './store.ts';
 import { rememberRight } from './verify.ts';
@@ -56,6 +59,7 @@ export async function saveSnapshot(cluster: string, request: SaveRequest, ports:
   let record: SnapshotRecord | undefined;
   await using provider = await ports.provider(state.provider, state.engine, run);
   await workOn(state, provider, ports, run, 'snapshot save', async ({ cluster, machines }) => {
+    await cluster.step('prepare', 'nodes, for what they go on with', undefined, () => prepare(state, machines, kubeconfig, ports, run));
     const saved = await cluster.step('save', 'memory, devices and disks of all nodes', undefined, () =>
       snapshotsOf(state, machines).save(folder, machineSpecs(state), signal),
     );
@@ -86,6 +90,30 @@ export async function saveSnapshot(cluster: string, request: SaveRequest, ports:
   });
   if (record === undefined) throw new KvciError('bug', 'no-record', 'a snapshot without a record');
   return record;
+}
+
+/** How long the API may take to tell of leases; where it does not, the save is at whatever instant. */
+const LEASES_MS = 20_000;
+
+/** Readies nodes for going on later, and waits for an instant after which their leases are renewed soon. */
+async function prepare(
+  { nodes }: ClusterState,
+  machines: Machines,
+  kubeconfig: string,
+  ports: SnapshotPorts,
+  { clock, signal }: RunContext,
+): Promise<void> {
+  await Promise.all(nodes.map(async ({ name }) => readyGuest(await machines.node(name), ports.templates, signal)));
+  const api = await ports.api(kubeconfig);
+  let renewed: readonly number[] = [];
+  const seen = (leases: ReadonlyMap<string, number>): boolean => {
+    renewed = nodes.flatMap(({ name }) => leases.get(name) ?? []);
+    return true;
+  };
+  await api.untilNodeLeases(seen, AbortSignal.any([signal, AbortSignal.timeout(LEASES_MS)])).catch((error: unknown) => {
+    if (signal.aborted) throw error;
+  });
+  await clock.wait(untilBestInstant(renewed, clock.now()), signal);
 }
 
 async function digests(

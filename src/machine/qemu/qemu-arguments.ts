@@ -108,6 +108,11 @@ export function boardOf(architecture: Architecture): string {
   return BOARDS[architecture].machine;
 }
 
+/** Whether a machine's kernel is told when it goes on from what was saved. */
+export function knowsGeneration(architecture: Architecture): boolean {
+  return BOARDS[architecture].generation;
+}
+
 export function uefiFiles(architecture: Architecture): Board['uefi'] {
   return BOARDS[architecture].uefi;
 }

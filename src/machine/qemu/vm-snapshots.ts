@@ -12,7 +12,7 @@ import type { Architecture } from '../../payload/types.ts';
 import type { MachineSnapshots, MachineSpec, SavedMachine, SavedMachines } from '../types.ts';
 import { type DiskSource, filesOfDisk } from './disk-source.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
-import { boardOf, qemuProgram } from './qemu-arguments.ts';
+import { boardOf, knowsGeneration, qemuProgram } from './qemu-arguments.ts';
 import { renewKeysOf } from './renew-keys.ts';
 import { saveVms } from './save-vms.ts';
 import { loadDevices, loading } from './saved-state.ts';
@@ -61,6 +61,7 @@ export function vmSnapshots({ vms, sandbox: sandboxOf, make, specOf, entered }: 
   };
 
   return {
+    renewsRandomNumbers: knowsGeneration(vms.architecture),
     save: async (folder, machines, signal) => {
       const sandbox = await sandboxOf(signal);
       const stage = join(sandbox.record.folder, STAGE);
