@@ -31,7 +31,13 @@ describe('chunks of a file', () => {
     [[[CHUNK - 1, 2]], [0, 1]],
     [[[CHUNK, CHUNK]], [1]],
     [[[3 * CHUNK, CHUNK]], []],
-    [[[0, 10], [2 * CHUNK + 5, 1]], [0, 2]],
+    [
+      [
+        [0, 10],
+        [2 * CHUNK + 5, 1],
+      ],
+      [0, 2],
+    ],
   ] as const)('that hold data: %j', (extents, expected) => {
     expect([...chunksWithData(2 * CHUNK + 100, extents)]).toEqual(expected);
   });
@@ -42,7 +48,17 @@ describe('chunks of a file', () => {
     first.write('x', 5);
     const expected = [sha256(first), null, sha256('end')];
     expect(await digestChunks(path, 2 * CHUNK + 3, undefined, NEVER)).toEqual(expected);
-    expect(await digestChunks(path, 2 * CHUNK + 3, [[0, 4096], [2 * CHUNK, 3]], NEVER)).toEqual(expected);
+    expect(
+      await digestChunks(
+        path,
+        2 * CHUNK + 3,
+        [
+          [0, 4096],
+          [2 * CHUNK, 3],
+        ],
+        NEVER,
+      ),
+    ).toEqual(expected);
   });
 
   it('are not read any more by who is cancelled', async () => {

@@ -16,7 +16,8 @@ export function chunksWithData(size: number, extents: Extents): ReadonlySet<numb
   const last = Math.ceil(size / CHUNK) - 1;
   const found = new Set<number>();
   for (const [start, length] of extents) {
-    for (let index = Math.floor(start / CHUNK); index <= Math.min(last, Math.floor((start + length - 1) / CHUNK)); index += 1) found.add(index);
+    for (let index = Math.floor(start / CHUNK); index <= Math.min(last, Math.floor((start + length - 1) / CHUNK)); index += 1)
+      found.add(index);
   }
   return found;
 }

@@ -18,7 +18,9 @@ const ADMINS = 'kubeadm:cluster-admins';
 
 const CONFIG = '/run/kvci/kubeadm-user.yaml';
 
-const usersSchema = z.looseObject({ users: z.array(z.looseObject({ user: z.looseObject({ 'client-certificate-data': z.string() }) })).min(1) });
+const usersSchema = z.looseObject({
+  users: z.array(z.looseObject({ user: z.looseObject({ 'client-certificate-data': z.string() }) })).min(1),
+});
 
 /** When the certificate of a kubeconfig's first user ends, in milliseconds since the epoch; undefined where it has none. */
 export function endOfCertificate(kubeconfig: string): number | undefined {

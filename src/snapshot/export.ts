@@ -54,11 +54,16 @@ export async function exportSnapshot(name: string, file: string, ports: Snapshot
 }
 
 /** Files outside with their chunks, as they are here. */
-async function outsideFiles({ name, outside }: SnapshotRecord, signal: AbortSignal): Promise<readonly (SavedFile & { readonly from: string })[]> {
+async function outsideFiles(
+  { name, outside }: SnapshotRecord,
+  signal: AbortSignal,
+): Promise<readonly (SavedFile & { readonly from: string })[]> {
   return Promise.all(
     outside.map(async ({ path, size }) => {
       const chunks = await digestChunks(path, size, undefined, signal).catch((error: unknown) => {
-        throw new KvciError('failed', 'snapshot-needs-disk', `the snapshot "${name}" stands on ${path}, which cannot be read`, { cause: error });
+        throw new KvciError('failed', 'snapshot-needs-disk', `the snapshot "${name}" stands on ${path}, which cannot be read`, {
+          cause: error,
+        });
       });
       return { path: `${OUTSIDE}/${basename(path)}`, from: path, size, chunks };
     }),

@@ -18,7 +18,12 @@ export interface ForkRequest {
  *
  * @throws KvciError `cluster-exists` before anything is done, as saving and restoring
  */
-export async function forkCluster(cluster: string, { count, timeoutMs }: ForkRequest, ports: SnapshotPorts, run: RunContext): Promise<readonly UpResult[]> {
+export async function forkCluster(
+  cluster: string,
+  { count, timeoutMs }: ForkRequest,
+  ports: SnapshotPorts,
+  run: RunContext,
+): Promise<readonly UpResult[]> {
   const names = Array.from({ length: count }, (_, at) => parseClusterName(`${cluster}-${at + 1}`));
   const taken = (await ports.states.names()).filter((name) => names.includes(name));
   if (taken.length > 0) {
@@ -33,7 +38,9 @@ export async function forkCluster(cluster: string, { count, timeoutMs }: ForkReq
     const results: UpResult[] = [];
     // One after the other: each is Ready sooner than if all began at once, and all take the same time.
     for (const name of names) {
-      results.push(await upFromSnapshot({ name, snapshot, cold: false, freshIdentity: false, keepOnFailure: false, timeoutMs }, ports, run));
+      results.push(
+        await upFromSnapshot({ name, snapshot, cold: false, freshIdentity: false, keepOnFailure: false, timeoutMs }, ports, run),
+      );
     }
     return results;
   } finally {

@@ -35,5 +35,8 @@ export async function readyGuest(node: NodeHandle, templates: TemplateSources, s
   // Exit codes 3 and 4: it does not run, there is none.
   const { exitCode } = await node.run(['systemctl', 'is-active', '--quiet', CLOCK_UNIT], { ...options, accept: [3, 4] });
   if (exitCode === 0) return;
-  await node.run(['systemd-run', '--quiet', '--collect', `--unit=${CLOCK_UNIT}`, '--property=Restart=always', 'bash', '-c', script], options);
+  await node.run(
+    ['systemd-run', '--quiet', '--collect', `--unit=${CLOCK_UNIT}`, '--property=Restart=always', 'bash', '-c', script],
+    options,
+  );
 }

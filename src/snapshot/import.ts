@@ -81,13 +81,14 @@ function own(read: SnapshotRecord, name: string, { snapshots }: SnapshotPorts): 
 }
 
 async function first(entries: AsyncIterableIterator<TarReadEntry>, wanted: string, file: string): Promise<Buffer> {
-  const { value } = await entries.next().catch((error: unknown) => {
+  const next = await entries.next().catch((error: unknown) => {
     if (error instanceof KvciError && error.code === 'tar-damaged') throw notOurs(file, error);
     throw error;
   });
-  const entry = value as TarReadEntry | undefined;
-  if (entry?.path !== wanted || entry.type !== 'file' || entry.size > MOST_RECORD) throw notOurs(file);
-  return buffer(entry.content());
+  if (next.done === true) throw notOurs(file);
+  const { path, type, size, content } = next.value;
+  if (path !== wanted || type !== 'file' || size > MOST_RECORD) throw notOurs(file);
+  return buffer(content());
 }
 
 function digestOfEntry({ path, type, size }: TarReadEntry, file: string): Digest {

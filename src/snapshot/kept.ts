@@ -99,7 +99,13 @@ export function chunksOf(files: readonly Pick<SavedFile, 'chunks'>[]): readonly 
 }
 
 /** Puts all chunks of a snapshot into the store that it does not have. @param folder with its files */
-export async function keepChunks(store: ChunkStore, folder: string, files: readonly SavedFile[], now: number, signal: AbortSignal): Promise<void> {
+export async function keepChunks(
+  store: ChunkStore,
+  folder: string,
+  files: readonly SavedFile[],
+  now: number,
+  signal: AbortSignal,
+): Promise<void> {
   for (const { path, chunks } of files) {
     await using file = await open(join(folder, path));
     const indexes = chunks.flatMap((digest, index) => (digest === null ? [] : [index]));

@@ -8,10 +8,15 @@ import type { MachineSnapshots, Machines, MachineSpec } from '../machine/types.t
 export function requireVms({ name, provider }: Pick<ClusterState, 'name' | 'provider'>): void {
   if (provider === 'vm') return;
   const made = provider === 'kind' ? 'containers' : 'containers beside virtual machines';
-  throw new KvciError('usage', 'not-virtual-machines', `the nodes of the cluster "${name}" are ${made}, which cannot be saved as they run`, {
-    hint: 'They share the kernel of this host, and with it what they have in memory. Make the cluster with --provider vm.',
-    facts: { cluster: name },
-  });
+  throw new KvciError(
+    'usage',
+    'not-virtual-machines',
+    `the nodes of the cluster "${name}" are ${made}, which cannot be saved as they run`,
+    {
+      hint: 'They share the kernel of this host, and with it what they have in memory. Make the cluster with --provider vm.',
+      facts: { cluster: name },
+    },
+  );
 }
 
 /** @throws KvciError `not-virtual-machines` */

@@ -34,7 +34,12 @@ export async function untilReadyAgain(
   const started = clock.monotonic();
   const since = (): number => Math.round(clock.monotonic() - started);
   let last: ClusterView | undefined;
-  using limit = deadline(clock, timeoutMs, context.signal, () => new KvciError('timedOut', 'not-ready', 'the cluster is not Ready in time'));
+  using limit = deadline(
+    clock,
+    timeoutMs,
+    context.signal,
+    () => new KvciError('timedOut', 'not-ready', 'the cluster is not Ready in time'),
+  );
   const { signal } = limit;
   const woken = clock.now();
   const proven = Promise.withResolvers<undefined>();
@@ -50,7 +55,9 @@ export async function untilReadyAgain(
     ended.abort();
     if (!isLate) return;
     await Promise.all(
-      names.map((name) => cluster.step('wake', 'clock and random numbers', name, async () => wakeGuest(await machines.node(name), { clock, signal }))),
+      names.map((name) =>
+        cluster.step('wake', 'clock and random numbers', name, async () => wakeGuest(await machines.node(name), { clock, signal })),
+      ),
     );
   })();
   wake.catch(() => undefined);
@@ -62,9 +69,11 @@ export async function untilReadyAgain(
       wake,
       cluster.step('write', 'a change that the API takes', undefined, () => api.apply(markOf(state), signal)),
       cluster.step('leases', 'leases of all nodes', undefined, () =>
-        api.untilNodeLeases((renewed) => names.every((name) => isRenewed(renewed.get(name))), signal).then(() => {
-          proven.resolve(undefined);
-        }),
+        api
+          .untilNodeLeases((renewed) => names.every((name) => isRenewed(renewed.get(name))), signal)
+          .then(() => {
+            proven.resolve(undefined);
+          }),
       ),
     ]);
     await cluster.step('ready', 'Ready', undefined, () =>

@@ -80,9 +80,9 @@ export function parseSnapshot(text: string, path: string): SnapshotRecord {
   } catch (error) {
     throw damaged(path, messageOf(error), error);
   }
-  const layout = z.object({ layout: z.unknown() }).safeParse(value).data?.layout;
+  const layout = z.object({ layout: z.number() }).safeParse(value).data?.layout;
   if (layout !== undefined && layout !== LAYOUT) {
-    throw new KvciError('failed', 'snapshot-of-another-version', `${path} was written by another version of kvci (layout ${String(layout)})`, {
+    throw new KvciError('failed', 'snapshot-of-another-version', `${path} was written by another version of kvci (layout ${layout})`, {
       hint: 'Use that kvci, or make the snapshot anew.',
       facts: { file: path },
     });

@@ -29,7 +29,11 @@ export async function removeSnapshot(
  *
  * @throws KvciError `snapshot-in-use`
  */
-async function refuseInUse(record: SnapshotRecord, snapshots: SnapshotStore, clusters: () => Promise<readonly MachineFolders[]>): Promise<void> {
+async function refuseInUse(
+  record: SnapshotRecord,
+  snapshots: SnapshotStore,
+  clusters: () => Promise<readonly MachineFolders[]>,
+): Promise<void> {
   const folder = `${snapshots.folder(record)}/`;
   const users = (await clusters()).filter(({ folders }) => folders.some((path) => `${path}/`.startsWith(folder))).map(({ name }) => name);
   if (users.length === 0) return;

@@ -87,7 +87,8 @@ async function ownCredentials(
   await cluster.step('wake', 'clocks', undefined, () =>
     Promise.all(state.nodes.map(async ({ name }) => wakeGuest(await machines.node(name), context))).then(() => undefined),
   );
-  if (fresh) await cluster.step('identity', 'keys of nodes', undefined, () => snapshotsOf(state, machines).renewKeys(machineSpecs(state), signal));
+  if (fresh)
+    await cluster.step('identity', 'keys of nodes', undefined, () => snapshotsOf(state, machines).renewKeys(machineSpecs(state), signal));
   // By the keys that count now.
   const nodes = await Promise.all(leaders.map((name) => machines.node(name)));
   if (old) {
@@ -136,7 +137,11 @@ async function newState(
 }
 
 /** Where this host has what a snapshot stands on: where it was made, or made of the same image. */
-async function outsideFiles({ outside, cluster }: SnapshotRecord, provider: MachineProvider, signal: AbortSignal): Promise<readonly string[]> {
+async function outsideFiles(
+  { outside, cluster }: SnapshotRecord,
+  provider: MachineProvider,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
   const recorded = outside.map(({ path }) => path);
   if (recorded.every((path) => existsSync(path))) return recorded;
   return (await provider.filesOf?.(cluster.image.digest, signal)) ?? recorded;

@@ -43,7 +43,7 @@ export async function verifySnapshot(
     if (mark === undefined) throw damaged(name, path, 'it is not there');
     if (mark.size !== size) throw damaged(name, path, `it has ${mark.size} bytes instead of ${size}`);
     const known = before[path];
-    return known !== undefined && known.modified === mark.modified && known.inode === mark.inode;
+    return known?.modified === mark.modified && known.inode === mark.inode;
   };
   for (const file of files) {
     if (await isKnown(file.path, file.size)) continue;
@@ -102,7 +102,9 @@ function damaged(name: string, path: string, why: string): KvciError {
 }
 
 function needsDisk(name: string, path: string, missing: boolean): KvciError {
-  const message = missing ? `the snapshot "${name}" stands on ${path}, which is not there` : `the snapshot "${name}" stands on another ${path}`;
+  const message = missing
+    ? `the snapshot "${name}" stands on ${path}, which is not there`
+    : `the snapshot "${name}" stands on another ${path}`;
   return new KvciError('failed', 'snapshot-needs-disk', message, {
     hint: 'Make the disk of the same node image: kvci disk build IMAGE. Or make the snapshot anew.',
     facts: { snapshot: name, file: path },

@@ -17,7 +17,8 @@ export const snapshotImport: CommandModule = {
           const record = await (await context.services.snapshot()).importFrom(resolve(context.cwd, file), name, context.run);
           return {
             data: snapshotDocument(record),
-            text: () => `Imported ${record.name}. "kvci up --from-snapshot ${record.name} NAME" makes a cluster of it, with keys of its own.`,
+            text: () =>
+              `Imported ${record.name}. "kvci up --from-snapshot ${record.name} NAME" makes a cluster of it, with keys of its own.`,
           };
         }),
       ),

@@ -88,5 +88,8 @@ function checkSnapshotFlags(given: Readonly<Record<string, unknown>>, { fromSnap
   if (fromSnapshot === undefined) return;
   const other = Object.keys(given).find((key) => given[key] !== undefined && !BESIDE_SNAPSHOT.has(key));
   if (other === undefined) return;
-  refuse(`--${other.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, 'does not go with --from-snapshot: a snapshot has all that a cluster is');
+  refuse(
+    `--${other.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+    'does not go with --from-snapshot: a snapshot has all that a cluster is',
+  );
 }

@@ -36,7 +36,14 @@ export function formatSnapshots(all: readonly ListedSnapshot[]): string {
   const rows = all.map((one) => {
     if (!('record' in one)) return [one.name, 'unreadable'];
     const { name, cluster, createdAt } = one.record;
-    return [name, cluster.name, cluster.kubernetes, countNodes(cluster.nodes), formatSize(one.size), createdAt.slice(0, 16).replace('T', ' ')];
+    return [
+      name,
+      cluster.name,
+      cluster.kubernetes,
+      countNodes(cluster.nodes),
+      formatSize(one.size),
+      createdAt.slice(0, 16).replace('T', ' '),
+    ];
   });
   const problems = all.flatMap((one) => ('record' in one ? [] : [one.problem]));
   return [

@@ -108,7 +108,9 @@ export function kubernetesClient(kubeconfig: string): KubernetesApi {
         coordination.listNamespacedLease({ namespace: 'kube-node-lease' }),
       );
       const found = (): true | undefined => {
-        const renewed = leases.items().map(({ metadata, spec }) => [metadata?.name ?? '', new Date(spec?.renewTime ?? 0).getTime()] as const);
+        const renewed = leases
+          .items()
+          .map(({ metadata, spec }) => [metadata?.name ?? '', new Date(spec?.renewTime ?? 0).getTime()] as const);
         return wanted(new Map(renewed)) ? true : undefined;
       };
       await watchUntil([leases], found, signal);

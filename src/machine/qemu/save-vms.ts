@@ -61,11 +61,7 @@ export async function saveVms(
   for (const path of [GUARD, COPY]) await putFile(sandbox.runner, path, program(parts.templates, path), signal);
   await using held = new AsyncDisposableStack();
   const all = await Promise.all(names.map((name) => prepare(sandbox, name, `${folder}/${name}`, held, signal)));
-  const guard = helper(
-    sandbox.runner,
-    ['perl', GUARD, ...names.map((name) => socketsOf(name).monitors[2])],
-    signal,
-  );
+  const guard = helper(sandbox.runner, ['perl', GUARD, ...names.map((name) => socketsOf(name).monitors[2])], signal);
   held.defer(() => guard.end());
   await Promise.all([guard.ready, ...all.map(({ copying }) => copying.ready)]);
 
@@ -81,13 +77,7 @@ export async function saveVms(
   return { disks: Object.fromEntries(all.map(({ name, disks }) => [name, disks])), pausedMs };
 }
 
-async function prepare(
-  sandbox: VmSandbox,
-  name: string,
-  folder: string,
-  held: AsyncDisposableStack,
-  signal: AbortSignal,
-): Promise<Saving> {
+async function prepare(sandbox: VmSandbox, name: string, folder: string, held: AsyncDisposableStack, signal: AbortSignal): Promise<Saving> {
   const { runner } = sandbox;
   const pid = (await runner.run(['cat', socketsOf(name).pid], { signal })).stdout.trim();
   const disks = await diskCount(runner, name);

@@ -42,7 +42,12 @@ const ENTER_MS = 5 * 60_000;
 /** Saving virtual machines and starting them as they were. */
 export function vmSnapshots({ vms, sandbox: sandboxOf, make, specOf, entered }: VmSnapshotParts): MachineSnapshots {
   /** Starts all machines from what is in their folders, as they are to be at one instant. */
-  const startAll = async (sandbox: VmSandbox, records: VmSandboxRecord['machines'], machines: readonly MachineSpec[], signal: AbortSignal) => {
+  const startAll = async (
+    sandbox: VmSandbox,
+    records: VmSandboxRecord['machines'],
+    machines: readonly MachineSpec[],
+    signal: AbortSignal,
+  ) => {
     const started = await Promise.all(
       machines.map(async (machine) => {
         const record = recordOf(records, machine.name);
@@ -176,7 +181,10 @@ async function refuseUnfit(
 ): Promise<void> {
   const qemu = await qemuRelease(sandbox, architecture);
   const wantsKvm = Object.values(saved.machines).some(({ accelerator }) => accelerator === 'kvm');
-  const kvm = wantsKvm && (await deviceInside(sandbox.runner, '/dev/kvm')) === 'usable' && (await readVerdict(directories.state, qemu))?.usable !== false;
+  const kvm =
+    wantsKvm &&
+    (await deviceInside(sandbox.runner, '/dev/kvm')) === 'usable' &&
+    (await readVerdict(directories.state, qemu))?.usable !== false;
   const differing = unfit(saved, { qemu, architecture, board: boardOf(architecture), kvm, cpuModels });
   if (differing.length === 0) return;
   throw new KvciError('failed', 'snapshot-refused', ['what was saved cannot go on here:', ...differing].join('\n  '), {
@@ -239,6 +247,7 @@ async function dropChildren({ runner }: VmSandbox, name: string, record: VmRecor
   const count = await diskCount(runner, name);
   const written = Array.from({ length: Math.max(0, count - frozen) }, (_, index) => `${folder}/${diskName(frozen + index)}`);
   await runner.run(['rm', '-f', ...written.toReversed()], { signal });
-  const restore = 'if [ -e "$1/saved/uefi-variables.fd" ]; then cp -f -- "$1/saved/uefi-variables.fd" "$1" && chmod 0600 "$1/uefi-variables.fd"; fi';
+  const restore =
+    'if [ -e "$1/saved/uefi-variables.fd" ]; then cp -f -- "$1/saved/uefi-variables.fd" "$1" && chmod 0600 "$1/uefi-variables.fd"; fi';
   await runner.run(['sh', '-c', restore, 'sh', folder], { signal });
 }

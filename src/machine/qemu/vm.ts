@@ -210,7 +210,12 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
 }
 
 /** @throws KvciError `machine-ended` */
-export async function connectMonitor(sandbox: VmSandbox, path: string, name: string, onEvent: (event: QmpEvent) => void): Promise<QmpClient> {
+export async function connectMonitor(
+  sandbox: VmSandbox,
+  path: string,
+  name: string,
+  onEvent: (event: QmpEvent) => void,
+): Promise<QmpClient> {
   return openQmp(await connect(sandbox, path, name), onEvent);
 }
 
