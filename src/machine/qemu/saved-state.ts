@@ -68,20 +68,24 @@ export function loading(name: string): Loading {
       if (event !== 'MIGRATION') return;
       if (data['status'] === 'completed') end.resolve(undefined);
       if (data['status'] === 'failed') {
-        end.reject(
-          new KvciError('failed', 'snapshot-refused', `QEMU cannot read the saved state of ${name}`, {
-            hint: 'It was saved by another QEMU or of another machine, or it is damaged. Start the cluster from its disks: --cold.',
-          }),
-        );
+        end.reject(refused(name));
       }
     },
   };
 }
 
-/** Has a machine that waits for it read the state of its devices; it stands still after that. */
-export async function loadDevices(qmp: QmpClient, file: string, { done }: Loading): Promise<void> {
+/** Has a machine that waits for it read the state of its devices; it stands still after that. @throws KvciError `snapshot-refused` */
+export async function loadDevices(qmp: QmpClient, name: string, file: string, { done }: Loading): Promise<void> {
   await qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
-  await qmp.execute('migrate-incoming', { uri: `file:${file}` });
   // A QEMU that ends over it says nothing more.
-  await Promise.race([done, qmp.closed.then(() => Promise.reject(new KvciError('failed', 'qmp-lost', 'QEMU ended over the saved state')))]);
+  const ended = qmp.closed.then(() => Promise.reject(refused(name)));
+  ended.catch(() => undefined);
+  await Promise.race([ended, qmp.execute('migrate-incoming', { uri: `file:${file}` }).then(() => done)]);
+}
+
+function refused(name: string): KvciError {
+  return new KvciError('failed', 'snapshot-refused', `QEMU cannot read the saved state of ${name}`, {
+    hint: 'It was saved by another QEMU or of another machine, or it is damaged. Start the cluster from its disks: --cold.',
+    facts: { machine: name },
+  });
 }

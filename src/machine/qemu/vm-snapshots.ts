@@ -57,7 +57,7 @@ export function vmSnapshots({ vms, sandbox: sandboxOf, make, specOf, entered }: 
         entered(await startVm(vms, sandbox, spec, signal));
         const load = loading(machine.name);
         const qmp = await connectMonitor(sandbox, socketsOf(machine.name).monitors[1], machine.name, load.onEvent);
-        await loadDevices(qmp, savedFiles(machine.name).devices, load);
+        await loadDevices(qmp, machine.name, savedFiles(machine.name).devices, load);
         return qmp;
       }),
     );
