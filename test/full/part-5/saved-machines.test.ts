@@ -115,10 +115,10 @@ describe('machines that go on from what was saved', () => {
     expect(await bash(b, 'ls /var/own /run/own 2>/dev/null; true')).toBe('');
   });
 
-  it('reach each other by name and by both families, and are reached from this host', async () => {
+  it('reach each other by both families, and are reached from this host', async () => {
     for (const copy of [two, three]) {
       const node = await copy.node('node01');
-      for (const address of ['node02', '192.168.66.102', 'fd00::102']) {
+      for (const address of ['192.168.66.102', 'fd00::102']) {
         expect(await bash(node, `exec 3<>/dev/tcp/${address}/22 && head -c 4 <&3`)).toBe('SSH-');
       }
     }
