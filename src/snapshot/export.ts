@@ -35,7 +35,12 @@ export interface Exported {
  *
  * @throws KvciError `snapshot-not-found`, `snapshot-damaged`, `snapshot-needs-disk`, `file-exists`, `disk-full`
  */
-export async function exportSnapshot(name: string, file: string, ports: SnapshotPorts, run: RunContext): Promise<Exported> {
+export async function exportSnapshot(
+  name: string,
+  file: string,
+  ports: Pick<SnapshotPorts, 'snapshots' | 'locks' | 'tar'>,
+  run: Pick<RunContext, 'signal'>,
+): Promise<Exported> {
   await using _lock = await ports.locks.shared(ports.snapshots.lock(name), { signal: run.signal });
   const record = await ports.snapshots.require(name);
   await checkOutput(file);
@@ -73,7 +78,7 @@ async function outsideFiles(
 async function* entriesOf(
   record: SnapshotRecord,
   outside: readonly (SavedFile & { readonly from: string })[],
-  { snapshots: { chunks: store } }: SnapshotPorts,
+  { snapshots: { chunks: store } }: Pick<SnapshotPorts, 'snapshots'>,
   signal: AbortSignal,
 ): AsyncGenerator<TarEntryWithContent> {
   const files = [...record.files, ...outside.map(({ path, size, chunks }) => ({ path, size, chunks }))];

@@ -28,8 +28,8 @@ const MOST_CHUNK = 4 * 2 ** 20;
 export async function importSnapshot(
   file: string,
   wanted: string | undefined,
-  ports: SnapshotPorts,
-  { signal }: RunContext,
+  ports: Pick<SnapshotPorts, 'snapshots' | 'locks' | 'tar'>,
+  { signal }: Pick<RunContext, 'signal'>,
 ): Promise<SnapshotRecord> {
   const source = createReadStream(file);
   try {
@@ -73,7 +73,7 @@ export async function importSnapshot(
 }
 
 /** The record as it is here: what was outside of the snapshot has become its own. */
-function own(read: SnapshotRecord, name: string, { snapshots }: SnapshotPorts): SnapshotRecord {
+function own(read: SnapshotRecord, name: string, { snapshots }: Pick<SnapshotPorts, 'snapshots'>): SnapshotRecord {
   const id = snapshotId();
   const folder = snapshots.folder({ name, id });
   const outside = read.outside.map((one) => ({ ...one, path: join(folder, OUTSIDE, one.path.split('/').at(-1) ?? '') }));

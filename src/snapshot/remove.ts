@@ -20,7 +20,7 @@ export async function removeSnapshot(
   };
   const record = await snapshots.require(name).catch(damaged);
   if (record !== undefined) await refuseInUse(record, snapshots, clusters);
-  await snapshots.remove(name);
+  await snapshots.remove(name, record?.id);
   await removeUnusedChunks(snapshots, clock.now());
 }
 

@@ -55,7 +55,7 @@ export async function saveSnapshot(cluster: string, request: SaveRequest, ports:
   await mkdir(ports.snapshots.files, { recursive: true, mode: 0o700 });
   await using _entry = await ports.ledger.enter(SNAPSHOT_FOLDER, { folder, name });
   await using undo = new AsyncDisposableStack();
-  undo.defer(() => ports.snapshots.remove(name));
+  undo.defer(() => ports.snapshots.remove(name, id));
   let record: SnapshotRecord | undefined;
   await using provider = await ports.provider(state.provider, state.engine, run);
   await workOn(state, provider, ports, run, 'snapshot save', async ({ cluster, machines }) => {

@@ -103,11 +103,10 @@ export class SnapshotStore {
     await writeFileAtomic(this.path(record.name), `${JSON.stringify(record)}\n`, 0o600);
   }
 
-  /** Removes a snapshot, and whatever else there is of that name. */
-  async remove(name: string): Promise<void> {
+  /** Removes a snapshot. @param id undefined where its record cannot be read: then nobody knows its files */
+  async remove(name: string, id: string | undefined): Promise<void> {
     await removeTree(join(this.#records, name));
-    const folders = await readdir(this.#files).catch(() => []);
-    for (const folder of folders) if (folder.slice(0, folder.lastIndexOf('-')) === name) await removeTree(join(this.#files, folder));
+    if (id !== undefined) await removeTree(this.folder({ name, id }));
   }
 }
 

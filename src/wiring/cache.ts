@@ -21,7 +21,11 @@ export async function cacheItems(host: HostParts, sandboxes: Sandboxes): Promise
     const storage = await engineStorage(parts, name);
     if (storage !== undefined) items.push({ ...storage, kind: name, title, remove });
   }
-  return items;
+  const { foldersOfVms } = await import('../machine/qemu/reaper.ts');
+  const { runnableItems } = await import('../snapshot/cache-items.ts');
+  const { SnapshotStore } = await import('../snapshot/store.ts');
+  const snapshots = new SnapshotStore(host.directories);
+  return [...items, ...(await runnableItems(snapshots, host.locks, () => foldersOfVms(host.directories, sandboxes)))];
 }
 
 /** The store, whose tools image stays while nodes run over it, and whose disks stay while machines are made of them. */
