@@ -32,7 +32,11 @@ const OSBUILD_CONTEXT = 'system_u:object_r:osbuild_exec_t:s0';
 
 /** For a POSIX shell with coreutils: a line for each fact. */
 export const SURROUNDINGS_SCRIPT = `
-read -r _ root ids </proc/self/uid_map
+read -r _ root _ </proc/self/uid_map
+ids=0
+while read -r _ _ count; do
+  ids=$((ids + count))
+done </proc/self/uid_map
 echo "uids $root $ids"
 while read -r _ place _ options _; do
   [ "$place" != /sys ] || echo "sys $options"
