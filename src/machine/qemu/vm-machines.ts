@@ -40,7 +40,7 @@ export function vmMachines(
   const places = placesOver(records);
   const name = spec.cluster;
   let held: VmSandbox | undefined;
-  let chosen: Accelerator | undefined;
+  let choosing: Promise<Accelerator> | undefined;
   const entered: VmAccess[] = [];
 
   /** What there is of this life of the cluster. */
@@ -79,7 +79,15 @@ export function vmMachines(
   /** The same for all of them, found out and told once. */
   const accelerator = async (sandbox: VmSandbox, signal: AbortSignal): Promise<Accelerator> => {
     const [known] = Object.values(sandbox.record.machines);
-    return known?.accelerator ?? (chosen ??= await acceleratorFor(parts, sandbox, await trialSpec(sandbox), signal));
+    if (known !== undefined) return known.accelerator;
+    // Nodes that start together wait for one trial.
+    choosing ??= trialSpec(sandbox).then((trial) => acceleratorFor(parts, sandbox, trial, signal));
+    try {
+      return await choosing;
+    } catch (error) {
+      choosing = undefined;
+      throw error;
+    }
   };
   const trialSpec = async ({ record }: VmSandbox): Promise<VmSpec> =>
     vmSpec({ name: 'trial', addresses: {} }, await diskOf(record), spec.acceleration ?? 'auto');
