@@ -46,6 +46,24 @@ async function clusterPorts(
     downloads: async () => (await images()).downloads,
     memoryAvailable,
     cpuPressure,
+    kvm: async (image, context) => {
+      const { kvmHere } = await import('../machine/qemu/kvm-here.ts');
+      return kvmHere(
+        host.directories.state,
+        async () => {
+          const digest = await image();
+          const { vms, disks } = await vmParts(environment, settings, host, await images(), context);
+          return { vms, disk: await disks.make(digest, () => undefined, context.signal) };
+        },
+        context.signal,
+      );
+    },
+    checkSandbox: async (kind) => {
+      if (kind === 'namespaces') return;
+      const { engineForSandboxes } = await import('./sandboxes.ts');
+      const { parseEngineChoice } = await import('../host/engine/discovery.ts');
+      await engineForSandboxes(parseEngineChoice((await settings.config()).config.engine ?? 'auto'), environment, host);
+    },
     loadApi: async () => {
       await import('../host/adapters/kubernetes-client.ts');
     },

@@ -50,7 +50,8 @@ export function kvmProblem(state: DeviceState, verdict: KvmVerdict | undefined):
   return verdict?.usable === false ? { level: 'warning', message: emulationNote(verdict.reason) } : undefined;
 }
 
-async function deviceState(path: string): Promise<DeviceState> {
+/** Whether this user may open a device of the host. */
+export async function deviceState(path: string): Promise<DeviceState> {
   try {
     await access(path, constants.R_OK | constants.W_OK);
     return 'usable';

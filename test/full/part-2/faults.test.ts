@@ -45,7 +45,17 @@ let before: HostTraces;
 
 const here = kvciIn(() => folder);
 const done = wellDone(here);
-const asked = (...more: readonly string[]): readonly string[] => ['up', NAME, '--image', image.digest, '--output', 'json', ...more];
+const asked = (...more: readonly string[]): readonly string[] => [
+  'up',
+  NAME,
+  '--image',
+  image.digest,
+  '--provider',
+  'kind',
+  '--output',
+  'json',
+  ...more,
+];
 const start = (...args: readonly string[]): StartedKvci => startKvci([...args, '--progress', 'json'], { cwd: folder.path });
 
 /** Until a step has begun. */
