@@ -95,11 +95,14 @@ export function throughHost(host: () => Promise<CommandRunner>): ReachOutside {
 }
 
 /** Through the network that an engine has given the container that the sandbox is. */
-export const throughEngine: ReachOutside = orClosed(async (inside, _events, signal) => {
+export const throughEngine: ReachOutside = orClosed(async (inside, events, signal) => {
   const { stdout: route } = await inside.run(['ip', '-json', 'route', 'show', 'default'], { signal });
   const { stdout: six } = await inside.run(['ip', '-json', '-6', 'route', 'show', 'default'], { signal });
   const device = routeDevice(route) ?? routeDevice(six);
-  if (device === undefined) return CLOSED;
+  if (device === undefined) {
+    events({ type: 'problem', level: 'note', message: 'nodes have no network but their own: their engine gives its containers none' });
+    return CLOSED;
+  }
   await inside.run(['nft', '-f', '-'], { stdin: masqueradeAmongOthers(device), signal });
   const resolver = resolverOf((await inside.run(['cat', '/etc/resolv.conf'], { accept: [1], signal })).stdout);
   return { families: await familiesBy(device, inside, signal), ...(resolver === undefined ? {} : { resolver }) };

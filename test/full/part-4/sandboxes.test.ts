@@ -149,13 +149,13 @@ describe('a sandbox that is a container, where machines are to reach the outside
     const { routes, rules, said } = await outside(engine.socket);
     expect(routes).toMatch(/^default via \S+ dev (\S+)/m);
     expect(rules).toMatch(/oifname "\S+" masquerade[^]*iifname "\S+" ct state new drop/);
-    expect(said).toEqual([]);
+    expect(said.join('\n')).not.toContain('no network');
   });
 
   it.skipIf(isMissing('docker', dockerProblem()))('is closed where its engine has none, and says so', async () => {
     await using docker = await startDockerDaemon();
     const { routes, said } = await outside(docker.socket);
     expect(routes).not.toContain('default');
-    expect(said.join('\n')).toContain('the engine has no network for the sandbox "out"');
+    expect(said.join('\n')).toContain('nodes have no network but their own');
   });
 });
