@@ -14,9 +14,11 @@ export async function clusterService(
   run: RunContext,
 ): Promise<ClusterService> {
   const { createClusterService } = await import('../cli/cluster-service.ts');
+  const { clusterProvider } = await import('../cluster/spec.ts');
+  const { prepareForVms } = await import('./qemu.ts');
   const { tarStreamTar } = await import('../host/adapters/tar-stream-tar.ts');
   const images = once(() => imageParts(environment, settings, host, run));
-  return createClusterService({
+  const service = createClusterService({
     ports: await clusterPorts(environment, settings, host, images, run),
     image: once(async () => imageService(environment, settings, host, run, await images())),
     streams: attachedStreams,
@@ -24,6 +26,14 @@ export async function clusterService(
     tar: tarStreamTar,
     userKubeconfig: userKubeconfig(environment, host.home),
   });
+  return {
+    ...service,
+    up: async (wanted, flags, context) => {
+      // What an image takes of the host, making it prepares by itself.
+      if (settings.setup && clusterProvider(wanted.options) !== 'kind') await prepareForVms(environment, settings, host, run);
+      return service.up(wanted, flags, context);
+    },
+  };
 }
 
 async function clusterPorts(
