@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 
+import { state } from './cluster-state.ts';
 import { place } from './place.ts';
 
 test.each([
@@ -45,4 +46,23 @@ test('the engine that a sandbox is to be a container of has to answer, before an
   const error = await here.refused('up', '--offline', '--provider', 'vm', '--sandbox', 'container');
   expect(error).toMatchObject({ code: 'engine-unreachable', exitCode: 3 });
   expect(error.message).toContain('/no/such.sock');
+});
+
+test.each([
+  ['--memory', '9000G'],
+  ['--control-plane-provider', 'kind', '--memory', '9000G'],
+  ['--nodes', '150', '--memory', '200G'],
+])('more memory than the host has, before an image is built: %s', async (...args) => {
+  const here = await place();
+  const error = await here.refused('up', '--offline', '--provider', 'vm', '--nodes', '2', ...args);
+  expect(error).toMatchObject({ code: 'not-enough-memory', exitCode: 3 });
+  expect(error.message).toMatch(/need about \S+ [GT]B of memory; this host has \S+ GB available$/);
+});
+
+test('nothing of what only machines have is asked of a cluster of containers that is there', async () => {
+  const here = await place({ '../state/clusters/lab/state.json': state() });
+  const error = await here.refused('up', 'lab', '--provider', 'vm', '--sandbox', 'container');
+  expect(error).toMatchObject({ code: 'cluster-differs', exitCode: 5 });
+  expect(error.message).toContain('--sandbox: it has "namespaces", you ask for "container"');
+  expect(error.message).toContain('--provider: it has kind, you ask for vm');
 });
