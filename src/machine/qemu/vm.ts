@@ -89,8 +89,10 @@ export async function watchVm(parts: VmSandboxParts, sandbox: VmSandbox, name: s
   }
 
   let running = true;
-  const ended = monitor.closed.then(() => {
+  // Its connections would look alive for minutes: nobody says that they are over.
+  const ended = monitor.closed.then(async () => {
     running = false;
+    await access[Symbol.asyncDispose]();
   });
   const state: RunningState = {
     failure: () => failures[0],
