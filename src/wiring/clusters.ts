@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 
 import type { ClusterService, ServiceSettings } from '../cli/services.ts';
+import type { ClusterOptions } from '../cluster/options.ts';
 import type { ClusterPorts } from '../cluster/ports.ts';
 import type { RunContext } from '../core/plan.ts';
 import { type Environment, type HostParts, once } from './host.ts';
@@ -14,8 +15,6 @@ export async function clusterService(
   run: RunContext,
 ): Promise<ClusterService> {
   const { createClusterService } = await import('../cli/cluster-service.ts');
-  const { clusterProvider } = await import('../cluster/spec.ts');
-  const { prepareForVms } = await import('./qemu.ts');
   const { tarStreamTar } = await import('../host/adapters/tar-stream-tar.ts');
   const images = once(() => imageParts(environment, settings, host, run));
   const service = createClusterService({
@@ -30,7 +29,10 @@ export async function clusterService(
     ...service,
     up: async (wanted, flags, context) => {
       // What an image takes of the host, making it prepares by itself.
-      if (settings.setup && clusterProvider(wanted.options) !== 'kind') await prepareForVms(environment, settings, host, run);
+      if (settings.setup && (await mayHaveVms(wanted.options))) {
+        const { prepareForVms } = await import('./qemu.ts');
+        await prepareForVms(environment, settings, host, run);
+      }
       return service.up(wanted, flags, context);
     },
   };
@@ -105,6 +107,13 @@ async function clusterPorts(
       });
     },
   };
+}
+
+/** Some node is to be a virtual machine, or `auto` may take them. */
+async function mayHaveVms(options: ClusterOptions): Promise<boolean> {
+  const { clusterProvider } = await import('../cluster/spec.ts');
+  const { deviceState } = await import('../machine/qemu/checks.ts');
+  return clusterProvider(options) !== 'kind' || (options.provider === 'auto' && (await deviceState('/dev/kvm')) === 'usable');
 }
 
 /** What makes nodes that are virtual machines. */
