@@ -3,9 +3,12 @@ import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
+import { z } from 'zod';
+
 import type { BuiltDisk } from '../src/cli/services.ts';
 import type { Digest } from '../src/core/digest.ts';
 import { formatSize, parseSize } from '../src/core/sizes.ts';
+import { ACCELERATIONS } from '../src/machine/vm-options.ts';
 import { hostArchitecture } from '../src/wiring/host.ts';
 import { vmSandboxParts } from '../src/wiring/qemu.ts';
 import { besideQemu } from '../test/fixtures/vm-memory.ts';
@@ -55,6 +58,7 @@ const { values } = parseArgs({
     acceleration: { type: 'string', default: 'auto' },
   },
 });
+const acceleration = z.enum(ACCELERATIONS).parse(values.acceleration);
 const rounds = Number(values.rounds);
 const only = [...values.only.split(','), ...(rounds > 0 ? ['rounds'] : [])];
 const unknown = only.find((name) => !PARTS.some((part) => part === name));
@@ -95,7 +99,8 @@ async function straight(two: Up): Promise<number> {
   const disk = { path: built.path, directBoot: built.directBoot, architecture: hostArchitecture() };
   const image = two.image.digest;
   const before = load();
-  const told = await timeStraight(vms, { disk, image, kubernetes: two.kubernetes, nodes: 2, cpus: CPUS, memory: parseSize(MEMORY) });
+  const sizes = { nodes: 2, cpus: CPUS, memory: parseSize(MEMORY) };
+  const told = await timeStraight(vms, { disk, image, kubernetes: two.kubernetes, acceleration, ...sizes });
   print(`the straight way: Ready after ${seconds(told.ready)}, nodes after ${seconds(told.nodesReady)}; ${before}`);
   for (const { title, took } of told.steps) {
     const reference = REFERENCE[title];

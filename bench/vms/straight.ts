@@ -11,6 +11,7 @@ import type { DiskSource } from '../../src/machine/qemu/disk-source.ts';
 import { vmMachines } from '../../src/machine/qemu/vm-machines.ts';
 import type { VmSandboxParts } from '../../src/machine/qemu/vm-sandbox.ts';
 import type { NodeHandle } from '../../src/machine/types.ts';
+import type { Acceleration } from '../../src/machine/vm-options.ts';
 import { untilReady } from '../lib/until-ready.ts';
 import { straightInit, straightJoin, type StraightNode } from './straight-config.ts';
 
@@ -44,6 +45,7 @@ export interface StraightCluster {
   readonly image: Digest;
   /** Without `v`. */
   readonly kubernetes: string;
+  readonly acceleration: Acceleration;
   readonly nodes: number;
   /** Of each node. */
   readonly cpus: number;
@@ -52,10 +54,8 @@ export interface StraightCluster {
 }
 
 /** Throws what a step throws; nothing of the cluster stays. */
-export async function timeStraight(
-  vms: VmSandboxParts,
-  { disk, image, kubernetes, nodes, cpus, memory }: StraightCluster,
-): Promise<StraightTimes> {
+export async function timeStraight(vms: VmSandboxParts, wanted: StraightCluster): Promise<StraightTimes> {
+  const { disk, image, kubernetes, acceleration, nodes, cpus, memory } = wanted;
   const signal = AbortSignal.timeout(DEADLINE_MS);
   const steps: StraightStep[] = [];
   const step = async <T>(title: string, work: () => Promise<T>): Promise<T> => {
@@ -64,7 +64,7 @@ export async function timeStraight(
     steps.push({ title, took: (performance.now() - started) / 1000 });
     return result;
   };
-  const spec = { cluster: STRAIGHT, run: runId(), image, acceleration: 'auto' } as const;
+  const spec = { cluster: STRAIGHT, run: runId(), image, acceleration };
   await using machines = vmMachines(vms, () => Promise.resolve(disk), spec);
   const network = lanNetwork(FAMILIES);
   const token = bootstrapToken().reveal();
