@@ -28,6 +28,7 @@ export interface ClusterFlags {
   readonly vnc?: true;
   readonly qemuArgs?: readonly string[];
   readonly acceleration?: string;
+  readonly sandbox?: string;
 }
 
 const FLAG_OF_KEY: Readonly<Record<string, string>> = { ...OPTION_FLAGS, name: 'NAME', image: '--image', provider: '--provider' };
@@ -57,7 +58,8 @@ export function addClusterFlags(command: Command): Command {
     .option('--karg <argument>', 'of virtual machines: a kernel argument to add; may be given more than once', collect)
     .option('--vnc', 'of virtual machines: give each a screen; "kvci console NODE --vnc" tells where')
     .option('--qemu-args <words>', "of virtual machines: words for QEMU's command line, as they are", words)
-    .option('--acceleration <kind>', 'of virtual machines: auto, kvm or emulation (default: auto)');
+    .option('--acceleration <kind>', 'of virtual machines: auto, kvm or emulation (default: auto)')
+    .option('--sandbox <kind>', "of virtual machines: namespaces, or a container of this host's engine (default: namespaces)");
 }
 
 /** Words that have blanks in them are for kvci.yaml, where they are a list. */
@@ -77,11 +79,11 @@ export function wantedCluster(loaded: LoadedConfig, name: string | undefined, fl
     });
   }
   const { nodes, controlPlanes, provider, controlPlaneProvider, ipFamily, cni, cpus, memory, image } = flags;
-  const { diskSize, cpuModel, vnc, qemuArgs, acceleration, karg: kargs, sha256: cniSha256 } = flags;
+  const { diskSize, cpuModel, vnc, qemuArgs, acceleration, sandbox, karg: kargs, sha256: cniSha256 } = flags;
   const given = {
     ...loaded.config.cluster,
     ...present({ name, image, nodes, controlPlanes, provider, controlPlaneProvider, ipFamily, cni, cniSha256, cpus, memory }),
-    ...present({ diskSize, cpuModel, kargs, vnc, qemuArgs, acceleration }),
+    ...present({ diskSize, cpuModel, kargs, vnc, qemuArgs, acceleration, sandbox }),
   };
   const parsed = clusterOptionsSchema.safeParse(given);
   if (!parsed.success) throw badFlag(parsed.error.issues[0], FLAG_OF_KEY, 'up');

@@ -17,6 +17,7 @@ export const OPTION_FLAGS = {
   vnc: '--vnc',
   qemuArgs: '--qemu-args',
   acceleration: '--acceleration',
+  sandbox: '--sandbox',
 } as const satisfies Partial<Record<keyof ClusterOptions, string>>;
 
 /** With what only kvci.yaml can say. */

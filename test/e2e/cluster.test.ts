@@ -37,7 +37,8 @@ describe('kvci up', () => {
   let api: KubernetesApi;
 
   const here = kvciIn(() => folder);
-  const up = (...more: readonly string[]): Promise<Run> => here('up', NAME, '--image', image, '--nodes', '2', '--output', 'json', ...more);
+  const up = (...more: readonly string[]): Promise<Run> =>
+    here('up', NAME, '--provider', 'kind', '--image', image, '--nodes', '2', '--output', 'json', ...more);
 
   beforeAll(async () => {
     folder = await temporaryFolder();

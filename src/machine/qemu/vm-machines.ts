@@ -61,7 +61,9 @@ export function vmMachines(
     if (other !== undefined) await places.end(other);
     const source = await disk();
     const files = filesOfDisk(source);
-    return places.start({ name, owner: 'cluster-machines', source: sourceOf(spec), lan, files, disk: source, keep: true, signal });
+    const kind = spec.sandbox === undefined ? {} : { kind: spec.sandbox };
+    const wanted = { name, owner: 'cluster-machines', source: sourceOf(spec), ...kind } as const;
+    return places.start({ ...wanted, lan, files, disk: source, keep: true, signal });
   };
 
   /** That of the first node, also when another would be made today. */
