@@ -33,6 +33,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   entry('console', 'Show the console of a node, and type at it', async () => (await import('./commands/console.ts')).console),
   entry('exec', 'Run a command on all nodes', async () => (await import('./commands/exec.ts')).exec),
   entry('cp', 'Copy files and folders to a node or from it', async () => (await import('./commands/cp.ts')).cp),
+  entry('load', 'Put images into the nodes of a cluster', async () => (await import('./commands/load.ts')).load),
   entry('logs', 'Show the journal of a node, or collect everything', async () => (await import('./commands/logs.ts')).logs),
   entry('ports', 'Show what on this host leads where', async () => (await import('./commands/ports.ts')).ports),
   entry('timeline', 'Draw where the time of a run went', async () => (await import('./commands/timeline.ts')).timeline),

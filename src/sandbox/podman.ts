@@ -141,6 +141,7 @@ function held(engine: ContainerEngine, resources: AsyncDisposableStack): Contain
     save: (tag, signal) => engine.save(tag, signal),
     load: (archive, signal) => engine.load(archive, signal),
     hasImage: (tag) => engine.hasImage(tag),
+    imageId: (tag) => engine.imageId(tag),
     images: () => engine.images(),
     pull: (ref, signal, onLine) => engine.pull(ref, signal, onLine),
     remove: (tag) => engine.remove(tag),

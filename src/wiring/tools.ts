@@ -112,14 +112,20 @@ export async function openEngine(
   sandboxes: Sandboxes,
   run: RunContext,
 ): Promise<ContainerEngine> {
-  const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
-  const { findEngine } = await import('../host/engine/find-engine.ts');
-  const { hostCredentials } = await import('../host/engine/registry-credentials.ts');
+  const connect = await engineConnector(environment, host);
+  return (await runningEngine(choice, environment, host)) ?? startOwnPodman(host, sandboxes, run, connect);
+}
 
-  const connect = (endpoint: EngineEndpoint): Promise<ContainerEngine> =>
-    connectEngine(endpoint, hostCredentials(environment, host.home, host.commands));
-  const found = await findEngine(choice, engineSurroundings(environment, host), connect);
-  return found ?? startOwnPodman(host, sandboxes, run, connect);
+/** An engine of this host; undefined where nobody named one and none runs. @throws as `findEngine` */
+export async function runningEngine(choice: EngineChoice, environment: Environment, host: HostParts): Promise<ContainerEngine | undefined> {
+  const { findEngine } = await import('../host/engine/find-engine.ts');
+  return findEngine(choice, engineSurroundings(environment, host), await engineConnector(environment, host));
+}
+
+async function engineConnector(environment: Environment, host: HostParts): Promise<(endpoint: EngineEndpoint) => Promise<ContainerEngine>> {
+  const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
+  const { hostCredentials } = await import('../host/engine/registry-credentials.ts');
+  return (endpoint) => connectEngine(endpoint, hostCredentials(environment, host.home, host.commands));
 }
 
 /** Podman from the tools image, in a sandbox that ends with kvci. */
