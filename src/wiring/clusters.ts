@@ -50,6 +50,10 @@ async function clusterPorts(
     downloads: async () => (await images()).downloads,
     memoryAvailable,
     cpuPressure,
+    registry: once(async () => {
+      const { localRegistry } = await import('./registry.ts');
+      return localRegistry(host, (await images()).sandboxes);
+    }),
     loadApi: async () => {
       await import('../host/adapters/kubernetes-client.ts');
     },
