@@ -41,7 +41,7 @@ export function parseRegistryHost(text: string): string {
 /** The address of a mirror. @throws KvciError `bad-mirror` */
 export function parseMirror(text: string): string {
   const url = /^https?:\/\//.test(text) && URL.canParse(text) ? new URL(text) : undefined;
-  if (url !== undefined && url.username === '' && url.password === '' && url.search === '' && url.hash === '') return text;
+  if (url?.username === '' && url.password === '' && url.search === '' && url.hash === '') return text;
   throw new KvciError('usage', 'bad-mirror', `"${text}" is not the address of a mirror`, {
     hint: 'Write http://HOST:PORT or https://HOST, without a name or password in it.',
   });
