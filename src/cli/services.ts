@@ -27,6 +27,7 @@ import type { ImageDifference } from '../image/diff.ts';
 import type { ImageSummary } from '../image/images.ts';
 import type { ImageInspection } from '../image/inspect.ts';
 import type { ImageOptions } from '../image/options.ts';
+import type { PreloadedImage } from '../image/preload.ts';
 import type { Accelerator, Firmware } from '../machine/qemu/qemu-arguments.ts';
 import type { IpFamily, NodeAddresses } from '../machine/types.ts';
 import type { Acceleration } from '../machine/vm-options.ts';
@@ -74,6 +75,8 @@ export interface BuiltImage {
   readonly reused: boolean;
   /** Bytes: all layers as stored, and all files in them. */
   readonly size: { readonly compressed: number; readonly unpacked: number };
+  /** Images beside those of the control plane, with the bytes of their layers. */
+  readonly preloaded: readonly PreloadedImage[];
 }
 
 export interface RenderedImage {

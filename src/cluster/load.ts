@@ -96,7 +96,7 @@ async function send(
     await runtime.take(
       node,
       archive,
-      images.map(({ name }) => name),
+      images.map(({ name, descriptor }) => ({ name, digest: descriptor.digest })),
       signal,
     );
   } catch (error) {

@@ -7,7 +7,7 @@ import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
 import { type RunContext, runStep, type Step } from '../core/plan.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
 import { factsOf } from '../host/store/facts.ts';
-import type { Artifact, ContainerEngine } from '../host/types.ts';
+import type { Artifact } from '../host/types.ts';
 import { loadArchive } from '../oci/archive-load.ts';
 import type { NamedImage } from '../oci/archive-partial.ts';
 import { readImageAt } from '../oci/image.ts';
@@ -31,10 +31,7 @@ export interface AcquiredImage extends NamedImage {
   readonly architecture: string;
 }
 
-export interface AcquirePorts extends Pick<ImagePorts, 'layout' | 'layoutIn' | 'store' | 'registry'> {
-  /** An engine of this host that runs; undefined where there is none. None is started. */
-  runningEngine(choice: EngineChoice): Promise<(Pick<ContainerEngine, 'info' | 'imageId' | 'save'> & AsyncDisposable) | undefined>;
-}
+export type AcquirePorts = Pick<ImagePorts, 'layout' | 'layoutIn' | 'store' | 'registry' | 'runningEngine'>;
 
 export interface AcquireRequest {
   readonly engine: EngineChoice;

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 
-import type { Digest } from '../core/digest.ts';
+import { type Digest, hexOf } from '../core/digest.ts';
 import type { Tar, TarEntryWithContent } from '../host/tar.ts';
 import { blobEntryPath, CONTAINERD_NAME, documentEntry, EMPTY_ENTRY } from './archive-save.ts';
 import { openBlob } from './blobs.ts';
@@ -44,7 +44,8 @@ async function* entries(images: readonly NamedImage[], has: ReadonlySet<string>)
   yield documentEntry('oci-layout', { imageLayoutVersion: '1.0.0' });
   const manifests = images.map(({ descriptor: { mediaType, digest, size }, name }) => ({
     ...{ mediaType, digest, size },
-    annotations: { [CONTAINERD_NAME]: name, [REF_NAME]: name },
+    // skopeo finds an image in a layout by its own name there, in which "@" means something else.
+    annotations: { [CONTAINERD_NAME]: name, [REF_NAME]: hexOf(digest) },
   }));
   yield documentEntry('index.json', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests });
   for (const folder of ['blobs', 'blobs/sha256']) yield { ...EMPTY_ENTRY, path: folder, type: 'directory', mode: 0o755 };

@@ -19,10 +19,7 @@ export async function clusterService(
   return createClusterService({
     ports: await clusterPorts(environment, settings, host, images, run),
     image: once(async () => imageService(environment, settings, host, run, await images())),
-    acquire: async () => {
-      const { runningEngine } = await import('./tools.ts');
-      return { ...(await images()), runningEngine: (choice) => runningEngine(choice, environment, host) };
-    },
+    acquire: images,
     streams: attachedStreams,
     pipes: () => ({ stdin: process.stdin, stdout: process.stdout }),
     tar: tarStreamTar,

@@ -17,7 +17,7 @@ export const containerdImages: RuntimeImages = {
     const { stdout } = await node.run(['ctr', '--namespace', 'k8s.io', 'content', 'ls', '--quiet'], { signal });
     return new Set(stdout.split('\n').filter((line) => line !== ''));
   },
-  take: async (node, tar, _names, signal) => {
+  take: async (node, tar, _images, signal) => {
     await node.run(['sh', '-c', TAKE], { stdin: tar, signal });
   },
 };

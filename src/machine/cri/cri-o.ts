@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { hexOf } from '../../core/digest.ts';
 import type { RuntimeImages } from './types.ts';
 
 /** Of containers-storage: https://github.com/containers/storage/blob/main/layers.go */
@@ -15,7 +16,7 @@ const TAKE = `exec 9>/run/kvci-load.lock && flock 9
 folder=/var/tmp/kvci-load
 trap 'rm -rf "$folder"' EXIT
 rm -rf "$folder" && mkdir -p "$folder" && tar --extract --directory="$folder" --file=- || exit
-for name; do skopeo copy --quiet "oci:$folder:$name" "containers-storage:$name" || exit; done`;
+while [ $# -gt 0 ]; do skopeo copy --quiet "oci:$folder:$1" "containers-storage:$2" || exit; shift 2; done`;
 
 /** Exit code of `cat` for a storage that has nothing yet. */
 const NOTHING = 1;
@@ -23,8 +24,9 @@ const NOTHING = 1;
 /** CRI-O's images, which are those of containers-storage. */
 export const crioImages: RuntimeImages = {
   layers: async (node, signal) => parseLayers((await node.run(['cat', LAYERS], { accept: [NOTHING], signal })).stdout),
-  take: async (node, tar, names, signal) => {
-    await node.run(['sh', '-c', TAKE, 'sh', ...names], { stdin: tar, signal });
+  take: async (node, tar, images, signal) => {
+    const words = images.flatMap(({ name, digest }) => [hexOf(digest), name]);
+    await node.run(['sh', '-c', TAKE, 'sh', ...words], { stdin: tar, signal });
   },
 };
 
