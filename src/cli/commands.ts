@@ -11,6 +11,7 @@ export interface CommandEntry {
 export const GROUPS: Readonly<Record<string, string>> = {
   image: 'Build, check and move node images',
   disk: 'Make disks of node images',
+  kind: "For clusters that upstream's kind makes",
   node: 'Add nodes to a cluster and remove them',
   cache: 'Show and bound what is kept',
   config: 'What kvci.yaml may hold',
@@ -77,6 +78,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     async () => (await import('./commands/disk-boot.ts')).diskBoot,
   ),
   entry('disk ssh', 'Open a shell on a booted disk, or run a command there', async () => (await import('./commands/disk-ssh.ts')).diskSsh),
+  entry(
+    'kind config',
+    "Print the configuration by which upstream's kind takes an image",
+    async () => (await import('./commands/kind-config.ts')).kindConfigCommand,
+  ),
   entry('doctor', 'Find every problem of this host and say what mends it', async () => (await import('./commands/doctor.ts')).doctor),
   entry('prune', 'Remove what killed runs left behind', async () => (await import('./commands/prune.ts')).prune),
   entry('cache list', 'List what is kept', async () => (await import('./commands/cache-list.ts')).cacheList),
