@@ -13,6 +13,7 @@ import type { RegistryClient } from '../oci/registry.ts';
 import type { DebianPackageSet } from '../sandbox/debian-types.ts';
 import type { ToolsMaker } from '../sandbox/tools-image.ts';
 import type { Sandboxes } from '../sandbox/types.ts';
+import { engineConnector } from './connect-engine.ts';
 import { engineSurroundings, type Environment, hostArchitecture, type HostParts, once, OWN_FOLDER } from './host.ts';
 import { engineForSandboxes, hostSandboxes } from './sandboxes.ts';
 import { hostEngine, toolsChoice, toolsWay } from './tools-choice.ts';
@@ -112,20 +113,14 @@ export async function openEngine(
   sandboxes: Sandboxes,
   run: RunContext,
 ): Promise<ContainerEngine> {
-  const connect = await engineConnector(environment, host);
+  const connect = engineConnector(environment, host);
   return (await runningEngine(choice, environment, host)) ?? startOwnPodman(host, sandboxes, run, connect);
 }
 
 /** An engine of this host; undefined where nobody named one and none runs. @throws as `findEngine` */
 export async function runningEngine(choice: EngineChoice, environment: Environment, host: HostParts): Promise<ContainerEngine | undefined> {
   const { findEngine } = await import('../host/engine/find-engine.ts');
-  return findEngine(choice, engineSurroundings(environment, host), await engineConnector(environment, host));
-}
-
-async function engineConnector(environment: Environment, host: HostParts): Promise<(endpoint: EngineEndpoint) => Promise<ContainerEngine>> {
-  const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
-  const { hostCredentials } = await import('../host/engine/registry-credentials.ts');
-  return (endpoint) => connectEngine(endpoint, hostCredentials(environment, host.home, host.commands));
+  return findEngine(choice, engineSurroundings(environment, host), engineConnector(environment, host));
 }
 
 /** Podman from the tools image, in a sandbox that ends with kvci. */
