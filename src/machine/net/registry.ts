@@ -11,7 +11,7 @@ import type { Directories, Locks } from '../../host/types.ts';
 import { startDetached } from '../../sandbox/node-engine.ts';
 import { putFile } from '../../sandbox/put-file.ts';
 import { sandboxRecordSchema } from '../../sandbox/record-schema.ts';
-import type { DetachedSandbox, SandboxRecord, Sandboxes } from '../../sandbox/types.ts';
+import { type DetachedSandbox, type SandboxRecord, type Sandboxes, toolsOf } from '../../sandbox/types.ts';
 
 /** Inside its sandbox. */
 const DATA = '/var/lib/registry';
@@ -94,8 +94,17 @@ export class LocalRegistry {
     return record === undefined ? undefined : await this.#serves(record);
   }
 
+  /** The folder of the tools image that it stands on while it runs: what may not be removed. */
+  async tools(): Promise<string | undefined> {
+    const record = await this.#read();
+    const found = record?.sandbox === undefined ? undefined : await this.#parts.sandboxes.find(record.sandbox);
+    return toolsOf(found?.record);
+  }
+
   /** Ends it with all that was pushed to it, unless somebody needs it. Answers whether there was one to end. */
   async release(isNeeded: () => Promise<boolean>): Promise<boolean> {
+    // Most clusters have none: no lock is made for them.
+    if ((await this.#read()) === undefined) return false;
     await using _lock = await this.#lock();
     const record = await this.#read();
     if (record === undefined || (await isNeeded())) return false;
