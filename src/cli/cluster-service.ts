@@ -12,6 +12,7 @@ import { chooseCluster, requireNode } from '../cluster/find-cluster.ts';
 import { findRuns } from '../cluster/find-runs.ts';
 import { contextName, mergeKubeconfig, withoutCluster } from '../cluster/kubeconfig.ts';
 import { forwardTo } from '../cluster/local-forward.ts';
+import { loadIntoNodes } from '../cluster/load.ts';
 import { bundleFiles, nodeLog } from '../cluster/logs.ts';
 import type { ClusterPorts, NodeImage } from '../cluster/ports.ts';
 import { removeNode } from '../cluster/remove-node.ts';
@@ -23,6 +24,7 @@ import type { RunContext } from '../core/plan.ts';
 import { parseRuns } from '../core/recorded-run.ts';
 import { writeFileAtomic } from '../host/files.ts';
 import type { Tar } from '../host/tar.ts';
+import { acquireImages, type AcquirePorts } from '../image/acquire.ts';
 import { KVCI_LABELS } from '../image/labels.ts';
 import type { AttachedStreams } from '../machine/types.ts';
 import { attachConsole } from './attach-console.ts';
@@ -31,6 +33,8 @@ import type { ClusterService, ImageService, UpSettings, WantedCluster } from './
 export interface ClusterServiceParts {
   readonly ports: ClusterPorts;
   readonly image: () => Promise<ImageService>;
+  /** Where images of others are looked for. */
+  readonly acquire: () => Promise<AcquirePorts & { readonly hostArchitecture: string }>;
   /** The terminal or pipes of this process. */
   readonly streams: () => AttachedStreams & AsyncDisposable;
   /** Standard input and output as they are. */
@@ -44,7 +48,7 @@ export interface ClusterServiceParts {
 const SHELL = ['/bin/bash', '--login'] as const;
 
 /** The cluster commands over the rooms that do the work. */
-export function createClusterService({ ports, image, streams, pipes, tar, userKubeconfig }: ClusterServiceParts): ClusterService {
+export function createClusterService({ ports, image, acquire, streams, pipes, tar, userKubeconfig }: ClusterServiceParts): ClusterService {
   const { states } = ports;
   const chosen = (name: string | undefined) => chooseCluster(name, states);
   return {
@@ -141,6 +145,22 @@ export function createClusterService({ ports, image, streams, pipes, tar, userKu
       const node = await machines.node(name);
       const { stdin, stdout } = pipes();
       await copy(request, node, { tar, events: run.events, signal: run.signal, cwd, stdin, stdout });
+    },
+    load: async (cluster, { words, nodes: names, engine, cwd }, run) => {
+      const state = await chosen(cluster);
+      const wanted = names.length === 0 ? state.nodes : names.map((name) => requireNode(state, name));
+      // What is wrong with an image shows without the nodes.
+      const from = await acquire();
+      const request = { engine, cwd, architecture: from.hostArchitecture };
+      const found = (await Promise.all(words.map((word) => acquireImages(word, request, from, run)))).flat();
+      const images = [...new Map(found.map((each) => [each.name, each])).values()];
+      await using machines = await machinesOf(state, ports, run);
+      const nodes = await Promise.all(wanted.map(({ name }) => machines.node(name)));
+      const loaded = await loadIntoNodes(images, nodes, tar, run);
+      return {
+        images: images.map(({ name, from: place, descriptor }) => ({ name, digest: descriptor.digest, from: place })),
+        nodes: loaded,
+      };
     },
     exec: async (cluster, argv, run) => {
       const state = await chosen(cluster);

@@ -5,7 +5,8 @@ import { KvciError } from '../core/errors.ts';
 import type { EventSink } from '../core/events.ts';
 import { writeFileAtomic } from '../host/files.ts';
 import type { ClusterView, KubernetesApi } from '../host/kubernetes.ts';
-import type { HostPort, Machines } from '../machine/types.ts';
+import { REGISTRY_PORT } from '../machine/net/registry-name.ts';
+import type { HostPort, Machines, NodeAddresses } from '../machine/types.ts';
 import { atApiPort, chooseApiPort } from './api-port.ts';
 import { Begun } from './begun.ts';
 import { tellBusyHost } from './busy-host.ts';
@@ -17,6 +18,7 @@ import { hostKubeconfig } from './kubeconfig.ts';
 import { applyManifest } from './manifest.ts';
 import { parseCni } from './options.ts';
 import type { ClusterPorts } from './ports.ts';
+import { ensureRegistry, registrySettings, setRegistries } from './registries.ts';
 import type { NodeState } from './state.ts';
 import { type BootedNode, bootNode } from './steps/boot.ts';
 import { tellBootPhases } from './steps/boot-phases.ts';
@@ -50,6 +52,7 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
   const network = await run.step('network', 'network', undefined, () => machines.network(run.state.families, signal));
   await run.update({ network, apiPort: portOf(run.state) ?? (await chooseApiPort(run.state.name, ports.states)) });
 
+  const registry = await beginRegistry(run, machines, ports);
   const schedule = await machines.schedule(signal);
   if (schedule === 'in-turn') await tellBusyHost(ports, events);
   const turns = new Turns(schedule, run.state.nodes, signal);
@@ -63,6 +66,7 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
         () => machines.remove(node.name),
       );
       await run.updateNode(node.name, { addresses: up.handle.addresses });
+      await setRegistries(up.handle, registrySettings(run.state.options, run.state.trusted ?? {}), registry, signal);
       if (hasBridge(run)) await setPodNetwork(up.handle, node.index, run.state.nodes, network, run.state.families, signal);
       noteLimits(up, events);
       return up;
@@ -106,6 +110,18 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
   await configured;
   await untilReady(run, kubernetes, started);
   await Promise.all(booting.map(async ({ booted }) => tellBootPhases((await booted).handle, startedAt, signal, events)));
+}
+
+/** The registry beside the cluster and the way to it, where it wants one. Answers the addresses at which nodes find it. */
+async function beginRegistry(run: ClusterRun, machines: Machines, ports: ClusterPorts): Promise<NodeAddresses | undefined> {
+  if (run.state.options.registry !== true) return undefined;
+  const { signal } = run.context;
+  return run.step('registry', 'registry', undefined, async () => {
+    const registryPort = await ensureRegistry(run.state, ports, signal);
+    if (registryPort === undefined) return undefined;
+    await run.update({ registryPort });
+    return machines.reach(REGISTRY_PORT, registryPort, signal);
+  });
 }
 
 /** What was asked for and cannot be had is said, not left out in silence. */

@@ -18,6 +18,9 @@ export const OPTION_FLAGS = {
   qemuArgs: '--qemu-args',
   acceleration: '--acceleration',
   sandbox: '--sandbox',
+  registry: '--registry',
+  mirrors: '--mirror',
+  cas: '--ca',
 } as const satisfies Partial<Record<keyof ClusterOptions, string>>;
 
 /** With what only kvci.yaml can say. */

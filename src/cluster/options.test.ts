@@ -13,6 +13,8 @@ describe('options of a cluster', () => {
       provider: 'auto',
       ipFamily: 'dual',
       cni: 'bridge',
+      mirrors: {},
+      cas: {},
       acceleration: 'auto',
       sandbox: 'namespaces',
       overrides: {},
@@ -32,6 +34,10 @@ describe('options of a cluster', () => {
     [{ cpus: 0 }, 'cpus'],
     [{ name: 'Lab' }, 'name'],
     [{ name: 'a'.repeat(41) }, 'name'],
+    [{ mirrors: { 'docker.io': 'mirror.example' } }, 'mirrors'],
+    [{ mirrors: { 'docker.io': 'https://user:word@mirror.example' } }, 'mirrors'],
+    [{ mirrors: { 'docker.io/library': 'https://mirror.example' } }, 'mirrors'],
+    [{ cas: { 'no host': '/ca.pem' } }, 'cas'],
     [{ overrides: { worker: {} } }, 'overrides'],
     [{ kargs: ['root=/dev/vda'] }, 'kargs'],
     [{ kargs: ['two words'] }, 'kargs'],
@@ -47,6 +53,7 @@ describe('options of a cluster', () => {
     [{ controlPlanes: 2 }, '--control-planes: 2 control planes do not fit into 1 node'],
     [{ cni: 'https://example.org/cni.yaml' }, '--cni: a manifest by its address needs --sha256, so that it is the one you mean'],
     [{ cniSha256: '0'.repeat(64) }, '--sha256: is for a --cni that is the address of a manifest'],
+    [{ cas: { '*': '/ca.pem' } }, '--ca: whose certificates these are is not said: write HOST=FILE, or name a mirror with --mirror'],
     [{ overrides: { node02: {} } }, 'cluster.overrides: there is no node02 among 1 nodes'],
   ])('%j contradicts itself', (given, message) => {
     expect(() => {

@@ -5,6 +5,7 @@ import { refineBy } from '../core/refine.ts';
 import { KvciError } from '../core/errors.ts';
 import { parseSize } from '../core/sizes.ts';
 import { SANDBOX_KINDS } from '../sandbox/types.ts';
+import { ALL_MIRRORS, registryOptionsShape } from './registry-options.ts';
 import { NODE_PROVIDERS } from '../machine/types.ts';
 import { ACCELERATIONS, VM_OPTION_KEYS, type VmOptions, vmOptionsShape } from '../machine/vm-options.ts';
 
@@ -67,6 +68,7 @@ export const clusterOptionsSchema = z.strictObject({
   memory: memory
     .optional()
     .describe('Memory of each node, such as 4G (default: no bound; of a virtual machine what the host has room for)'),
+  ...registryOptionsShape,
   ...vmOptionsShape,
   acceleration: z.enum(ACCELERATIONS).default('auto').describe('Of virtual machines: kvm, emulation, or auto (KVM where it works)'),
   sandbox: z
@@ -93,7 +95,7 @@ export function checkTogether(options: ClusterOptions): void {
         ? ['--cni', 'a manifest by its address needs --sha256, so that it is the one you mean']
         : !isUrl(options.cni) && options.cniSha256 !== undefined
           ? ['--sha256', 'is for a --cni that is the address of a manifest']
-          : unknownOverride(options);
+          : (unknownOverride(options) ?? mirrorless(options));
   if (problem === undefined) return;
   const [flag = '', message = ''] = problem;
   throw new KvciError('usage', 'bad-flag', `${flag}: ${message}`, { facts: { flag } });
@@ -102,6 +104,12 @@ export function checkTogether(options: ClusterOptions): void {
 function unknownOverride({ overrides, nodes }: ClusterOptions): readonly string[] | undefined {
   const unknown = Object.keys(overrides).find((name) => Number(name.slice('node'.length)) > nodes);
   return unknown === undefined ? undefined : ['cluster.overrides', `there is no ${unknown} among ${nodes} nodes`];
+}
+
+/** Certificates of nobody's are a mistake. */
+function mirrorless({ cas, mirrors }: ClusterOptions): readonly [string, string] | undefined {
+  if (cas[ALL_MIRRORS] === undefined || Object.keys(mirrors).length > 0) return undefined;
+  return ['--ca', 'whose certificates these are is not said: write HOST=FILE, or name a mirror with --mirror'];
 }
 
 /** What a node is to be as a virtual machine: what differs for it, over what all have. */

@@ -5,6 +5,7 @@ import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { KubernetesApi } from '../host/kubernetes.ts';
 import type { RunRecords } from '../host/run-records.ts';
 import type { Directories, Downloads, Locks } from '../host/types.ts';
+import type { LocalRegistry } from '../machine/net/registry.ts';
 import type { MachineProvider } from '../machine/types.ts';
 import type { SandboxKind } from '../sandbox/types.ts';
 import type { KvmAnswer } from './choose-provider.ts';
@@ -37,6 +38,8 @@ export interface ClusterPorts {
   engine(choice: EngineChoice, run: RunContext): Promise<string | undefined>;
   /** @param engine socket of the engine of this host that the nodes are in, as the state has it */
   provider(name: MachineProvider['name'], engine: string | undefined, run: RunContext): Promise<MachineProvider>;
+  /** The registry that clusters of this user may have beside them. */
+  registry(): Promise<LocalRegistry>;
   /** Loads what {@link api} takes, a quarter of a second's work, ahead of its use. */
   loadApi(): Promise<void>;
   /** @param kubeconfig its text */

@@ -15,6 +15,7 @@ import { lockCluster } from './lock-cluster.ts';
 import { sizedNodes } from './memory.ts';
 import { checkTogether, type ClusterOptions } from './options.ts';
 import type { ClusterPorts, NodeImage } from './ports.ts';
+import { ensureRegistry, readTrusted, releaseRegistry } from './registries.ts';
 import { clusterProvider, familiesOf, type NodeSpec, nodeSpecs } from './spec.ts';
 import { type ClusterState, machinesSpec, parseState, withoutLeaving } from './state.ts';
 import { runId } from './tokens.ts';
@@ -65,6 +66,7 @@ export async function up(request: UpRequest, ports: ClusterPorts, run: RunContex
   const nodes = await sizedNodes(nodeSpecs(options), provided, ports, run.events, availableParallelism());
   if (provided !== 'kind') await ports.checkSandbox(options.sandbox);
   const engine = provided === 'kind' ? await ports.engine(request.engine, run) : undefined;
+  if (request.options.registry === true && engine !== undefined) throw noWayToRegistry(engine);
   await using provider = await ports.provider(provided, engine, run);
   return await make(
     await firstState({ ...request, options, image }, nodes, provider, engine, run),
@@ -111,6 +113,8 @@ interface Settings extends Pick<UpRequest, 'keepOnFailure' | 'timeoutMs'> {
 
 async function goOn(before: ClusterState, settings: Settings, ports: ClusterPorts, run: RunContext): Promise<UpResult> {
   if (before.phase === 'ready' && !isLeft(before) && (await clusterStatus(before, ports, run)).condition === 'ready') {
+    // It may have ended by itself, or with the host.
+    await ensureRegistry(before, ports, run.signal);
     return { state: before, reused: true, kubeconfig: ports.states.files(before.name).kubeconfig };
   }
   await using provider = await ports.provider(before.provider, before.engine, run);
@@ -149,6 +153,7 @@ async function make(
     if (undo && made.gone) {
       await ports.records.keep(ports.states.files(name).events, { command, subject: name });
       await ports.states.remove(name);
+      await releaseRegistry(ports);
     }
     throw error;
   }
@@ -193,6 +198,7 @@ export async function planUp(
   const step = (id: string, title: string, why = reason): PlannedStep => ({ id, title, action: 'run', reason: why });
   return [
     ...(before === undefined ? await imageSteps() : []),
+    ...(options.registry === true ? [step('registry', 'registry')] : []),
     step('network', `network (${familiesOf(options.ipFamily).join(', ')})`),
     ...nodes.map(({ name, role }) => step(`boot ${name}`, `boot ${name} (${role})`)),
     step('api', 'address of the API on this host'),
@@ -214,6 +220,8 @@ async function firstState(
   run: RunContext,
 ): Promise<ClusterState> {
   const { options } = request;
+  // Before an image is built for nothing.
+  const trusted = await readTrusted(options);
   const image = await request.image(run);
   return parseState(
     JSON.stringify({
@@ -226,6 +234,7 @@ async function firstState(
       wanted: request.wanted ?? image.name,
       provider: provider.name,
       engine,
+      ...(Object.keys(trusted).length === 0 ? {} : { trusted }),
       image: { digest: image.digest, name: image.name },
       kubernetes: image.kubernetes,
       families: familiesOf(options.ipFamily),
@@ -243,6 +252,19 @@ function refuseEngine({ kind }: EngineChoice): void {
     hint: 'Leave --engine out, or the key "engine" of kvci.yaml.',
     facts: { flag: '--engine' },
   });
+}
+
+/** Nodes in an engine of the host do not reach this host's loopback, where the registry is. */
+function noWayToRegistry(engine: string): KvciError {
+  return new KvciError(
+    'usage',
+    'not-reachable-from-nodes',
+    `--registry: nodes in the engine at ${engine} reach no port of this host's loopback`,
+    {
+      hint: "Have the nodes in kvci's own engine: --engine embedded.",
+      facts: { flag: '--registry', engine },
+    },
+  );
 }
 
 /** A cluster of this name that is not what was asked for. */

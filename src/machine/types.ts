@@ -163,6 +163,13 @@ export interface Machines extends AsyncDisposable {
    */
   balance(port: number, targets: readonly ForwardTarget[], signal: AbortSignal, hostPort?: number): Promise<NodeAddresses>;
   /**
+   * An address of the cluster's network, the same for all nodes, whose port leads to one of this host's loopback; called again it
+   * follows.
+   *
+   * @throws KvciError `not-reachable-from-nodes` where nodes are in an engine of the host
+   */
+  reach(port: number, hostPort: number, signal: AbortSignal): Promise<NodeAddresses>;
+  /**
    * A free port of this host's loopback that leads to the targets, the same port when called again while it lives.
    *
    * @param wanted the port that was chosen for it, or that it had before, taken where it can be had: whoever was told of it keeps it

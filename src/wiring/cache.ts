@@ -37,8 +37,9 @@ export function storeBesideNodes(host: HostParts, sandboxes: Sandboxes): HostPar
     removeUnused: async (artifact) => {
       const { nodeEngineTools } = await import('../sandbox/node-engine.ts');
       const { foldersOfVms } = await import('../machine/qemu/reaper.ts');
-      const tools = await nodeEngineTools({ ...host, sandboxes });
-      const used = [...(tools === undefined ? [] : [tools]), ...(await foldersOfVms(host.directories, sandboxes))];
+      const { localRegistry } = await import('./registry.ts');
+      const tools = await Promise.all([nodeEngineTools({ ...host, sandboxes }), localRegistry(host, sandboxes).tools()]);
+      const used = [...tools.filter((path) => path !== undefined), ...(await foldersOfVms(host.directories, sandboxes))];
       return used.some((path) => `${path}/`.startsWith(`${artifact.path}/`)) ? false : store.removeUnused(artifact);
     },
   };

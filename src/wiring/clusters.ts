@@ -20,6 +20,7 @@ export async function clusterService(
   const service = createClusterService({
     ports: await clusterPorts(environment, settings, host, images, run),
     image: once(async () => imageService(environment, settings, host, run, await images())),
+    acquire: images,
     streams: attachedStreams,
     pipes: () => ({ stdin: process.stdin, stdout: process.stdout }),
     tar: tarStreamTar,
@@ -76,6 +77,10 @@ async function clusterPorts(
       const { parseEngineChoice } = await import('../host/engine/discovery.ts');
       await engineForSandboxes(parseEngineChoice((await settings.config()).config.engine ?? 'auto'), environment, host);
     },
+    registry: once(async () => {
+      const { localRegistry } = await import('./registry.ts');
+      return localRegistry(host, (await images()).sandboxes);
+    }),
     loadApi: async () => {
       await import('../host/adapters/kubernetes-client.ts');
     },

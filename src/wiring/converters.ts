@@ -74,8 +74,6 @@ function fits({ jobs: { info } }: Opened, choice: EngineChoice): boolean {
 }
 
 async function open(endpoint: EngineEndpoint, environment: Environment, host: HostParts): Promise<Opened> {
-  const { connectJobs } = await import('../host/adapters/dockerode-jobs.ts');
-  const jobs = await connectJobs(endpoint);
   if (endpoint.address.transport !== 'unix') {
     throw new KvciError(
       'usage',
@@ -86,6 +84,8 @@ async function open(endpoint: EngineEndpoint, environment: Environment, host: Ho
       },
     );
   }
+  const { connectJobs } = await import('../host/adapters/dockerode-jobs.ts');
+  const jobs = await connectJobs(endpoint);
   return { engine: await connectImages(endpoint, environment, host), jobs, socket: endpoint.address.path };
 }
 

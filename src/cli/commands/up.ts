@@ -36,7 +36,7 @@ export const up: CommandModule = {
       .action(
         act<[string | undefined], Flags>(async (context, flags, [name]) => {
           const loaded = await context.config();
-          const wanted = wantedCluster(loaded, name, flags);
+          const wanted = wantedCluster(loaded, context.cwd, name, flags);
           const settings = {
             ...buildSettings(loaded, context.cwd, flags),
             keepOnFailure: flags.keepOnFailure ?? false,

@@ -36,6 +36,7 @@ export function mixedMachines(containers: Machines, vms: Machines): Machines {
     console: async (name) => (await whose(name)).console(name),
     terminal: async (name) => (await whose(name)).terminal(name),
     balance: (port, targets, signal, hostPort) => containers.balance(port, targets, signal, hostPort),
+    reach: (port, hostPort, signal) => containers.reach(port, hostPort, signal),
     forward: (name, targets, signal, wanted) => containers.forward(name, targets, signal, wanted),
     rest: () => containers.rest(),
     destroy: async () => {

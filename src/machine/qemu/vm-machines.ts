@@ -189,6 +189,10 @@ export function vmMachines(
       const record = await recorded();
       return (await forwards(signal)).balance(lanNetwork(record?.lan.families ?? []), port, targets, signal);
     },
+    reach: async (port, hostPort, signal) => {
+      const record = await recorded();
+      return (await forwards(signal)).reach(lanNetwork(record?.lan.families ?? []), port, hostPort, signal);
+    },
     forward: async (forward, targets, signal, wanted) => (await forwards(signal)).forward(forward, targets, signal, wanted),
     // What leads to the nodes keeps its port for them.
     rest: () => Promise.resolve(),
