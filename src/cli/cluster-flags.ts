@@ -1,7 +1,10 @@
+import { resolve } from 'node:path';
+
 import type { Command } from 'commander';
 
 import { KvciError } from '../core/errors.ts';
 import type { LoadedConfig } from '../config/load.ts';
+import { parseCaFlags, parseMirrorFlags } from '../cluster/registry-options.ts';
 import { OPTION_FLAGS } from '../cluster/differences.ts';
 import { type ClusterOptions, clusterOptionsSchema } from '../cluster/options.ts';
 import type { ImageOptions } from '../image/options.ts';
@@ -28,6 +31,10 @@ export interface ClusterFlags {
   readonly vnc?: true;
   readonly qemuArgs?: readonly string[];
   readonly acceleration?: string;
+  readonly sandbox?: string;
+  readonly registry?: true;
+  readonly mirror?: readonly string[];
+  readonly ca?: readonly string[];
 }
 
 const FLAG_OF_KEY: Readonly<Record<string, string>> = { ...OPTION_FLAGS, name: 'NAME', image: '--image', provider: '--provider' };
@@ -49,6 +56,9 @@ export function addClusterFlags(command: Command): Command {
       flagValue('--cpus', Number),
     )
     .option('--memory <size>', 'memory of each node, such as 4G (default: no bound; of a virtual machine what the host has room for)')
+    .option('--registry', 'a registry beside the cluster: push to localhost:PORT (see "kvci ports"), pull registry:5000/NAME in pods')
+    .option('--mirror <host=url>', 'a mirror that nodes ask first for the images of a registry; may be given more than once', collect)
+    .option('--ca <file>', 'certificates that mirrors may be signed by; HOST=FILE for those of one registry', collect)
     .option('--disk-size <size>', "of virtual machines: size of each node's own disk (default: that of the image's disk)")
     .option(
       '--cpu-model <name>',
@@ -57,7 +67,8 @@ export function addClusterFlags(command: Command): Command {
     .option('--karg <argument>', 'of virtual machines: a kernel argument to add; may be given more than once', collect)
     .option('--vnc', 'of virtual machines: give each a screen; "kvci console NODE --vnc" tells where')
     .option('--qemu-args <words>', "of virtual machines: words for QEMU's command line, as they are", words)
-    .option('--acceleration <kind>', 'of virtual machines: auto, kvm or emulation (default: auto)');
+    .option('--acceleration <kind>', 'of virtual machines: auto, kvm or emulation (default: auto)')
+    .option('--sandbox <kind>', "of virtual machines: namespaces, or a container of this host's engine (default: namespaces)");
 }
 
 /** Words that have blanks in them are for kvci.yaml, where they are a list. */
@@ -68,20 +79,26 @@ function words(text: string): readonly string[] {
 /**
  * The cluster that kvci.yaml and the flags over it ask for.
  *
+ * @param cwd where paths of flags start; those of kvci.yaml start from its folder
  * @throws KvciError `bad-flag`
  */
-export function wantedCluster(loaded: LoadedConfig, name: string | undefined, flags: ClusterFlags): WantedCluster {
+export function wantedCluster(loaded: LoadedConfig, cwd: string, name: string | undefined, flags: ClusterFlags): WantedCluster {
   if (flags.image !== undefined && flags.k8s !== undefined) {
     throw new KvciError('usage', 'bad-flag', '--k8s: and --image exclude each other: an image has its version', {
       facts: { flag: '--k8s' },
     });
   }
   const { nodes, controlPlanes, provider, controlPlaneProvider, ipFamily, cni, cpus, memory, image } = flags;
-  const { diskSize, cpuModel, vnc, qemuArgs, acceleration, karg: kargs, sha256: cniSha256 } = flags;
+  const { diskSize, cpuModel, vnc, qemuArgs, acceleration, sandbox, karg: kargs, sha256: cniSha256 } = flags;
+  const { registry, mirror = [], ca = [] } = flags;
+  const before = loaded.config.cluster;
+  const mirrors = mirror.length === 0 ? undefined : { ...before?.mirrors, ...parseMirrorFlags(mirror) };
+  const cas = { ...absolutePaths(before?.cas ?? {}, loaded.folder), ...parseCaFlags(ca, (path) => resolve(cwd, path)) };
   const given = {
-    ...loaded.config.cluster,
+    ...before,
     ...present({ name, image, nodes, controlPlanes, provider, controlPlaneProvider, ipFamily, cni, cniSha256, cpus, memory }),
-    ...present({ diskSize, cpuModel, kargs, vnc, qemuArgs, acceleration }),
+    ...present({ diskSize, cpuModel, kargs, vnc, qemuArgs, acceleration, sandbox }),
+    ...present({ registry, mirrors, cas: Object.keys(cas).length === 0 ? undefined : cas }),
   };
   const parsed = clusterOptionsSchema.safeParse(given);
   if (!parsed.success) throw badFlag(parsed.error.issues[0], FLAG_OF_KEY, 'up');
@@ -94,6 +111,10 @@ export function wantedCluster(loaded: LoadedConfig, name: string | undefined, fl
   const k8s = flags.k8s ?? loaded.config.image?.k8s;
   const build = imageOptions(loaded, { k8s: k8s ?? 'stable' });
   return { options: parsed.data, asked, image: { kind: 'built', options: build }, wanted: k8s === undefined ? undefined : inWords(build) };
+}
+
+function absolutePaths(paths: Readonly<Record<string, string>>, folder: string): Record<string, string> {
+  return Object.fromEntries(Object.entries(paths).map(([key, path]) => [key, resolve(folder, path)]));
 }
 
 /** What an image is built of, as people say it. */

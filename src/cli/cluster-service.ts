@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
@@ -10,17 +11,20 @@ import { exposedPorts } from '../cluster/exposed.ts';
 import { chooseCluster, requireNode } from '../cluster/find-cluster.ts';
 import { findRuns } from '../cluster/find-runs.ts';
 import { contextName, mergeKubeconfig, withoutCluster } from '../cluster/kubeconfig.ts';
+import { forwardTo } from '../cluster/local-forward.ts';
+import { loadIntoNodes } from '../cluster/load.ts';
 import { bundleFiles, nodeLog } from '../cluster/logs.ts';
 import type { ClusterPorts, NodeImage } from '../cluster/ports.ts';
 import { removeNode } from '../cluster/remove-node.ts';
 import { stopCluster } from '../cluster/stop.ts';
 import { planUp, startCluster, up, type UpRequest } from '../cluster/up.ts';
 import { writeBundle } from '../cluster/write-bundle.ts';
-import { hasErrno, KvciError } from '../core/errors.ts';
+import { cancelled, hasErrno, KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import { parseRuns } from '../core/recorded-run.ts';
 import { writeFileAtomic } from '../host/files.ts';
 import type { Tar } from '../host/tar.ts';
+import { acquireImages, type AcquirePorts } from '../image/acquire.ts';
 import { KVCI_LABELS } from '../image/labels.ts';
 import type { AttachedStreams } from '../machine/types.ts';
 import { attachConsole } from './attach-console.ts';
@@ -29,6 +33,8 @@ import type { ClusterService, ImageService, UpSettings, WantedCluster } from './
 export interface ClusterServiceParts {
   readonly ports: ClusterPorts;
   readonly image: () => Promise<ImageService>;
+  /** Where images of others are looked for. */
+  readonly acquire: () => Promise<AcquirePorts & { readonly hostArchitecture: string }>;
   /** The terminal or pipes of this process. */
   readonly streams: () => AttachedStreams & AsyncDisposable;
   /** Standard input and output as they are. */
@@ -42,7 +48,7 @@ export interface ClusterServiceParts {
 const SHELL = ['/bin/bash', '--login'] as const;
 
 /** The cluster commands over the rooms that do the work. */
-export function createClusterService({ ports, image, streams, pipes, tar, userKubeconfig }: ClusterServiceParts): ClusterService {
+export function createClusterService({ ports, image, acquire, streams, pipes, tar, userKubeconfig }: ClusterServiceParts): ClusterService {
   const { states } = ports;
   const chosen = (name: string | undefined) => chooseCluster(name, states);
   return {
@@ -77,11 +83,14 @@ export function createClusterService({ ports, image, streams, pipes, tar, userKu
       await writeFileAtomic(userKubeconfig, mergeKubeconfig(before, own, userKubeconfig), 0o600);
       return userKubeconfig;
     },
-    enter: async (cluster, name, argv, run) => {
+    enter: async (cluster, name, argv, forwards, run) => {
       const state = await chosen(cluster);
       const { name: known } = requireNode(state, name);
       await using machines = await machinesOf(state, ports, run);
       const node = await machines.node(known);
+      await using leading = new AsyncDisposableStack();
+      for (const forward of forwards) leading.use(await forwardTo(node, forward, run.events));
+      if (argv === undefined) return await untilCancelled(run);
       await using attached = streams();
       const [file, ...args] = argv;
       return await node.attach(file === undefined ? SHELL : [file, ...args], { ...attached, signal: run.signal });
@@ -137,6 +146,22 @@ export function createClusterService({ ports, image, streams, pipes, tar, userKu
       const { stdin, stdout } = pipes();
       await copy(request, node, { tar, events: run.events, signal: run.signal, cwd, stdin, stdout });
     },
+    load: async (cluster, { words, nodes: names, engine, cwd }, run) => {
+      const state = await chosen(cluster);
+      const wanted = names.length === 0 ? state.nodes : names.map((name) => requireNode(state, name));
+      // What is wrong with an image shows without the nodes.
+      const from = await acquire();
+      const request = { engine, cwd, architecture: from.hostArchitecture };
+      const found = (await Promise.all(words.map((word) => acquireImages(word, request, from, run)))).flat();
+      const images = [...new Map(found.map((each) => [each.name, each])).values()];
+      await using machines = await machinesOf(state, ports, run);
+      const nodes = await Promise.all(wanted.map(({ name }) => machines.node(name)));
+      const loaded = await loadIntoNodes(images, nodes, tar, run);
+      return {
+        images: images.map(({ name, from: place, descriptor }) => ({ name, digest: descriptor.digest, from: place })),
+        nodes: loaded,
+      };
+    },
     exec: async (cluster, argv, run) => {
       const state = await chosen(cluster);
       await using machines = await machinesOf(state, ports, run);
@@ -158,6 +183,12 @@ async function forget(cluster: string, userKubeconfig: string): Promise<void> {
   if (text?.includes(contextName(cluster)) !== true) return;
   const without = withoutCluster(text, cluster, userKubeconfig);
   if (without !== undefined) await writeFileAtomic(userKubeconfig, without, 0o600);
+}
+
+/** @throws KvciError `cancelled` */
+async function untilCancelled({ signal }: RunContext): Promise<never> {
+  if (!signal.aborted) await once(signal, 'abort');
+  throw cancelled(signal);
 }
 
 /** The command's exit code is the answer, whatever it is. */

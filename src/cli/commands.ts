@@ -11,6 +11,7 @@ export interface CommandEntry {
 export const GROUPS: Readonly<Record<string, string>> = {
   image: 'Build, check and move node images',
   disk: 'Make disks of node images',
+  kind: "For clusters that upstream's kind makes",
   node: 'Add nodes to a cluster and remove them',
   snapshot: 'Save clusters as they run, and keep what was saved',
   cache: 'Show and bound what is kept',
@@ -50,6 +51,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   entry('console', 'Show the console of a node, and type at it', async () => (await import('./commands/console.ts')).console),
   entry('exec', 'Run a command on all nodes', async () => (await import('./commands/exec.ts')).exec),
   entry('cp', 'Copy files and folders to a node or from it', async () => (await import('./commands/cp.ts')).cp),
+  entry('load', 'Put images into the nodes of a cluster', async () => (await import('./commands/load.ts')).load),
   entry('logs', 'Show the journal of a node, or collect everything', async () => (await import('./commands/logs.ts')).logs),
   entry('ports', 'Show what on this host leads where', async () => (await import('./commands/ports.ts')).ports),
   entry('timeline', 'Draw where the time of a run went', async () => (await import('./commands/timeline.ts')).timeline),
@@ -93,6 +95,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     async () => (await import('./commands/disk-boot.ts')).diskBoot,
   ),
   entry('disk ssh', 'Open a shell on a booted disk, or run a command there', async () => (await import('./commands/disk-ssh.ts')).diskSsh),
+  entry(
+    'kind config',
+    "Print the configuration by which upstream's kind takes an image",
+    async () => (await import('./commands/kind-config.ts')).kindConfigCommand,
+  ),
   entry('doctor', 'Find every problem of this host and say what mends it', async () => (await import('./commands/doctor.ts')).doctor),
   entry('prune', 'Remove what killed runs left behind', async () => (await import('./commands/prune.ts')).prune),
   entry('cache list', 'List what is kept', async () => (await import('./commands/cache-list.ts')).cacheList),

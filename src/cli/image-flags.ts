@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 import type { Command } from 'commander';
@@ -5,9 +6,10 @@ import type { z } from 'zod';
 
 import { CONFIG_FILE, type LoadedConfig } from '../config/load.ts';
 import { issueMessage } from '../config/parse.ts';
-import { KvciError } from '../core/errors.ts';
+import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
 import { parseEngineChoice } from '../host/engine/discovery.ts';
 import type { BuildSettings } from '../image/build.ts';
+import { parsePreloadList } from '../image/preload-list.ts';
 import { type ImageOptions, imageOptionsSchema } from '../image/options.ts';
 import { collect } from './command.ts';
 
@@ -21,6 +23,7 @@ export interface ImageFlags {
   readonly package?: readonly string[];
   readonly file?: readonly string[];
   readonly kernel?: string;
+  readonly preload?: readonly string[];
   readonly tag?: readonly string[];
 }
 
@@ -34,6 +37,7 @@ const FLAG_OF_KEY = {
   packages: '--package',
   files: '--file',
   kernel: '--kernel',
+  preload: '--preload',
 } as const satisfies Record<keyof ImageOptions, string>;
 
 export function addImageFlags(command: Command): Command {
@@ -46,7 +50,8 @@ export function addImageFlags(command: Command): Command {
     .option('--label <k=v>', 'label to add; may be repeated', collect)
     .option('--package <name>', 'package to add; may be repeated', collect)
     .option('--file <src:dst>', 'file to add; may be repeated', collect)
-    .option('--kernel <package>', 'kernel package instead of the default of the base');
+    .option('--kernel <package>', 'kernel package instead of the default of the base')
+    .option('--preload <list>', 'images to preload, each NAME:TAG@sha256:DIGEST: a file, or with commas; may be repeated', collect);
 }
 
 /**
@@ -60,6 +65,7 @@ export function imageOptions(loaded: LoadedConfig, flags: ImageFlags): ImageOpti
     ...image,
     ...present({ k8s: flags.k8s, base: flags.base, payload: flags.payload, arch: flags.arch, kernel: flags.kernel, tags: flags.tag }),
     ...present({ packages: joined(image.packages, flags.package), files: joined(absolute(image.files, loaded.folder), flags.file) }),
+    ...present({ preload: joined(image.preload, flags.preload?.flatMap(readPreloadList)) }),
     labels: { ...image.labels, ...parseLabels(flags.label ?? []) },
   };
   if (given.k8s === undefined) {
@@ -125,6 +131,18 @@ function parseLabels(words: readonly string[]): Record<string, string> {
 
 function joined(before: readonly string[] | undefined, more: readonly string[] | undefined): string[] | undefined {
   return before === undefined && more === undefined ? undefined : [...(before ?? []), ...(more ?? [])];
+}
+
+/** The list of a file, or the word itself where there is none. */
+function readPreloadList(word: string): readonly string[] {
+  try {
+    return parsePreloadList(readFileSync(word, 'utf8'));
+  } catch (error) {
+    if (!hasErrno(error, 'ENOENT', 'ENOTDIR', 'ENAMETOOLONG')) {
+      throw new KvciError('usage', 'bad-flag', `--preload: ${word} cannot be read: ${messageOf(error)}`, { facts: { flag: '--preload' } });
+    }
+    return parsePreloadList(word);
+  }
 }
 
 /** Sources in kvci.yaml start from its own folder. */

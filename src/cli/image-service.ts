@@ -26,6 +26,7 @@ export function createImageService(ports: ImagePorts): ImageService {
         lockFile: settings.lockFile,
         reused: built.reused,
         size: built.size,
+        preloaded: built.preloaded,
       };
     },
     render: async (options, settings, run) => {

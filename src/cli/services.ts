@@ -5,6 +5,8 @@ import type { ClusterOptions } from '../cluster/options.ts';
 import type { Copy } from '../cluster/copy-paths.ts';
 import type { ExposedPort } from '../cluster/exposed.ts';
 import type { FoundRuns } from '../cluster/find-runs.ts';
+import type { LocalForward } from '../cluster/local-forward.ts';
+import type { NodeLoad } from '../cluster/load.ts';
 import type { NodeLog } from '../cluster/logs.ts';
 import type { RemoveSettings } from '../cluster/remove-node.ts';
 import type { StopResult } from '../cluster/stop.ts';
@@ -16,14 +18,17 @@ import type { EventSink, PlannedStep } from '../core/events.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { Secret } from '../core/secrets.ts';
 import type { LoadedConfig } from '../config/load.ts';
+import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { Disk } from '../disk/build-disk.ts';
 import type { DiskSettings } from '../disk/options.ts';
+import type { AcquiredImage } from '../image/acquire.ts';
 import type { BuildSettings } from '../image/build.ts';
 import type { CheckReport, FactGroup } from '../image/check/types.ts';
 import type { ImageDifference } from '../image/diff.ts';
 import type { ImageSummary } from '../image/images.ts';
 import type { ImageInspection } from '../image/inspect.ts';
 import type { ImageOptions } from '../image/options.ts';
+import type { PreloadedImage } from '../image/preload.ts';
 import type { Accelerator, Firmware } from '../machine/qemu/qemu-arguments.ts';
 import type { IpFamily, NodeAddresses } from '../machine/types.ts';
 import type { Acceleration } from '../machine/vm-options.ts';
@@ -77,6 +82,8 @@ export interface BuiltImage {
   readonly reused: boolean;
   /** Bytes: all layers as stored, and all files in them. */
   readonly size: { readonly compressed: number; readonly unpacked: number };
+  /** Images beside those of the control plane, with the bytes of their layers. */
+  readonly preloaded: readonly PreloadedImage[];
 }
 
 export interface RenderedImage {
@@ -250,8 +257,17 @@ export interface ClusterService {
   kubeconfig(name: string | undefined): Promise<string>;
   /** Puts the cluster into the user's own kubeconfig and answers its path. */
   mergeKubeconfig(name: string | undefined): Promise<string>;
-  /** Runs a command, or a shell, with the caller's own terminal or pipes. Answers its exit code. */
-  enter(cluster: string | undefined, node: string, argv: readonly string[], run: RunContext): Promise<number>;
+  /**
+   * Runs a command, or a shell, with the caller's own terminal or pipes, while ports of this host lead to what the node sees. Answers
+   * its exit code. Where nothing is to be run, it is ended by being cancelled.
+   */
+  enter(
+    cluster: string | undefined,
+    node: string,
+    argv: readonly string[] | undefined,
+    forwards: readonly LocalForward[],
+    run: RunContext,
+  ): Promise<number>;
   /** Shows the console of a node on the caller's terminal, or pipes, until somebody leaves it or the node ends. */
   console(cluster: string | undefined, node: string, run: RunContext): Promise<'left' | 'ended'>;
   /** The socket at which the screen of a node is seen. @throws KvciError `no-screen` */
@@ -264,8 +280,26 @@ export interface ClusterService {
   /** What was recorded of a cluster, or of another run. */
   runs(name: string | undefined): Promise<FoundRuns>;
   copy(cluster: string | undefined, request: Copy, cwd: string, run: RunContext): Promise<void>;
+  /** Puts images into nodes that run, without a registry. */
+  load(cluster: string | undefined, request: LoadRequest, run: RunContext): Promise<LoadReport>;
   /** Runs a command on all nodes at once. */
   exec(cluster: string | undefined, argv: readonly [string, ...string[]], run: RunContext): Promise<readonly NodeOutput[]>;
+}
+
+export interface LoadRequest {
+  /** References, and paths of archives. */
+  readonly words: readonly string[];
+  /** Names of nodes; none: all. */
+  readonly nodes: readonly string[];
+  /** Where images are looked for when kvci's store has them not. */
+  readonly engine: EngineChoice;
+  /** Where paths start. */
+  readonly cwd: string;
+}
+
+export interface LoadReport {
+  readonly images: readonly (Pick<AcquiredImage, 'name' | 'from'> & { readonly digest: Digest })[];
+  readonly nodes: readonly NodeLoad[];
 }
 
 export interface NodeOutput {

@@ -1,7 +1,8 @@
 import { KvciError } from '../core/errors.ts';
 import type { EventSink } from '../core/events.ts';
 import type { ClusterView, KubernetesApi } from '../host/kubernetes.ts';
-import type { HostPort, Machines } from '../machine/types.ts';
+import { REGISTRY_PORT } from '../machine/net/registry-name.ts';
+import type { HostPort, Machines, NodeAddresses } from '../machine/types.ts';
 import { atApiPort, chooseApiPort } from './api-port.ts';
 import { Begun } from './begun.ts';
 import { tellBusyHost } from './busy-host.ts';
@@ -13,6 +14,7 @@ import { hostKubeconfig } from './kubeconfig.ts';
 import { applyManifest } from './manifest.ts';
 import { parseCni } from './options.ts';
 import type { ClusterPorts } from './ports.ts';
+import { ensureRegistry, registrySettings, setRegistries } from './registries.ts';
 import type { NodeState } from './state.ts';
 import { type BootedNode, bootNode } from './steps/boot.ts';
 import { tellBootPhases } from './steps/boot-phases.ts';
@@ -46,6 +48,7 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
   const network = await run.step('network', 'network', undefined, () => machines.network(run.state.families, signal));
   await run.update({ network, apiPort: portOf(run.state) ?? (await chooseApiPort(run.state.name, ports.states)) });
 
+  const registry = await beginRegistry(run, machines, ports);
   const schedule = await machines.schedule(signal);
   if (schedule === 'in-turn') await tellBusyHost(ports, events);
   const turns = new Turns(schedule, run.state.nodes, signal);
@@ -59,6 +62,7 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
         () => machines.remove(node.name),
       );
       await run.updateNode(node.name, { addresses: up.handle.addresses });
+      await setRegistries(up.handle, registrySettings(run.state.options, run.state.trusted ?? {}), registry, signal);
       if (hasBridge(run)) await setPodNetwork(up.handle, node.index, run.state.nodes, network, run.state.families, signal);
       noteLimits(up, events);
       return up;
@@ -102,6 +106,18 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
   await configured;
   await untilReady(run, kubernetes, started);
   await Promise.all(booting.map(async ({ booted }) => tellBootPhases((await booted).handle, startedAt, signal, events)));
+}
+
+/** The registry beside the cluster and the way to it, where it wants one. Answers the addresses at which nodes find it. */
+async function beginRegistry(run: ClusterRun, machines: Machines, ports: ClusterPorts): Promise<NodeAddresses | undefined> {
+  if (run.state.options.registry !== true) return undefined;
+  const { signal } = run.context;
+  return run.step('registry', 'registry', undefined, async () => {
+    const registryPort = await ensureRegistry(run.state, ports, signal);
+    if (registryPort === undefined) return undefined;
+    await run.update({ registryPort });
+    return machines.reach(REGISTRY_PORT, registryPort, signal);
+  });
 }
 
 /** What was asked for and cannot be had is said, not left out in silence. */
@@ -181,12 +197,4 @@ async function untilReady(run: ClusterRun, api: KubernetesApi, started: number):
 
 function probed({ pods }: ClusterView, nodes: number): boolean {
   return pods.filter((pod) => isProbe(pod) && pod.ready).length === nodes;
-}
-
-/** The nodes of a state in words. */
-export function countNodes(nodes: readonly Pick<NodeState, 'role'>[]): string {
-  const controlPlanes = nodes.filter(({ role }) => role === 'control-plane').length;
-  const workers = nodes.length - controlPlanes;
-  const of = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
-  return [of(controlPlanes, 'control plane'), ...(workers === 0 ? [] : [of(workers, 'worker')])].join(', ');
 }

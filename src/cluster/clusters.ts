@@ -53,12 +53,20 @@ export async function clusterStatus(state: ClusterState, ports: ClusterPorts, ru
     const problems = view === undefined ? [] : [messageOf(view)];
     return { state, condition: state.phase === 'ready' ? 'unreachable' : 'half-made', problems, view: undefined };
   }
-  const problems = notReady(
-    view,
-    state.nodes.map(({ name }) => name),
-  );
+  const problems = [
+    ...notReady(
+      view,
+      state.nodes.map(({ name }) => name),
+    ),
+    ...(await registryProblems(state, ports)),
+  ];
   const condition = state.phase !== 'ready' ? 'half-made' : missing(state, view).length === 0 ? 'ready' : 'not-ready';
   return { state, condition, problems, view };
+}
+
+async function registryProblems({ name, options }: ClusterState, ports: ClusterPorts): Promise<readonly string[]> {
+  if (options.registry !== true || (await (await ports.registry()).port()) !== undefined) return [];
+  return [`the registry beside it does not run: "kvci up ${name}" starts it again`];
 }
 
 /** What the API tells, with nodes that died as what they are: not Ready. */

@@ -17,6 +17,10 @@ export const OPTION_FLAGS = {
   vnc: '--vnc',
   qemuArgs: '--qemu-args',
   acceleration: '--acceleration',
+  sandbox: '--sandbox',
+  registry: '--registry',
+  mirrors: '--mirror',
+  cas: '--ca',
 } as const satisfies Partial<Record<keyof ClusterOptions, string>>;
 
 /** With what only kvci.yaml can say. */

@@ -6,6 +6,7 @@ import { isRunning } from '../host/processes.ts';
 import { lockCluster } from './lock-cluster.ts';
 import type { ClusterPorts } from './ports.ts';
 import { requireCluster } from './find-cluster.ts';
+import { releaseRegistry } from './registries.ts';
 import { machinesSpec } from './state.ts';
 
 export interface DownResult {
@@ -28,6 +29,7 @@ export async function bringDown(name: string, ports: ClusterPorts, run: RunConte
     await using machines = await provider.machines(machinesSpec(state));
     await machines.destroy();
     await ports.states.remove(name);
+    await releaseRegistry(ports);
   }
   return { name, ms: Math.round(run.clock.monotonic() - started) };
 }

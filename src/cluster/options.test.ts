@@ -13,7 +13,10 @@ describe('options of a cluster', () => {
       provider: 'auto',
       ipFamily: 'dual',
       cni: 'bridge',
+      mirrors: {},
+      cas: {},
       acceleration: 'auto',
+      sandbox: 'namespaces',
       overrides: {},
     });
   });
@@ -31,11 +34,16 @@ describe('options of a cluster', () => {
     [{ cpus: 0 }, 'cpus'],
     [{ name: 'Lab' }, 'name'],
     [{ name: 'a'.repeat(41) }, 'name'],
+    [{ mirrors: { 'docker.io': 'mirror.example' } }, 'mirrors'],
+    [{ mirrors: { 'docker.io': 'https://user:word@mirror.example' } }, 'mirrors'],
+    [{ mirrors: { 'docker.io/library': 'https://mirror.example' } }, 'mirrors'],
+    [{ cas: { 'no host': '/ca.pem' } }, 'cas'],
     [{ overrides: { worker: {} } }, 'overrides'],
     [{ kargs: ['root=/dev/vda'] }, 'kargs'],
     [{ kargs: ['two words'] }, 'kargs'],
     [{ diskSize: 'much' }, 'diskSize'],
     [{ cpuModel: 'a b' }, 'cpuModel'],
+    [{ sandbox: 'jail' }, 'sandbox'],
     [{ overrides: { node02: { labels: { 'bad key': 'x' } } } }, 'overrides'],
   ])('%j is refused', (given, key) => {
     expect(clusterOptionsSchema.safeParse(given).error?.issues[0]?.path[0]).toBe(key);
@@ -45,13 +53,8 @@ describe('options of a cluster', () => {
     [{ controlPlanes: 2 }, '--control-planes: 2 control planes do not fit into 1 node'],
     [{ cni: 'https://example.org/cni.yaml' }, '--cni: a manifest by its address needs --sha256, so that it is the one you mean'],
     [{ cniSha256: '0'.repeat(64) }, '--sha256: is for a --cni that is the address of a manifest'],
+    [{ cas: { '*': '/ca.pem' } }, '--ca: whose certificates these are is not said: write HOST=FILE, or name a mirror with --mirror'],
     [{ overrides: { node02: {} } }, 'cluster.overrides: there is no node02 among 1 nodes'],
-    [{ diskSize: '40G' }, 'cluster.diskSize: is for virtual machines: --provider vm'],
-    [{ overrides: { node01: { kargs: ['quiet'] } } }, 'cluster.overrides.node01.kargs: is for virtual machines: --provider vm'],
-    [{ acceleration: 'kvm' }, '--acceleration: is for virtual machines: --provider vm'],
-    [{ provider: 'vm', nodes: 155 }, '--nodes: a network of virtual machines has room for 154'],
-    [{ provider: 'vm', cpus: 1.5 }, '--cpus: a virtual machine has whole processors'],
-    [{ provider: 'vm', overrides: { node01: { cpus: 1 } } }, '--cpus: a control plane needs two processors, node01 has one'],
   ])('%j contradicts itself', (given, message) => {
     expect(() => {
       checkTogether(options(given));

@@ -5,7 +5,10 @@ import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { KubernetesApi } from '../host/kubernetes.ts';
 import type { RunRecords } from '../host/run-records.ts';
 import type { Directories, Downloads, Locks } from '../host/types.ts';
+import type { LocalRegistry } from '../machine/net/registry.ts';
 import type { MachineProvider } from '../machine/types.ts';
+import type { SandboxKind } from '../sandbox/types.ts';
+import type { KvmAnswer } from './choose-provider.ts';
 import type { ClusterStates } from './state.ts';
 
 /** A node image of kvci's store. */
@@ -35,12 +38,22 @@ export interface ClusterPorts {
   engine(choice: EngineChoice, run: RunContext): Promise<string | undefined>;
   /** @param engine socket of the engine of this host that the nodes are in, as the state has it */
   provider(name: MachineProvider['name'], engine: string | undefined, run: RunContext): Promise<MachineProvider>;
+  /** The registry that clusters of this user may have beside them. */
+  registry(): Promise<LocalRegistry>;
   /** Loads what {@link api} takes, a quarter of a second's work, ahead of its use. */
   loadApi(): Promise<void>;
   /** @param kubeconfig its text */
   api(kubeconfig: string): Promise<KubernetesApi>;
   /** Bytes of memory that new processes can have. */
   memoryAvailable(): Promise<number>;
+  /**
+   * Whether virtual machines would have KVM here. Where nobody knows yet, a machine of the image's disk is tried.
+   *
+   * @param image its digest, built first if it is not there
+   */
+  kvm(image: () => Promise<Digest>, run: RunContext): Promise<KvmAnswer>;
+  /** @throws KvciError `no-engine`, `engine-elsewhere` where no sandbox of that kind can be started here */
+  checkSandbox(kind: SandboxKind): Promise<void>;
   /** How much of the last minute somebody has waited for a processor of this host, from 0 to 1. */
   cpuPressure(): Promise<number>;
 }

@@ -66,6 +66,10 @@ export const clusterStateSchema = z.object({
   network: addresses.extend({ firstHost: z.int().optional() }).optional(),
   /** Where the nodes find the API. */
   endpoint: z.string().optional(),
+  /** PEM certificates by the registry that they are for. */
+  trusted: z.record(z.string(), z.string()).optional(),
+  /** The port of this host at which it pushes to the registry beside it. */
+  registryPort: z.int().optional(),
   /** The port of this host that was chosen for it, before anything was made that leads there. */
   apiPort: z.int().optional(),
   /** Where this host finds it. */
@@ -101,7 +105,8 @@ export function withoutLeaving(state: ClusterState): ClusterState {
 
 /** What a provider knows a cluster's machines by. */
 export function machinesSpec({ name, run, image, options }: Pick<ClusterState, 'name' | 'run' | 'image' | 'options'>): MachinesSpec {
-  return { cluster: name, run, image: image.digest, acceleration: options.acceleration };
+  const { acceleration, sandbox } = options;
+  return { cluster: name, run, image: image.digest, acceleration, sandbox };
 }
 
 /** Files of one cluster: its state, its kubeconfig, and what its runs wrote. */

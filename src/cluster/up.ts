@@ -5,14 +5,17 @@ import type { PlannedStep } from '../core/events.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { MachineProvider } from '../machine/types.ts';
+import { chooseProvider } from './choose-provider.ts';
 import { clusterStatus } from './clusters.ts';
 import { countNodes } from './count-nodes.ts';
 import { differences } from './differences.ts';
 import { refuseRemoving, requireCluster } from './find-cluster.ts';
+import { refuseMisfit } from './fit-providers.ts';
 import { lockCluster } from './lock-cluster.ts';
 import { sizedNodes } from './memory.ts';
 import { checkTogether, type ClusterOptions } from './options.ts';
 import type { ClusterPorts, NodeImage } from './ports.ts';
+import { ensureRegistry, readTrusted, releaseRegistry } from './registries.ts';
 import { clusterProvider, familiesOf, type NodeSpec, nodeSpecs } from './spec.ts';
 import { type ClusterState, machinesSpec, parseState, withoutLeaving } from './state.ts';
 import { runId } from './tokens.ts';
@@ -55,18 +58,38 @@ export async function up(request: UpRequest, ports: ClusterPorts, run: RunContex
     refuseOther(withoutLeaving(before), request);
     return await goOn(before, { ...request, command: 'up', fresh: false }, ports, run);
   }
-  const provided = clusterProvider(request.options);
+  let found: Promise<NodeImage> | undefined;
+  const image = (): Promise<NodeImage> => (found ??= request.image(run));
+  const options = await decided(request, image, ports, run);
+  const provided = clusterProvider(options);
   if (provided === 'mixed') refuseEngine(request.engine);
-  const nodes = await sizedNodes(nodeSpecs(request.options), provided, ports, run.events, availableParallelism());
+  const nodes = await sizedNodes(nodeSpecs(options), provided, ports, run.events, availableParallelism());
+  if (provided !== 'kind') await ports.checkSandbox(options.sandbox);
   const engine = provided === 'kind' ? await ports.engine(request.engine, run) : undefined;
+  if (request.options.registry === true && engine !== undefined) throw noWayToRegistry(engine);
   await using provider = await ports.provider(provided, engine, run);
   return await make(
-    await firstState(request, nodes, provider, engine, run),
+    await firstState({ ...request, options, image }, nodes, provider, engine, run),
     provider,
     { ...request, command: 'up', fresh: true },
     ports,
     run,
   );
+}
+
+/** The options once it is decided what nodes are, which is told. @throws KvciError `bad-flag`, `not-enough-memory` */
+async function decided(
+  { options, engine }: UpRequest,
+  image: () => Promise<NodeImage>,
+  ports: ClusterPorts,
+  run: RunContext,
+): Promise<ClusterOptions> {
+  // What does not even fit as containers is told before a machine is tried, for which an image may have to be built.
+  if (options.provider === 'auto') await sizedNodes(nodeSpecs(options), 'kind', ports, () => undefined, availableParallelism());
+  const chosen = await chooseProvider(options, engine.kind !== 'auto', () => ports.kvm(async () => (await image()).digest, run));
+  refuseMisfit(chosen.options);
+  if (chosen.note !== undefined) run.events({ type: 'problem', level: 'note', message: chosen.note });
+  return chosen.options;
 }
 
 /** Starts a cluster that was stopped; goes on with a half-made one. @throws KvciError `cluster-not-found`, as `up` */
@@ -92,6 +115,8 @@ export interface MakeSettings extends Pick<UpRequest, 'keepOnFailure' | 'timeout
 
 async function goOn(before: ClusterState, settings: MakeSettings, ports: ClusterPorts, run: RunContext): Promise<UpResult> {
   if (before.phase === 'ready' && !isLeft(before) && (await clusterStatus(before, ports, run)).condition === 'ready') {
+    // It may have ended by itself, or with the host.
+    await ensureRegistry(before, ports, run.signal);
     return { state: before, reused: true, kubeconfig: ports.states.files(before.name).kubeconfig };
   }
   await using provider = await ports.provider(before.provider, before.engine, run);
@@ -131,6 +156,7 @@ export async function make(
     if (undo && made.gone) {
       await ports.records.keep(ports.states.files(name).events, { command, subject: name });
       await ports.states.remove(name);
+      await releaseRegistry(ports);
     }
     throw error;
   }
@@ -162,6 +188,8 @@ export async function planUp(
 ): Promise<readonly PlannedStep[]> {
   const { options } = request;
   checkTogether(options);
+  // What "auto" would take may need a trial.
+  if (options.provider !== 'auto') refuseMisfit(options);
   const before = await ports.states.find(options.name);
   if (before !== undefined) {
     refuseOther(withoutLeaving(before), request);
@@ -173,6 +201,7 @@ export async function planUp(
   const step = (id: string, title: string, why = reason): PlannedStep => ({ id, title, action: 'run', reason: why });
   return [
     ...(before === undefined ? await imageSteps() : []),
+    ...(options.registry === true ? [step('registry', 'registry')] : []),
     step('network', `network (${familiesOf(options.ipFamily).join(', ')})`),
     ...nodes.map(({ name, role }) => step(`boot ${name}`, `boot ${name} (${role})`)),
     step('api', 'address of the API on this host'),
@@ -194,6 +223,8 @@ async function firstState(
   run: RunContext,
 ): Promise<ClusterState> {
   const { options } = request;
+  // Before an image is built for nothing.
+  const trusted = await readTrusted(options);
   const image = await request.image(run);
   return parseState(
     JSON.stringify({
@@ -206,6 +237,7 @@ async function firstState(
       wanted: request.wanted ?? image.name,
       provider: provider.name,
       engine,
+      ...(Object.keys(trusted).length === 0 ? {} : { trusted }),
       image: { digest: image.digest, name: image.name },
       kubernetes: image.kubernetes,
       families: familiesOf(options.ipFamily),
@@ -223,6 +255,19 @@ function refuseEngine({ kind }: EngineChoice): void {
     hint: 'Leave --engine out, or the key "engine" of kvci.yaml.',
     facts: { flag: '--engine' },
   });
+}
+
+/** Nodes in an engine of the host do not reach this host's loopback, where the registry is. */
+function noWayToRegistry(engine: string): KvciError {
+  return new KvciError(
+    'usage',
+    'not-reachable-from-nodes',
+    `--registry: nodes in the engine at ${engine} reach no port of this host's loopback`,
+    {
+      hint: "Have the nodes in kvci's own engine: --engine embedded.",
+      facts: { flag: '--registry', engine },
+    },
+  );
 }
 
 /** A cluster of this name that is not what was asked for. */

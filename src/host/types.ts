@@ -196,6 +196,8 @@ export interface ContainerEngine extends AsyncDisposable {
   save(tag: string, signal: AbortSignal): Promise<Readable>;
   load(archive: Readable, signal: AbortSignal): Promise<void>;
   hasImage(tag: string): Promise<boolean>;
+  /** What the engine tells an image's content by, whatever its name; undefined for one that it does not have. */
+  imageId(tag: string): Promise<string | undefined>;
   /** The names of all its images, each with its tag. */
   images(): Promise<readonly string[]>;
   pull(ref: string, signal: AbortSignal, onLine: (line: string) => void): Promise<void>;

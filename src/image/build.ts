@@ -15,6 +15,7 @@ import { nodeContext, type NodeContext } from './node-context.ts';
 import { type NodeLayers, nodeLayersStep } from './node-layers.ts';
 import type { ImageOptions } from './options.ts';
 import type { ImagePorts } from './ports.ts';
+import { type PreloadedImage, type PreloadedPayload, preloadStep } from './preload.ts';
 import type { BaseLayers } from './published-base.ts';
 
 /** How to build, beside what to build. */
@@ -33,6 +34,8 @@ export interface BuiltNode {
   readonly tags: readonly string[];
   readonly inputs: ImageInputs;
   readonly reused: boolean;
+  /** Images beside those of the control plane, as they were asked for. */
+  readonly preloaded: readonly PreloadedImage[];
   /** Bytes: all layers as stored, and all files in them. */
   readonly size: { readonly compressed: number; readonly unpacked: number };
 }
@@ -75,11 +78,13 @@ async function planSteps(workflow: Workflow): Promise<readonly PlannedStep[]> {
     action: payload === undefined ? 'run' : 'reuse',
     reason: payload === undefined ? 'not made yet' : 'same inputs',
   };
+  const preload = payload === undefined ? undefined : workflow.preload(payload);
+  const whole = preload === undefined ? payload : (await preload.find())?.payload;
   const nodeStep: PlannedStep =
-    payload === undefined
-      ? { id: 'node', title: 'node image layers', action: 'run', reason: 'the payload is new' }
-      : await planStep((await workflow.node(payload)).step);
-  return [payloadStep, await planStep(base.step), nodeStep];
+    whole === undefined
+      ? { id: 'node', title: 'node image layers', action: 'run', reason: 'the payload, or what is preloaded, is new' }
+      : await planStep((await workflow.node(whole)).step);
+  return [payloadStep, ...(preload === undefined ? [] : [await planStep(preload)]), await planStep(base.step), nodeStep];
 }
 
 /** Everything of an image's build context, without building. The payload is made: the context lists its digests. */
@@ -91,7 +96,7 @@ export async function renderBuild(
 ): Promise<readonly ContextFile[]> {
   await using workflow = await prepare(options, settings, ports, run, 'write the lock');
   noteForeign(workflow.inputs, ports, run);
-  const payload = await workflow.inputs.source.make(workflow.inputs.payload, workflow.inputs.architecture, run);
+  const { payload } = await wholePayload(workflow, run);
   return (await workflow.node(payload)).files;
 }
 
@@ -111,7 +116,7 @@ export async function buildImage(options: ImageOptions, settings: BuildSettings,
       run.events(event);
     },
   };
-  const payload = await inputs.source.make(inputs.payload, inputs.architecture, watched);
+  const { payload, preloaded } = await wholePayload(workflow, watched);
   const baseLayers = await runStep(base.step, watched);
   const node = await workflow.node(payload, baseLayers);
   const layers = await runStep(node.step, watched);
@@ -131,7 +136,15 @@ export async function buildImage(options: ImageOptions, settings: BuildSettings,
     tags,
   });
   const compressed = all.reduce((sum, { layer }) => sum + layer.descriptor.size, 0);
-  return { digest: descriptor.digest, tags, inputs, reused, size: { compressed, unpacked: layers.unpacked } };
+  return { digest: descriptor.digest, tags, inputs, reused, preloaded, size: { compressed, unpacked: layers.unpacked } };
+}
+
+/** The payload of a workflow, with what is preloaded beside it. */
+async function wholePayload(workflow: Workflow, run: RunContext): Promise<PreloadedPayload> {
+  const { inputs } = workflow;
+  const payload = await inputs.source.make(inputs.payload, inputs.architecture, run);
+  const step = workflow.preload(payload);
+  return step === undefined ? { payload, preloaded: [] } : runStep(step, run);
 }
 
 function isForeign({ architecture }: ImageInputs, { hostArchitecture }: ImagePorts): boolean {
@@ -150,6 +163,8 @@ function noteForeign(inputs: ImageInputs, ports: ImagePorts, run: RunContext): v
 interface Workflow extends AsyncDisposable {
   readonly inputs: ImageInputs;
   readonly base: Base;
+  /** Undefined where nothing is to be preloaded. */
+  preload(payload: Payload): Step<PreloadedPayload> | undefined;
   node(payload: Payload, baseLayers?: BaseLayers): Promise<NodeContext & { readonly step: Step<NodeLayers> }>;
 }
 
@@ -172,6 +187,10 @@ async function prepare(
   return {
     inputs,
     base,
+    preload: (payload) => {
+      const { preload: wanted = [] } = options;
+      return wanted.length === 0 ? undefined : preloadStep(payload, wanted, settings.engine, ports, run);
+    },
     node: async (payload, baseLayers) => {
       const node = await nodeContext(inputs, base, payload, extraFiles, sources, ports.kvci);
       const step = nodeLayersStep(

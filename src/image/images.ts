@@ -6,7 +6,7 @@ import { type Digest, hexOf, isDigest } from '../core/digest.ts';
 import { hasErrno, KvciError } from '../core/errors.ts';
 import { nearest } from '../core/names.ts';
 import { asDiskFull, temporaryName } from '../host/files.ts';
-import { loadArchive } from '../oci/archive-load.ts';
+import { loadArchive, type LoadedImage } from '../oci/archive-load.ts';
 import { saveArchive } from '../oci/archive-save.ts';
 import { collectGarbage } from '../oci/copy.ts';
 import { readBlob } from '../oci/blobs.ts';
@@ -164,6 +164,12 @@ export async function saveImage(
 
 /** Reads the images of an archive into the store. @throws KvciError `archive-missing`, and as `loadArchive` */
 export async function loadImages(layout: ImageLayout, file: string): Promise<readonly ImageSummary[]> {
+  const loaded = await readArchive(layout, file);
+  return Promise.all(loaded.map(async ({ descriptor, refs }) => summaryOf(await readImageAt(layout, descriptor), refs)));
+}
+
+/** Reads the images of an archive's file into a layout. @throws KvciError `archive-missing`, and as `loadArchive`, with the file's name */
+export async function readArchive(layout: ImageLayout, file: string): Promise<readonly LoadedImage[]> {
   try {
     // A pipe or a device may hold an archive as well.
     if ((await stat(file)).isDirectory()) throw new KvciError('usage', 'not-an-archive', `${file} is a folder, not an archive`);
@@ -174,10 +180,9 @@ export async function loadImages(layout: ImageLayout, file: string): Promise<rea
     if (hasErrno(error, 'EACCES')) throw new KvciError('usage', 'archive-unreadable', `${file} must not be read by you`, { cause: error });
     throw error;
   }
-  const loaded = await loadArchive(layout, createReadStream(file)).catch((error: unknown) => {
+  return loadArchive(layout, createReadStream(file)).catch((error: unknown) => {
     if (!(error instanceof KvciError) || error.code === 'disk-full') throw error;
     const { reason, code, message, hint, facts } = error;
     throw new KvciError(reason, code, `${file}: ${message}`, { ...(hint === undefined ? {} : { hint }), facts, cause: error });
   });
-  return Promise.all(loaded.map(async ({ descriptor, refs }) => summaryOf(await readImageAt(layout, descriptor), refs)));
 }

@@ -1,6 +1,7 @@
 import type { Digest } from '../core/digest.ts';
 import type { ImageLayout } from '../oci/layout.ts';
 import type { Descriptor } from '../oci/types.ts';
+import { preloadedSizes } from './check/facts/images.ts';
 import { PROVENANCE_PATH, SBOM_PATH } from './check/facts/metadata.ts';
 import { readImage } from './check/read-image.ts';
 import { imageSizes } from './check/sizes.ts';
@@ -16,6 +17,8 @@ export interface ImageInspection {
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
   readonly sizes: ImageSizes;
+  /** Those that are preloaded in it, with the bytes of their layers. */
+  readonly images: ReturnType<typeof preloadedSizes>;
   /** The documents as they stand in the image, parsed; undefined where the image has none. */
   readonly sbom: unknown;
   readonly provenance: unknown;
@@ -37,6 +40,7 @@ export async function inspectImage(layout: ImageLayout, named: Descriptor, archi
     labels: view.labels,
     annotations: image.manifest.annotations ?? {},
     sizes: imageSizes(image),
+    images: preloadedSizes(view),
     sbom: document(SBOM_PATH),
     provenance: document(PROVENANCE_PATH),
   };

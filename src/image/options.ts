@@ -4,6 +4,7 @@ import { KvciError } from '../core/errors.ts';
 import { refineBy } from '../core/refine.ts';
 import { parseVersionRequest } from '../core/versions.ts';
 import { parseReference } from '../oci/reference.ts';
+import { parsePreload } from './preload-list.ts';
 import { PAYLOAD_SOURCES } from '../payload/types.ts';
 
 const ARCHITECTURES = ['amd64', 'arm64'] as const;
@@ -55,6 +56,11 @@ export const imageOptionsSchema = z.strictObject({
     .array(z.string().check(refineBy((text) => parseExtraFile(text))))
     .default([])
     .describe('Files to add, each SRC:DST'),
+  // Optional, not empty: it would stand in every provenance.
+  preload: z
+    .array(z.string().check(refineBy((text) => parsePreload(text))))
+    .optional()
+    .describe('Images to preload beside those of the control plane, each NAME:TAG@sha256:DIGEST'),
   kernel: z
     .string()
     .regex(/^[a-z0-9][a-z0-9+._-]*$/, 'not a package name')

@@ -40,6 +40,8 @@ export interface ImagePorts {
   /** Instead of the mirrors that mmdebstrap knows. */
   readonly debianMirrors: readonly string[] | undefined;
   engine(choice: EngineChoice, run: RunContext): Promise<ContainerEngine>;
+  /** An engine of this host that runs; undefined where there is none. None is started. */
+  runningEngine(choice: EngineChoice): Promise<(Pick<ContainerEngine, 'info' | 'imageId' | 'save'> & AsyncDisposable) | undefined>;
   /** `path` is the folder of source `dir`. */
   payloadSource(name: PayloadSourceName, path: string | undefined, distribution: Distribution): Promise<PayloadSource>;
   registry(): Promise<RegistryClient>;

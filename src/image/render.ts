@@ -31,6 +31,8 @@ function nodeFolders({ distribution, versions, source }: NodeRequest): readonly 
     // The distribution's containerd brings its own unit.
     ...(cri === 'containerd' && versions.containerd !== undefined ? ['containerd-unit'] : []),
     cri,
+    // No module of it is served; all other sources bring crictl.
+    ...(source === 'modules' && cri === 'containerd' ? ['crictl'] : []),
     network,
     ...(family === 'debian' ? ['debian-node'] : []),
   ];
@@ -48,7 +50,7 @@ function filesOf(folder: string, sources: NodeSources, view: NodeView): NodeFile
 /** Modes follow from where a file lies, not from the checkout, whose modes depend on the umask. */
 function fileMode(path: string): number {
   if (path.endsWith('.nmconnection')) return 0o600;
-  if (path.startsWith('/usr/libexec/') || path.endsWith('.sh')) return 0o755;
+  if (path.startsWith('/usr/libexec/') || path.startsWith('/usr/bin/') || path.endsWith('.sh')) return 0o755;
   return 0o644;
 }
 

@@ -61,6 +61,8 @@ export interface NodeView {
   readonly payloadFiles: boolean;
   readonly extraFiles: readonly { readonly copy: readonly [string, string] }[];
   readonly documents: boolean;
+  /** What upstream's kind wants of a node is in it: kind knows containerd only. */
+  readonly kind: boolean;
   readonly lint: boolean;
   /** The base has still to be laid out for image mode. */
   readonly layout: boolean;
@@ -103,6 +105,7 @@ export function nodeView(request: NodeRequest): NodeView {
     payloadFiles: request.payloadFiles,
     extraFiles: request.extraFiles.map((destination, index) => ({ copy: [`files/${index}`, destination] as const })),
     documents: request.documents,
+    kind: containerd !== undefined,
     lint: !debian,
     layout: debian && request.ownBase,
     labels: Object.entries(request.labels).map(([name, value]) => label(name, value)),

@@ -2,6 +2,7 @@ import type { Duplex, Readable, Writable } from 'node:stream';
 
 import type { Digest } from '../core/digest.ts';
 import type { CommandRunner } from '../host/types.ts';
+import type { SandboxKind } from '../sandbox/types.ts';
 import type { Acceleration, VmOptions } from './vm-options.ts';
 
 export type IpFamily = 'ipv4' | 'ipv6';
@@ -97,6 +98,8 @@ export interface MachinesSpec {
   readonly image: Digest;
   /** Of virtual machines; `auto` where it is missing. */
   readonly acceleration?: Acceleration;
+  /** What virtual machines are in; namespaces where it is missing. */
+  readonly sandbox?: SandboxKind;
 }
 
 /**
@@ -223,6 +226,13 @@ export interface Machines extends AsyncDisposable {
    * @param hostPort where a forward to all of the targets is to be
    */
   balance(port: number, targets: readonly ForwardTarget[], signal: AbortSignal, hostPort?: number): Promise<NodeAddresses>;
+  /**
+   * An address of the cluster's network, the same for all nodes, whose port leads to one of this host's loopback; called again it
+   * follows.
+   *
+   * @throws KvciError `not-reachable-from-nodes` where nodes are in an engine of the host
+   */
+  reach(port: number, hostPort: number, signal: AbortSignal): Promise<NodeAddresses>;
   /**
    * A free port of this host's loopback that leads to the targets, the same port when called again while it lives.
    *

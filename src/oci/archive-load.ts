@@ -75,20 +75,37 @@ export async function loadArchive(
 async function unpack(scratch: ImageLayout, archive: Readable): Promise<ArchiveFiles> {
   const files = new Map<string, Blob>();
   const links: { readonly path: string; readonly target: string }[] = [];
-  for await (const { path, type, linkname, content } of scratch.tar.read(decompress(archive), { complete: true })) {
-    if (type === 'file') {
-      const hex = /^blobs\/sha256\/([0-9a-f]{64})$/.exec(path)?.[1];
-      const digest = hex === undefined ? undefined : `sha256:${hex}`;
-      files.set(path, await putBlob(scratch, content(), digest !== undefined && isDigest(digest) ? { digest } : undefined));
-    } else if (type === 'hardlink') links.push({ path, target: linkname ?? '' });
-    // Older Docker stores a layer that two images share once, and links to it.
-    else if (type === 'symlink') links.push({ path, target: posix.join(posix.dirname(path), linkname ?? '') });
+  let last: Digest | undefined;
+  try {
+    for await (const { path, type, linkname, content } of scratch.tar.read(decompress(archive), { complete: true })) {
+      if (type === 'file') {
+        const hex = /^blobs\/sha256\/([0-9a-f]{64})$/.exec(path)?.[1];
+        const digest = hex === undefined ? undefined : `sha256:${hex}`;
+        last = digest !== undefined && isDigest(digest) ? digest : undefined;
+        files.set(path, await putBlob(scratch, content(), last === undefined ? undefined : { digest: last }));
+      } else if (type === 'hardlink') links.push({ path, target: linkname ?? '' });
+      // Older Docker stores a layer that two images share once, and links to it.
+      else if (type === 'symlink') links.push({ path, target: posix.join(posix.dirname(path), linkname ?? '') });
+    }
+  } catch (error) {
+    throw last === undefined ? error : damagedIn(last, error);
   }
   for (const { path, target } of links) {
     const blob = files.get(target);
     if (blob !== undefined) files.set(path, blob);
   }
   return files;
+}
+
+/** Which blob a damaged archive ends in, or after. */
+function damagedIn(digest: Digest, error: unknown): unknown {
+  if (!(error instanceof KvciError) || error.code !== 'tar-damaged') return error;
+  const { hint } = error;
+  return new KvciError(error.reason, error.code, `${error.message} (at the blob ${digest})`, {
+    ...(hint === undefined ? {} : { hint }),
+    facts: { ...error.facts, digest },
+    cause: error,
+  });
 }
 
 async function imagesOf(scratch: ImageLayout, files: ArchiveFiles): Promise<readonly LoadedImage[]> {

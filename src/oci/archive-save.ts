@@ -37,24 +37,29 @@ async function* archiveEntries(layout: ImageLayout, descriptor: Descriptor, opti
     if (image === original) await copyImage(layout, scratch, original.descriptor);
     const { manifest } = image;
     const blobs = new Map([image.descriptor, manifest.config, ...manifest.layers].map((blob) => [blob.digest, blob]));
-    for (const folder of ['blobs', 'blobs/sha256']) yield { ...EMPTY, path: folder, type: 'directory', mode: 0o755 };
+    for (const folder of ['blobs', 'blobs/sha256']) yield { ...EMPTY_ENTRY, path: folder, type: 'directory', mode: 0o755 };
     for (const blob of [...blobs.values()].toSorted((a, b) => (a.digest < b.digest ? -1 : 1))) {
       const stream = await openBlob(scratch, blob);
-      yield { ...EMPTY, path: pathOf(blob), size: blob.size, content: () => stream };
+      yield { ...EMPTY_ENTRY, path: blobEntryPath(blob), size: blob.size, content: () => stream };
     }
     const names = options.refs.map((ref) => ({ ...image.descriptor, annotations: { [CONTAINERD_NAME]: ref, [REF_NAME]: ref } }));
     const manifests = names.length === 0 ? [image.descriptor] : names;
-    yield document('index.json', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests });
-    yield document('manifest.json', [
-      { Config: pathOf(manifest.config), RepoTags: options.refs.filter((ref) => !ref.includes('@')), Layers: manifest.layers.map(pathOf) },
+    yield documentEntry('index.json', { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests });
+    yield documentEntry('manifest.json', [
+      {
+        Config: blobEntryPath(manifest.config),
+        RepoTags: options.refs.filter((ref) => !ref.includes('@')),
+        Layers: manifest.layers.map(blobEntryPath),
+      },
     ]);
-    yield document('oci-layout', { imageLayoutVersion: '1.0.0' });
+    yield documentEntry('oci-layout', { imageLayoutVersion: '1.0.0' });
   } finally {
     await scratch[Symbol.asyncDispose]();
   }
 }
 
-const EMPTY: TarEntryWithContent = {
+/** An empty file of an archive, to be made into what is wanted. */
+export const EMPTY_ENTRY: TarEntryWithContent = {
   path: '.',
   type: 'file',
   mode: 0o644,
@@ -66,13 +71,15 @@ const EMPTY: TarEntryWithContent = {
   content: () => Readable.from([]),
 };
 
-function pathOf({ digest }: Pick<Descriptor, 'digest'>): string {
+/** Where a layout, and an archive of one, has a blob. */
+export function blobEntryPath({ digest }: Pick<Descriptor, 'digest'>): string {
   return `blobs/sha256/${hexOf(digest)}`;
 }
 
-function document(path: string, value: unknown): TarEntryWithContent {
+/** A JSON document of an archive. */
+export function documentEntry(path: string, value: unknown): TarEntryWithContent {
   const bytes = Buffer.from(JSON.stringify(value));
-  return { ...EMPTY, path, size: bytes.length, content: () => Readable.from([bytes]) };
+  return { ...EMPTY_ENTRY, path, size: bytes.length, content: () => Readable.from([bytes]) };
 }
 
 /** The image with its layers compressed another way, written to `to`. Its config, and so Docker's image id, stays. */

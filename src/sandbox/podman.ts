@@ -4,6 +4,7 @@ import type { Clock } from '../core/clock.ts';
 import { messageOf } from '../core/errors.ts';
 import type { TemplateSources } from '../core/template.ts';
 import type { ConnectEngine } from '../host/engine/find-engine.ts';
+import { heldEngine } from '../host/engine/held-engine.ts';
 import type { ContainerEngine, Directories, Locks } from '../host/types.ts';
 import { engineFolder, engineLock } from './podman-storage.ts';
 import { ENGINE_FOLDER } from './podman-config.ts';
@@ -126,24 +127,13 @@ async function serve(sandbox: Sandbox, { connect, clock, signal }: PodmanParts):
 
 /** The engine together with what keeps it alive. */
 function held(engine: ContainerEngine, resources: AsyncDisposableStack): ContainerEngine {
-  return {
-    info: () => engine.info(),
-    build: async (request) => {
-      try {
-        await engine.build(request);
-      } catch (error) {
-        // Buildah goes on with a RUN that has begun, whoever has left: it ends with the sandbox.
-        if (request.signal.aborted) await resources.disposeAsync();
-        throw error;
-      }
-    },
-    importRoot: (tar, tag, signal) => engine.importRoot(tar, tag, signal),
-    save: (tag, signal) => engine.save(tag, signal),
-    load: (archive, signal) => engine.load(archive, signal),
-    hasImage: (tag) => engine.hasImage(tag),
-    images: () => engine.images(),
-    pull: (ref, signal, onLine) => engine.pull(ref, signal, onLine),
-    remove: (tag) => engine.remove(tag),
-    [Symbol.asyncDispose]: () => resources.disposeAsync(),
-  };
+  return heldEngine(engine, resources, async (request) => {
+    try {
+      await engine.build(request);
+    } catch (error) {
+      // Buildah goes on with a RUN that has begun, whoever has left: it ends with the sandbox.
+      if (request.signal.aborted) await resources.disposeAsync();
+      throw error;
+    }
+  });
 }

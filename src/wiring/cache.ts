@@ -41,11 +41,12 @@ export function storeBesideNodes(host: HostParts, sandboxes: Sandboxes): HostPar
     removeUnused: async (artifact) => {
       const { nodeEngineTools } = await import('../sandbox/node-engine.ts');
       const { foldersOfVms } = await import('../machine/qemu/reaper.ts');
-      const tools = await nodeEngineTools({ ...host, sandboxes });
+      const { localRegistry } = await import('./registry.ts');
       const { foldersOfSnapshots } = await import('../snapshot/reaper.ts');
       const { SnapshotStore } = await import('../snapshot/store.ts');
+      const tools = await Promise.all([nodeEngineTools({ ...host, sandboxes }), localRegistry(host, sandboxes).tools()]);
       const used = [
-        ...(tools === undefined ? [] : [tools]),
+        ...tools.filter((path) => path !== undefined),
         ...(await foldersOfVms(host.directories, sandboxes)),
         ...(await foldersOfSnapshots(new SnapshotStore(host.directories))),
       ];

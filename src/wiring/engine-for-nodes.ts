@@ -7,6 +7,7 @@ import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { EngineEndpoint } from '../host/engine/endpoint.ts';
 import type { ContainerEngine } from '../host/types.ts';
 import type { NodeProblem } from '../machine/container/node-probe.ts';
+import { engineConnector } from './connect-engine.ts';
 import { engineSurroundings, type Environment, type HostParts } from './host.ts';
 
 /**
@@ -22,11 +23,11 @@ export async function engineForNodes(
   run: RunContext,
 ): Promise<string | undefined> {
   const { findEngine } = await import('../host/engine/find-engine.ts');
-  const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
   const { NO_CREDENTIALS } = await import('../host/engine/registry-credentials.ts');
+  const connect = engineConnector(environment, host, NO_CREDENTIALS);
   let found: EngineEndpoint | undefined;
   await using engine = await findEngine(choice, engineSurroundings(environment, host), async (endpoint) => {
-    const connected = await connectEngine(endpoint, NO_CREDENTIALS);
+    const connected = await connect(endpoint);
     found = endpoint;
     return connected;
   });

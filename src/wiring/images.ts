@@ -12,7 +12,7 @@ import type { Sandboxes } from '../sandbox/types.ts';
 import { type Environment, hostArchitecture, type HostParts, hostUser, once, OWN_FOLDER, packageManagerOf } from './host.ts';
 import { payloadSource } from './payload.ts';
 import { ownRevision } from './revision.ts';
-import { openEngine, toolsImage } from './tools.ts';
+import { openEngine, runningEngine, toolsImage } from './tools.ts';
 
 /** What building images needs, and what others need of the same making. */
 export type ImageParts = ImagePorts & { readonly sandboxes: Sandboxes; readonly downloads: Downloads };
@@ -124,6 +124,7 @@ export async function imageParts(
         onProgress,
       }),
     debianMirrors: mirrors,
+    runningEngine: (choice) => runningEngine(choice, environment, host),
     engine: (choice) => openEngine(choice, environment, host, sandboxes, run),
     payloadSource: (name, path, distribution) =>
       payloadSource(name, path, distribution, settings, host, { sandboxes, downloads, mirrors, registry }),

@@ -8,6 +8,7 @@ import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { EngineEndpoint } from '../host/engine/endpoint.ts';
 import type { ContainerSandboxesParts } from '../sandbox/container-start.ts';
 import type { Sandboxes } from '../sandbox/types.ts';
+import { engineConnector } from './connect-engine.ts';
 import { engineSurroundings, type Environment, type HostParts, hostNamespaces, hostUser, once, SANDBOX_INIT } from './host.ts';
 
 /** What new sandboxes are made of. */
@@ -72,11 +73,11 @@ export const connectSandboxEngine: ContainerSandboxesParts['connect'] = async (s
  */
 export async function engineForSandboxes(choice: EngineChoice, environment: Environment, host: HostParts): Promise<string> {
   const { findEngine } = await import('../host/engine/find-engine.ts');
-  const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
   const { NO_CREDENTIALS } = await import('../host/engine/registry-credentials.ts');
+  const connect = engineConnector(environment, host, NO_CREDENTIALS);
   let found: EngineEndpoint | undefined;
-  await findEngine(choice, engineSurroundings(environment, host), async (endpoint) => {
-    const connected = await connectEngine(endpoint, NO_CREDENTIALS);
+  await using _engine = await findEngine(choice, engineSurroundings(environment, host), async (endpoint) => {
+    const connected = await connect(endpoint);
     found = endpoint;
     return connected;
   });

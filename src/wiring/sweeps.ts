@@ -32,6 +32,9 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
   const { removeEndedVms } = await import('../machine/qemu/reaper.ts');
   const { removeLostVms } = await import('../machine/qemu/lost-vms.ts');
   const parts = { ...host, sandboxes, clock: systemClock, connect: ownEngine(connectContainers) };
+  const { releaseRegistry } = await import('../cluster/registries.ts');
+  const { localRegistry } = await import('./registry.ts');
+  const registry = () => Promise.resolve(localRegistry(host, sandboxes));
   const states = new ClusterStates(host.directories);
   const claim = (cluster: string): Promise<Claim | undefined> => claimCluster(cluster, { ...host, states });
   const removeLost = async (signal: AbortSignal): Promise<SweepResult> => {
@@ -66,6 +69,10 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
           needed: (socket) => imagesIn(socket, states),
           signal,
         }),
+    },
+    {
+      what: 'the registry of clusters that are gone',
+      sweep: async () => ({ removed: (await releaseRegistry({ registry, states })) ? ['the registry beside clusters'] : [], failed: [] }),
     },
     { what: 'what is left of machines', sweep: () => removeEndedVms(host.directories, sandboxes) },
   ];

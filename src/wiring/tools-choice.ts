@@ -1,6 +1,7 @@
 import type { ServiceSettings } from '../cli/services.ts';
 import type { ContainerEngine } from '../host/types.ts';
 import type { ToolsChoice, ToolsWay } from '../sandbox/tools-choice.ts';
+import { engineConnector } from './connect-engine.ts';
 import { engineSurroundings, type Environment, type HostParts } from './host.ts';
 
 /** What KVCI_TOOLS asks for, else kvci.yaml. */
@@ -17,13 +18,10 @@ export async function hostEngine(
   settings: Pick<ServiceSettings, 'config'>,
   host: HostParts,
 ): Promise<ContainerEngine | undefined> {
-  const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
   const { parseEngineChoice } = await import('../host/engine/discovery.ts');
   const { findEngine } = await import('../host/engine/find-engine.ts');
-  const { hostCredentials } = await import('../host/engine/registry-credentials.ts');
   const choice = parseEngineChoice((await settings.config()).config.engine ?? 'auto');
-  const credentials = hostCredentials(environment, host.home, host.commands);
-  return findEngine(choice, engineSurroundings(environment, host), (endpoint) => connectEngine(endpoint, credentials));
+  return findEngine(choice, engineSurroundings(environment, host), engineConnector(environment, host));
 }
 
 /**

@@ -13,6 +13,7 @@ import type { RegistryClient } from '../oci/registry.ts';
 import type { DebianPackageSet } from '../sandbox/debian-types.ts';
 import type { ToolsMaker } from '../sandbox/tools-image.ts';
 import type { Sandboxes } from '../sandbox/types.ts';
+import { engineConnector } from './connect-engine.ts';
 import { engineSurroundings, type Environment, hostArchitecture, type HostParts, once, OWN_FOLDER } from './host.ts';
 import { engineForSandboxes, hostSandboxes } from './sandboxes.ts';
 import { hostEngine, toolsChoice, toolsWay } from './tools-choice.ts';
@@ -112,14 +113,14 @@ export async function openEngine(
   sandboxes: Sandboxes,
   run: RunContext,
 ): Promise<ContainerEngine> {
-  const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
-  const { findEngine } = await import('../host/engine/find-engine.ts');
-  const { hostCredentials } = await import('../host/engine/registry-credentials.ts');
+  const connect = engineConnector(environment, host);
+  return (await runningEngine(choice, environment, host)) ?? startOwnPodman(host, sandboxes, run, connect);
+}
 
-  const connect = (endpoint: EngineEndpoint): Promise<ContainerEngine> =>
-    connectEngine(endpoint, hostCredentials(environment, host.home, host.commands));
-  const found = await findEngine(choice, engineSurroundings(environment, host), connect);
-  return found ?? startOwnPodman(host, sandboxes, run, connect);
+/** An engine of this host; undefined where nobody named one and none runs. @throws as `findEngine` */
+export async function runningEngine(choice: EngineChoice, environment: Environment, host: HostParts): Promise<ContainerEngine | undefined> {
+  const { findEngine } = await import('../host/engine/find-engine.ts');
+  return findEngine(choice, engineSurroundings(environment, host), engineConnector(environment, host));
 }
 
 /** Podman from the tools image, in a sandbox that ends with kvci. */

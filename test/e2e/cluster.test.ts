@@ -2,12 +2,17 @@ import { readFile, stat } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { kubernetesClient } from '../../src/host/adapters/kubernetes-client.ts';
+import { undiciHttp } from '../../src/host/adapters/undici-http.ts';
 import type { KubernetesApi } from '../../src/host/kubernetes.ts';
+import { parseReference } from '../../src/oci/reference.ts';
+import { RegistryClient } from '../../src/oci/registry.ts';
+import { pushImage } from '../../src/oci/registry-transfer.ts';
 import { kvci, type Run, temporaryFolder } from '../cli/run-kvci.ts';
 import { type HostTraces, hostTraces } from '../fixtures/host-traces.ts';
 import { kvciIn } from '../fixtures/kvci-calls.ts';
 import { nodeImage } from '../fixtures/node-image.ts';
 import { pauseImageOf, podOn } from '../fixtures/own-program-pods.ts';
+import { smallImage } from '../fixtures/small-image.ts';
 
 const NAME = 'kvci-e2e';
 const NEVER = new AbortController().signal;
@@ -17,6 +22,7 @@ interface UpAnswer {
   readonly kubeconfig: string;
   readonly nodesReadyMs: number;
   readonly readyMs: number;
+  readonly registry: { readonly push: string; readonly pull: string };
   readonly nodes: readonly { readonly name: string; readonly role: string; readonly addresses: { ipv4: string; ipv6: string } }[];
 }
 
@@ -37,7 +43,8 @@ describe('kvci up', () => {
   let api: KubernetesApi;
 
   const here = kvciIn(() => folder);
-  const up = (...more: readonly string[]): Promise<Run> => here('up', NAME, '--image', image, '--nodes', '2', '--output', 'json', ...more);
+  const up = (...more: readonly string[]): Promise<Run> =>
+    here('up', NAME, '--provider', 'kind', '--image', image, '--nodes', '2', '--registry', '--output', 'json', ...more);
 
   beforeAll(async () => {
     folder = await temporaryFolder();
@@ -115,6 +122,27 @@ describe('kvci up', () => {
     );
     await api.apply(podOn('node01', 'client', pause, `until ${ask.join(' && ')}; do /usr/bin/sleep 0.2; done`), NEVER);
     await api.until(({ pods }) => pods.some(({ name, done }) => name === 'client' && done), AbortSignal.timeout(120_000));
+  });
+
+  it('takes images without a registry, the second time at once', async () => {
+    const name = 'example.org/greeter:loaded';
+    const { archive } = await smallImage(folder.path, { name, greeting: 'loaded' });
+    const load = async () =>
+      answer(await here('load', archive, '--cluster', NAME, '--output', 'json')) as { readonly nodes: readonly object[] };
+    const nodes = ['node01', 'node02'];
+    expect((await load()).nodes).toMatchObject(nodes.map((node) => ({ node, loaded: [name], present: [] })));
+    expect((await load()).nodes).toMatchObject(nodes.map((node) => ({ node, loaded: [], present: [name], sent: 0 })));
+    await api.apply(podOn('node02', 'loaded', name, '[ "$(</greeting)" = loaded ]'), NEVER);
+    await api.until(({ pods }) => pods.some((pod) => pod.name === 'loaded' && pod.done), AbortSignal.timeout(120_000));
+  });
+
+  it('pulls what was pushed to the registry beside it', async () => {
+    const { push, pull } = cluster.registry;
+    const { layout, image: pushed } = await smallImage(folder.path, { name: 'localhost/pushed:1', greeting: 'pushed' });
+    const client = new RegistryClient({ http: undiciHttp({ offline: false }), credentials: () => Promise.resolve(undefined) });
+    await pushImage(client, layout, pushed.descriptor, parseReference(`${push}/team/greeter:1`));
+    await api.apply(podOn('node02', 'pulled', `${pull}/team/greeter:1`, '[ "$(</greeting)" = pushed ]', 'Always'), NEVER);
+    await api.until(({ pods }) => pods.some((pod) => pod.name === 'pulled' && pod.done), AbortSignal.timeout(120_000));
   });
 
   it('is found Ready and left alone when it is asked for again', async () => {

@@ -234,6 +234,10 @@ export function mutationsFor(tree: ImageTree): readonly Mutation[] {
     one('container-entrypoint', 'is stopped as other containers', (over) => (over.config = configWith(over, { StopSignal: 'SIGTERM' }))),
     one('container-entrypoint', 'an entrypoint that cannot be run', (over) => over.chmod('usr/libexec/kvci/entrypoint', 0o644)),
     one('container-without-cgroups', 'no crun', (over) => over.remove(binary('crun'))),
+    one('container-kind', 'another version', (over) => over.file('usr/lib/kvci/kind/version', 'v1.0.0\n')),
+    one('container-kind', 'no link to what kind wants', (over) => over.remove('kind')),
+    one('container-kind', 'no pod network', (over) => over.remove('usr/lib/kvci/kind/manifests/default-cni.yaml')),
+    one('container-kind', 'no crictl', (over) => over.remove('usr/bin/crictl')),
     one('pod-network-enabled', 'routes are not set', disable('kvci-pod-network.service')),
 
     one('preloaded-images', 'a blob is missing', (over) => over.remove(largestBlob)),

@@ -19,6 +19,10 @@ export const imageBuild: CommandModule = {
     { line: 'image build --k8s 1.36.3 --tag localhost/node:1.36 --label team=ci', what: 'an exact version, tagged and labelled' },
     { line: 'image build --k8s stable --base centos-stream-10 --dry-run', what: 'only show what would be done' },
     { line: 'image build --k8s 1.31 --locked', what: 'refuse when kvci.lock lacks anything' },
+    {
+      line: 'image build --k8s 1.31 --preload addons.txt',
+      what: 'with images of your own in it, a NAME:TAG@sha256:DIGEST a line',
+    },
     { line: 'image build --k8s 1.31 --package tcpdump --file ./motd:/etc/motd', what: 'with a package and a file of your own' },
   ],
   define: (command, act) =>
@@ -54,6 +58,7 @@ export const imageBuild: CommandModule = {
                 ['Kubernetes', `${built.kubernetes} (payload: ${built.payload})`],
                 ['Base', `${built.base}, ${built.architecture}`],
                 ['Size', `${formatSize(built.size.compressed)} compressed, ${formatSize(built.size.unpacked)} unpacked`],
+                ...built.preloaded.map(({ name, size }) => ['Preloaded', `${name}, ${formatSize(size)}`] as const),
                 ['Lock', built.lockFile],
               ]),
           };

@@ -3,6 +3,7 @@ import { countNodes } from '../../cluster/count-nodes.ts';
 import { hostPort } from '../../cluster/addresses.ts';
 import type { ExposedPort } from '../../cluster/exposed.ts';
 import type { NodeLog } from '../../cluster/logs.ts';
+import { REGISTRY_HOST } from '../../cluster/registry-options.ts';
 import type { ClusterState } from '../../cluster/state.ts';
 import { formatDuration } from '../progress/format.ts';
 import type { NodeOutput } from '../services.ts';
@@ -10,7 +11,7 @@ import { facts, table } from './table.ts';
 
 /** A cluster as scripts see it: stable, and without what only kvci needs. */
 export function clusterDocument(state: ClusterState): object {
-  const { name, phase, createdAt, provider, image, kubernetes, families, api, nodesReadyMs, readyMs, steps } = state;
+  const { name, phase, createdAt, provider, image, kubernetes, families, api, registryPort, nodesReadyMs, readyMs, steps } = state;
   return {
     name,
     phase,
@@ -21,6 +22,7 @@ export function clusterDocument(state: ClusterState): object {
     families,
     nodes: nodeDocuments(state),
     ...(api === undefined ? {} : { api }),
+    ...(registryPort === undefined ? {} : { registry: { push: `localhost:${registryPort}`, pull: REGISTRY_HOST } }),
     ...(nodesReadyMs === undefined ? {} : { nodesReadyMs }),
     ...(readyMs === undefined ? {} : { readyMs }),
     steps,
@@ -40,6 +42,9 @@ export function formatUp(state: ClusterState, reused: boolean, kubeconfig: strin
   return facts([
     ['Cluster', `${name}: Kubernetes ${state.kubernetes}, ${countNodes(state.nodes)}, ${state.families.join(' and ')}`],
     ['Ready', reused ? 'it was already: nothing was changed' : times.join(', ')],
+    ...(state.registryPort === undefined
+      ? []
+      : [['Registry', `push to localhost:${state.registryPort}, pull as ${REGISTRY_HOST}`] as const]),
     ['Kubeconfig', kubeconfig],
     ['Try', `kubectl --kubeconfig ${kubeconfig} get nodes`],
   ]);
@@ -125,7 +130,7 @@ export function formatPorts(ports: readonly ExposedPort[]): string {
     ports.map(({ name, host, port, targets }) => [
       name,
       hostPort(host, port),
-      targets.map((target) => `${target.node} (${hostPort(target.address, target.port)})`).join(', '),
+      name === 'registry' ? REGISTRY_HOST : targets.map((target) => `${target.node} (${hostPort(target.address, target.port)})`).join(', '),
     ]),
   );
 }

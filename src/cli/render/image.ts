@@ -46,6 +46,10 @@ export function formatInspection(image: ImageInspection): string {
         (layer.createdBy ?? '').slice(0, 80),
       ]),
     )}`,
+    `Preloaded images:\n${table(
+      ['  SIZE', 'NAME'],
+      image.images.map(({ name, size }) => [`  ${formatSize(size)}`, name]),
+    )}`,
     `Largest:\n${table(
       ['  SIZE', 'PATH'],
       sizes.largest.map(({ path, size }) => [`  ${formatSize(size)}`, path]),

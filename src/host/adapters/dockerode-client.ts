@@ -145,6 +145,7 @@ async function clientOptions({ address }: EngineEndpoint): Promise<Docker.Docker
     key: undefined,
   };
   if (address.transport === 'unix') return { ...nothing, socketPath: address.path, protocol: 'http' };
+  if (address.transport === 'ssh') throw new KvciError('bug', 'no-tunnel', 'an engine of another host is spoken to through a tunnel');
   const { host, port, tls } = address;
   if (tls === undefined) return { ...nothing, host, port, protocol: 'http' };
   const ca = await readFile(tls.ca);

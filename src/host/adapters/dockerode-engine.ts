@@ -76,11 +76,14 @@ class DockerodeEngine implements ContainerEngine {
   }
 
   async hasImage(tag: string): Promise<boolean> {
+    return (await this.imageId(tag)) !== undefined;
+  }
+
+  async imageId(tag: string): Promise<string | undefined> {
     try {
-      await this.#client.ask(`look up ${tag}`, AbortSignal.timeout(ANSWER_MS), () => this.#docker.getImage(tag).inspect());
-      return true;
+      return (await this.#client.ask(`look up ${tag}`, AbortSignal.timeout(ANSWER_MS), () => this.#docker.getImage(tag).inspect())).Id;
     } catch (error) {
-      if (error instanceof KvciError && error.facts['status'] === 404) return false;
+      if (error instanceof KvciError && error.facts['status'] === 404) return undefined;
       throw error;
     }
   }

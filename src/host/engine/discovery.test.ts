@@ -116,8 +116,8 @@ describe('refusals', () => {
     ['a path in a URL', 'tcp://h:1/path', {}, 'bad-engine-url', /is not the address/],
     ['TLS without certificates', 'tcp://h:2376', {}, 'bad-engine-url', /asks for TLS/],
     ['https without certificates', 'https://h', {}, 'bad-engine-url', /asks for TLS/],
-    ['ssh, its password hidden', 'ssh://u:pw@h', {}, 'bad-engine-url', /"ssh:\/\/\*\*\*@h" cannot be used: kvci does not go through SSH/],
-    ['variable', 'auto', { env: { CONTAINER_HOST: 'ssh://core@h:22/run/podman.sock' } }, 'bad-engine-url', /^CONTAINER_HOST: /],
+    ['ssh, its password hidden', 'ssh://u:pw@h', {}, 'bad-engine-url', /"ssh:\/\/\*\*\*@h" is not the address/],
+    ['variable', 'auto', { env: { CONTAINER_HOST: 'ssh://core@h:port/run/podman.sock' } }, 'bad-engine-url', /^CONTAINER_HOST: /],
     ['a context that is gone', 'auto', { env: { DOCKER_CONTEXT: 'lab' } }, 'bad-docker-context', /docker context "lab" does not exist/],
     ['a broken configuration', 'auto', { files: { '/home/u/.docker/config.json': '{' } }, 'bad-docker-context', /config.json is not JSON/],
     [

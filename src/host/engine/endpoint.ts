@@ -4,7 +4,15 @@ import { maskUrl } from '../../core/secrets.ts';
 /** Where an engine's API answers. */
 export type EngineAddress =
   | { readonly transport: 'unix'; readonly path: string }
-  | { readonly transport: 'tcp'; readonly host: string; readonly port: number; readonly tls: TlsFiles | undefined };
+  | { readonly transport: 'tcp'; readonly host: string; readonly port: number; readonly tls: TlsFiles | undefined }
+  | {
+      readonly transport: 'ssh';
+      /** `host` or `user@host`, as ssh takes it. */
+      readonly destination: string;
+      readonly port: number | undefined;
+      /** Of the engine, on that host. */
+      readonly socket: string;
+    };
 
 /** PEM files as Docker lays them out; the key pair is missing where the server asks for no client certificate. */
 export interface TlsFiles {
@@ -37,21 +45,14 @@ export function parseEngineUrl(text: string, origin: string, tls?: TlsFiles): En
   if (text.startsWith('/')) return { transport: 'unix', path: text };
   const unix = /^unix:\/\/(\/.+)$/.exec(text)?.[1];
   if (unix !== undefined) return { transport: 'unix', path: unix };
-  if (text.startsWith('ssh://')) {
-    throw badUrl(
-      text,
-      origin,
-      'kvci does not go through SSH to an engine itself',
-      'Forward its socket and name that: ssh -N -L /tmp/engine.sock:/run/docker.sock USER@HOST, then --engine unix:///tmp/engine.sock',
-    );
-  }
+  if (text.startsWith('ssh://')) return parseSsh(text, origin);
   const url = /^(?:tcp|https?):\/\//.test(text) && URL.canParse(text) ? new URL(text.replace(/^tcp:/, 'http:')) : undefined;
   if (url === undefined || url.hostname === '' || (url.pathname !== '/' && url.pathname !== '')) {
     throw badUrl(
       text,
       origin,
       'is not the address of a container engine',
-      'Write unix:///run/docker.sock, /run/podman/podman.sock or tcp://HOST:PORT.',
+      'Write unix:///run/docker.sock, /run/podman/podman.sock, tcp://HOST:PORT or ssh://USER@HOST.',
     );
   }
   const secure = tls !== undefined || url.protocol === 'https:' || url.port === String(TLS_PORT);
@@ -69,21 +70,44 @@ export function parseEngineUrl(text: string, origin: string, tls?: TlsFiles): En
   return { transport: 'tcp', host: url.hostname.replace(/^\[(.*)\]$/, '$1'), port, tls };
 }
 
+/** Where Docker listens; Podman's address names its own. */
+const REMOTE_SOCKET = '/var/run/docker.sock';
+
+/** `ssh://[USER@]HOST[:PORT][/SOCKET]`, as Docker and Podman write it. A name that begins with "-" would be an option of ssh. */
+function parseSsh(text: string, origin: string): EngineAddress {
+  const [, user, host, port, socket] =
+    /^ssh:\/\/(?:([\w.][\w.-]*)@)?(\w[\w.-]*|\[[0-9a-fA-F:]+\])(?::(\d{1,5}))?(\/[\w./+-]*)?$/.exec(text) ?? [];
+  if (host === undefined) {
+    throw badUrl(
+      text,
+      origin,
+      'is not the address of a container engine',
+      'Write ssh://USER@HOST:PORT/SOCKET; user, port and socket may be left out.',
+    );
+  }
+  const name = host.replace(/^\[(.*)\]$/, '$1');
+  return {
+    transport: 'ssh',
+    destination: user === undefined ? name : `${user}@${name}`,
+    port: port === undefined ? undefined : Number(port),
+    socket: socket === undefined || socket === '/' ? REMOTE_SOCKET : socket,
+  };
+}
+
 /** The address for people, without credentials. */
 export function showAddress(address: EngineAddress): string {
   if (address.transport === 'unix') return `unix://${address.path}`;
+  if (address.transport === 'ssh') {
+    const port = address.port === undefined ? '' : `:${address.port}`;
+    return `ssh://${address.destination}${port}${address.socket}`;
+  }
   const host = address.host.includes(':') ? `[${address.host}]` : address.host;
   return `tcp://${host}:${address.port}`;
 }
 
 function badUrl(text: string, origin: string, problem: string, hint: string): KvciError {
-  return new KvciError(
-    'usage',
-    'bad-engine-url',
-    `${origin}: "${maskUrl(text)}" ${problem.startsWith('kvci') ? `cannot be used: ${problem}` : problem}`,
-    {
-      hint,
-      facts: { origin },
-    },
-  );
+  return new KvciError('usage', 'bad-engine-url', `${origin}: "${maskUrl(text)}" ${problem}`, {
+    hint,
+    facts: { origin },
+  });
 }

@@ -101,6 +101,11 @@ export function requestFailed(doing: string, reason: string, status?: number): K
   );
 }
 
+/** Whether what an engine or a command said means that there is no room. */
+export function isDiskFull(reason: string): boolean {
+  return DISK_FULL.test(reason);
+}
+
 /** The error of a full disk where a command failed for that reason; any other error as it is. */
 export function diskFullOr(doing: string, error: unknown): unknown {
   return error instanceof KvciError && DISK_FULL.test(error.message) ? requestFailed(doing, error.message) : error;

@@ -146,6 +146,7 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
     },
     balance: async (port, targets, signal, hostPort) =>
       forwards.balance(required(await network(), 'network'), port, targets, signal, hostPort),
+    reach: async (port, hostPort, signal) => forwards.reach(required(await network(), 'network'), port, hostPort, signal),
     forward: (name, targets, signal, wanted) => forwards.forward(name, targets, signal, wanted),
     rest: () => forwards.rest(),
     destroy: async () => {

@@ -13,6 +13,7 @@ const routes: Routes = {
       ],
     },
   },
+  reaches: { 5000: { addresses: ['10.89.1.1', 'fd00::1'], hostPort: 25000 } },
 };
 
 /** What listens where and leads where, without the settings that all have. */
@@ -38,15 +39,26 @@ describe('load balancers', () => {
       'bind [fd00::1]:6443',
       `server target0 10.89.1.11:6443 ${check}`,
       `server target1 10.89.1.12:6443 ${check}`,
+      'listen reach-5000',
+      'bind 10.89.1.1:5000',
+      'bind [fd00::1]:5000',
+      'server outer unix@/run/c/reach-5000.sock',
     ]);
   });
 
   it("in the host's", () => {
-    expect(listeners(outerConfig(routes, '/run/c'))).toEqual(['listen api', 'bind 127.0.0.1:40001', 'server inner unix@/run/c/api.sock']);
+    expect(listeners(outerConfig(routes, '/run/c'))).toEqual([
+      'listen api',
+      'bind 127.0.0.1:40001',
+      'server inner unix@/run/c/api.sock',
+      'listen reach-5000',
+      'bind unix@/run/c/reach-5000.sock mode 600',
+      'server host 127.0.0.1:25000',
+    ]);
   });
 
   it('with nothing to listen for there is none', () => {
     expect(innerConfig(NO_ROUTES, '/run/c')).toBeUndefined();
-    expect(outerConfig({ ...routes, forwards: {} }, '/run/c')).toBeUndefined();
+    expect(outerConfig({ ...routes, forwards: {}, reaches: {} }, '/run/c')).toBeUndefined();
   });
 });

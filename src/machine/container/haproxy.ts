@@ -6,9 +6,11 @@ export interface Routes {
   readonly forwards: Readonly<Record<string, { readonly port: number; readonly targets: readonly ForwardTarget[] }>>;
   /** From the nodes, by port, at addresses of the cluster's network. */
   readonly balances: Readonly<Record<string, { readonly addresses: readonly string[]; readonly targets: readonly ForwardTarget[] }>>;
+  /** From the nodes to ports of this host's loopback, by port, at addresses of the cluster's network. */
+  readonly reaches: Readonly<Record<string, { readonly addresses: readonly string[]; readonly hostPort: number }>>;
 }
 
-export const NO_ROUTES: Routes = { forwards: {}, balances: {} };
+export const NO_ROUTES: Routes = { forwards: {}, balances: {}, reaches: {} };
 
 /**
  * `kubectl exec` and watches are silent for long: connections end with their peers, not with time. A node that is gone shows
@@ -28,7 +30,7 @@ defaults
   option srvtcpka
 `;
 
-/** Runs in the nodes' network: from sockets and from the cluster's own addresses to the nodes. */
+/** Runs in the nodes' network: from sockets and from the cluster's own addresses to the nodes, and from those to sockets. */
 export function innerConfig(routes: Routes, folder: string): string | undefined {
   const forwards = Object.entries(routes.forwards).map(([name, { targets }]) =>
     listen(name, [`unix@${socketPath(folder, name)} mode 600`], targets),
@@ -40,15 +42,23 @@ export function innerConfig(routes: Routes, folder: string): string | undefined 
       targets,
     ),
   );
-  return config([...forwards, ...balances]);
+  const reaches = Object.entries(routes.reaches).map(([port, { addresses }]) => {
+    const binds = addresses.map((address) => `  bind ${bindAddress(address, Number(port))}\n`).join('');
+    return `listen reach-${port}\n${binds}  server outer unix@${socketPath(folder, `reach-${port}`)}\n`;
+  });
+  return config([...forwards, ...balances, ...reaches]);
 }
 
-/** Runs in the host's network: from ports of loopback to the sockets. */
+/** Runs in the host's network: from ports of loopback to the sockets, and back. */
 export function outerConfig(routes: Routes, folder: string): string | undefined {
   const forwards = Object.entries(routes.forwards).map(
     ([name, { port }]) => `listen ${name}\n  bind 127.0.0.1:${port}\n  server inner unix@${socketPath(folder, name)}\n`,
   );
-  return config(forwards);
+  const reaches = Object.entries(routes.reaches).map(
+    ([port, { hostPort }]) =>
+      `listen reach-${port}\n  bind unix@${socketPath(folder, `reach-${port}`)} mode 600\n  server host 127.0.0.1:${hostPort}\n`,
+  );
+  return config([...forwards, ...reaches]);
 }
 
 /** Undefined when nobody listens, which haproxy refuses. */

@@ -84,6 +84,13 @@ export function hostForwards(parts: HostForwardsParts, spec: MachinesSpec): Forw
       await configure(containers, id, config ?? '', signal);
       return addresses;
     },
+    // This host's loopback is not theirs, and an engine publishes in the other direction only.
+    reach: () =>
+      Promise.reject(
+        new KvciError('usage', 'not-reachable-from-nodes', `nodes in ${containers.info.name} of this host reach no port of its loopback`, {
+          hint: "Have the nodes in kvci's own engine: --engine embedded.",
+        }),
+      ),
     forward: async (_name, targets) => {
       const [target] = targets;
       // It stays where one control plane is left of several: nodes of such a cluster publish nothing.

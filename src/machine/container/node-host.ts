@@ -35,6 +35,8 @@ export interface Forwards {
     signal: AbortSignal,
     hostPort?: number,
   ): Promise<NodeAddresses>;
+  /** As Machines has it. @throws KvciError `not-reachable-from-nodes` */
+  reach(network: MachineNetwork, port: number, hostPort: number, signal: AbortSignal): Promise<NodeAddresses>;
   forward(name: string, targets: readonly ForwardTarget[], signal: AbortSignal, wanted?: number): Promise<HostPort>;
   /** As Machines has it. */
   rest(): Promise<void>;

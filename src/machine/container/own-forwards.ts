@@ -2,6 +2,7 @@ import { KvciError } from '../../core/errors.ts';
 import { freePort } from '../../host/free-port.ts';
 import type { CommandRunner } from '../../host/types.ts';
 import { innerConfig, NO_ROUTES, outerConfig, type Routes } from './haproxy.ts';
+import type { MachineNetwork, NodeAddresses } from '../types.ts';
 import type { Forwards } from './node-host.ts';
 import { gatewayOf } from './ranges.ts';
 
@@ -34,7 +35,7 @@ export function ownForwards(engine: { readonly sandbox: CommandRunner; readonly 
 
   const read = async (): Promise<Routes> => {
     const { exitCode, stdout } = await sandbox.run(['cat', `${folder}/routes.json`], { accept: [1] });
-    return exitCode === 0 ? (JSON.parse(stdout) as Routes) : NO_ROUTES;
+    return exitCode === 0 ? { ...NO_ROUTES, ...(JSON.parse(stdout) as Partial<Routes>) } : NO_ROUTES;
   };
   /** Starts what is not as it should be, or was killed. */
   const apply = async (before: Routes, routes: Routes, signal: AbortSignal): Promise<void> => {
@@ -50,12 +51,16 @@ export function ownForwards(engine: { readonly sandbox: CommandRunner; readonly 
 
   return {
     balance: async (ranges, port, targets, signal) => {
-      const addresses = [ranges.ipv4, ranges.ipv6].filter((range) => range !== undefined).map(gatewayOf);
+      const addresses = gatewaysOf(ranges);
       const before = await read();
       await apply(before, { ...before, balances: { ...before.balances, [port]: { addresses, targets } } }, signal);
-      const [ipv4] = addresses.filter((address) => !address.includes(':'));
-      const [ipv6] = addresses.filter((address) => address.includes(':'));
-      return { ...(ipv4 === undefined ? {} : { ipv4 }), ...(ipv6 === undefined ? {} : { ipv6 }) };
+      return byFamily(addresses);
+    },
+    reach: async (ranges, port, hostPort, signal) => {
+      const addresses = gatewaysOf(ranges);
+      const before = await read();
+      await apply(before, { ...before, reaches: { ...before.reaches, [port]: { addresses, hostPort } } }, signal);
+      return byFamily(addresses);
     },
     forward: async (name, targets, signal, wanted) => {
       const before = await read();
@@ -76,4 +81,14 @@ export function ownForwards(engine: { readonly sandbox: CommandRunner; readonly 
       await sandbox.run(['sh', '-c', END, 'sh', folder]);
     },
   };
+}
+
+function gatewaysOf({ ipv4, ipv6 }: MachineNetwork): string[] {
+  return [ipv4, ipv6].filter((range) => range !== undefined).map(gatewayOf);
+}
+
+function byFamily(addresses: readonly string[]): NodeAddresses {
+  const ipv4 = addresses.find((address) => !address.includes(':'));
+  const ipv6 = addresses.find((address) => address.includes(':'));
+  return { ...(ipv4 === undefined ? {} : { ipv4 }), ...(ipv6 === undefined ? {} : { ipv6 }) };
 }

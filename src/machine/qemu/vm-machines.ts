@@ -42,7 +42,7 @@ export function vmMachines(
   const places = placesOver?.(records) ?? ownPlaces(parts, records);
   const name = spec.cluster;
   let held: VmSandbox | undefined;
-  let chosen: Accelerator | undefined;
+  let choosing: Promise<Accelerator> | undefined;
   const entered: VmAccess[] = [];
 
   /** What there is of this life of the cluster. */
@@ -61,7 +61,8 @@ export function vmMachines(
     const other = await records.find(name);
     // Of an earlier life of the cluster, whose kvci was killed.
     if (other !== undefined) await places.end(other);
-    const common = { name, owner: 'cluster-machines', source: sourceOf(spec), keep: true } as const;
+    const kind = spec.sandbox === undefined ? {} : { kind: spec.sandbox };
+    const common = { name, owner: 'cluster-machines', source: sourceOf(spec), keep: true, ...kind } as const;
     return places.start({ ...common, lan, files: filesOfDisk(source), disk: source, ...(key === undefined ? {} : { key }), signal });
   };
 
@@ -80,7 +81,15 @@ export function vmMachines(
   /** The same for all of them, found out and told once. */
   const accelerator = async (sandbox: VmSandbox, signal: AbortSignal): Promise<Accelerator> => {
     const [known] = Object.values(sandbox.record.machines);
-    return known?.accelerator ?? (chosen ??= await acceleratorFor(parts, sandbox, await trialSpec(sandbox), signal));
+    if (known !== undefined) return known.accelerator;
+    // Nodes that start together wait for one trial.
+    choosing ??= trialSpec(sandbox).then((trial) => acceleratorFor(parts, sandbox, trial, signal));
+    try {
+      return await choosing;
+    } catch (error) {
+      choosing = undefined;
+      throw error;
+    }
   };
   const trialSpec = async ({ record }: VmSandbox): Promise<VmSpec> =>
     vmSpec({ name: 'trial', addresses: {} }, await diskOf(record), spec.acceleration ?? 'auto');
@@ -188,6 +197,10 @@ export function vmMachines(
     balance: async (port, targets, signal) => {
       const record = await recorded();
       return (await forwards(signal)).balance(lanNetwork(record?.lan.families ?? []), port, targets, signal);
+    },
+    reach: async (port, hostPort, signal) => {
+      const record = await recorded();
+      return (await forwards(signal)).reach(lanNetwork(record?.lan.families ?? []), port, hostPort, signal);
     },
     forward: async (forward, targets, signal, wanted) => (await forwards(signal)).forward(forward, targets, signal, wanted),
     // What leads to the nodes keeps its port for them.

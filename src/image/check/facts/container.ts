@@ -1,3 +1,4 @@
+import { KVCI_LABELS } from '../../labels.ts';
 import { isEnabled } from '../systemd.ts';
 import type { Fact, Finding } from '../types.ts';
 import type { ImageView } from '../view.ts';
@@ -41,4 +42,22 @@ const podNetwork: Fact = {
       : [{ message: 'the unit is not enabled', path: '/usr/lib/systemd/system/kvci-pod-network.service' }],
 };
 
-export const CONTAINER_FACTS: readonly Fact[] = [entrypoint, withoutCgroups, podNetwork];
+/** Where upstream's kind looks for what it wants of a node, through a link: https://kind.sigs.k8s.io/docs/design/node-image/ */
+const KIND = 'kind';
+const MANIFEST = `${KIND}/manifests/default-cni.yaml`;
+
+const upstreamKind: Fact = {
+  id: 'container-kind',
+  title: "upstream's kind finds the version, a pod network and crictl, where containerd runs",
+  reads: [/^(usr\/lib\/kvci\/)?kind\//, /^etc\/containerd\/config\.toml$/],
+  *check(image) {
+    if (image.text('etc/containerd/config.toml') === undefined) return;
+    const version = `v${image.labels[KVCI_LABELS.kubernetes] ?? ''}`;
+    const found = image.text(`${KIND}/version`)?.trim() ?? 'nothing';
+    if (found !== version) yield { message: `says ${found}, not ${version}`, path: `/${KIND}/version` };
+    if (!(image.text(MANIFEST) ?? '').includes('kind: DaemonSet')) yield { message: 'has no pod network', path: `/${MANIFEST}` };
+    yield* executableFindings(image, ['/usr/bin/crictl', '/usr/libexec/kvci/kind-network']);
+  },
+};
+
+export const CONTAINER_FACTS: readonly Fact[] = [entrypoint, withoutCgroups, podNetwork, upstreamKind];
