@@ -30,6 +30,9 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
   const { removeLostInHostEngines } = await import('../machine/container/lost-in-host-engines.ts');
   const { removeLostClusters } = await import('../machine/container/lost-clusters.ts');
   const { removeEndedVms } = await import('../machine/qemu/reaper.ts');
+  const { removeUnusedChunks } = await import('../snapshot/remove.ts');
+  const { SnapshotStore } = await import('../snapshot/store.ts');
+  const { formatSize } = await import('../core/sizes.ts');
   const { removeLostVms } = await import('../machine/qemu/lost-vms.ts');
   const parts = { ...host, sandboxes, clock: systemClock, connect: ownEngine(connectContainers) };
   const { releaseRegistry } = await import('../cluster/registries.ts');
@@ -73,6 +76,13 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
     {
       what: 'the registry of clusters that are gone',
       sweep: async () => ({ removed: (await releaseRegistry({ registry, states })) ? ['the registry beside clusters'] : [], failed: [] }),
+    },
+    {
+      what: 'chunks of snapshots that are gone',
+      sweep: async () => {
+        const freed = await removeUnusedChunks(new SnapshotStore(host.directories), systemClock.now());
+        return { removed: freed === 0 ? [] : [`${formatSize(freed)} of snapshots that are gone`], failed: [] };
+      },
     },
     { what: 'what is left of machines', sweep: () => removeEndedVms(host.directories, sandboxes) },
   ];
