@@ -22,6 +22,11 @@ my $written = 0;
 
 open(my $map, '<:raw', "/proc/$pid/pagemap") or die "/proc/$pid/pagemap: $!\n";
 open(my $memory, '<:raw', "/proc/$pid/mem") or die "/proc/$pid/mem: $!\n";
+# process_vm_readv(2) by its number, where it is known: twice as fast as reading /proc/PID/mem, which goes page by page.
+my %numbers = (x86_64 => 310, aarch64 => 270);
+my $readv = $numbers{ (POSIX::uname())[4] };
+my $buffer = "\0" x $piece;
+my $place = unpack('Q', pack('p', $buffer));
 sysopen(my $out, $file, O_WRONLY | O_CREAT, 0600) or die "$file: $!\n";
 truncate($out, $size) or die "$file: $!\n";
 
@@ -60,6 +65,16 @@ sub take {
   return $bytes;
 }
 
+sub look {
+  my ($from, $length) = @_;
+  if (defined $readv) {
+    my $read = syscall($readv, $pid + 0, pack('QQ', $place, $length), 1, pack('QQ', $from, $length), 1, 0);
+    return substr($buffer, 0, $length) if $read == $length;
+    undef $readv;
+  }
+  return take($memory, $from, $length);
+}
+
 sub put {
   my ($at, $bytes) = @_;
   defined sysseek($out, $at, 0) or die "$file: $!\n";
@@ -76,7 +91,7 @@ sub copy {
   my ($at, $length) = @_;
   for (my $done = 0; $done < $length; $done += $piece) {
     my $some = $length - $done < $piece ? $length - $done : $piece;
-    my $bytes = take($memory, $address + $at + $done, $some);
+    my $bytes = look($address + $at + $done, $some);
     if ($kind eq 'changed') {
       put($at + $done, $bytes);
       next;
