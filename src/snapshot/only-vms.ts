@@ -2,7 +2,8 @@ import { KvciError } from '../core/errors.ts';
 import type { ClusterState } from '../cluster/state.ts';
 import { machineOf } from '../cluster/steps/boot.ts';
 import { networkOf } from '../cluster/addresses.ts';
-import type { MachineSnapshots, Machines, MachineSpec } from '../machine/types.ts';
+import type { MachineSnapshots } from '../machine/saved-machines.ts';
+import type { Machines, MachineSpec } from '../machine/types.ts';
 
 /** Containers share the kernel of this host: what they are in the middle of is in its memory, too. @throws KvciError `not-virtual-machines` */
 export function requireVms({ name, provider }: Pick<ClusterState, 'name' | 'provider'>): void {

@@ -4,7 +4,7 @@ import { clusterStateSchema } from '../cluster/state.ts';
 import type { Digest } from '../core/digest.ts';
 import { digestSchema } from '../core/digest-schema.ts';
 import { KvciError, messageOf } from '../core/errors.ts';
-import type { SavedMachines } from '../machine/types.ts';
+import type { SavedMachines } from '../machine/saved-machines.ts';
 
 /** Of the record and of all files that belong to it. A kvci that changes their meaning raises it. */
 export const LAYOUT = 1;

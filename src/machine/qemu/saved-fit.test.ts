@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import type { SavedMachine, SavedMachines } from '../types.ts';
+import type { SavedMachine, SavedMachines } from '../saved-machines.ts';
 import { type Here, unfit } from './saved-fit.ts';
 
 const MACHINE: SavedMachine = {

@@ -1,5 +1,5 @@
 import type { Architecture } from '../../payload/types.ts';
-import type { SavedMachines } from '../types.ts';
+import type { SavedMachines } from '../saved-machines.ts';
 
 /** What a saved state is to go on with. */
 export interface Here {

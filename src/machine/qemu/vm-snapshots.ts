@@ -1,24 +1,26 @@
-import { chmod, cp, link, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 
-import { hasErrno, KvciError } from '../../core/errors.ts';
-import { deviceInside } from './accelerate.ts';
-import { readVerdict } from './kvm.ts';
-import { unfit } from './saved-fit.ts';
+import { KvciError } from '../../core/errors.ts';
 import { asDiskFull } from '../../host/files.ts';
 import type { CommandRunner } from '../../host/types.ts';
 import type { Architecture } from '../../payload/types.ts';
-import type { MachineSnapshots, MachineSpec, SavedMachine, SavedMachines } from '../types.ts';
+import type { MachineSnapshots, SavedMachine, SavedMachines } from '../saved-machines.ts';
+import type { MachineSpec } from '../types.ts';
+import { deviceInside } from './accelerate.ts';
 import { type DiskSource, filesOfDisk } from './disk-source.ts';
+import { readVerdict } from './kvm.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
 import { boardOf, knowsGeneration, qemuProgram } from './qemu-arguments.ts';
 import { renewKeysOf } from './renew-keys.ts';
 import { saveVms } from './save-vms.ts';
+import { dropChildren, linkSaved, makeChild } from './saved-disks.ts';
+import { unfit } from './saved-fit.ts';
 import { loadDevices, loading } from './saved-state.ts';
-import { diskCount, startVm, type VmSpec } from './start-vm.ts';
+import { startVm, type VmSpec } from './start-vm.ts';
 import { connectMonitor, openVm, runningVms, type VmAccess } from './vm.ts';
-import { diskName, savedFiles, socketsOf } from './vm-files.ts';
+import { savedFiles, socketsOf } from './vm-files.ts';
 import { formatVmSandboxRecord, parseVmSandboxRecord, type VmRecord, type VmSandboxRecord } from './vm-record.ts';
 import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
 
@@ -205,49 +207,4 @@ function diskOf({ disk }: VmSandboxRecord, [path = '', kernel = '', initramfs = 
     ...(disk?.architecture === undefined ? {} : { architecture: disk.architecture }),
     ...(directBoot === undefined ? {} : { directBoot: { kernel, initramfs, arguments: directBoot.arguments } }),
   };
-}
-
-/** Gives a machine's folder what it was saved as. Where files cannot be linked they are copied. */
-async function linkSaved(from: string, own: string): Promise<void> {
-  const saved = join(own, 'saved');
-  await mkdir(saved, { recursive: true, mode: 0o700 });
-  for (const file of await readdir(from)) {
-    const isDisk = /^disk.*\.qcow2$/.test(file);
-    await linkOrCopy(join(from, file), join(isDisk ? own : saved, file));
-    if (file === 'uefi-variables.fd') await copyAs(join(from, file), join(own, file));
-  }
-}
-
-async function linkOrCopy(from: string, to: string): Promise<void> {
-  try {
-    await link(from, to);
-  } catch (error) {
-    if (!hasErrno(error, 'EXDEV', 'EPERM', 'EMLINK')) throw error;
-    await cp(from, to);
-  }
-}
-
-async function copyAs(from: string, to: string): Promise<void> {
-  await cp(from, to, { force: true });
-  await chmod(to, 0o600);
-}
-
-/** The disk that the machine writes: a child of its frozen ones. */
-async function makeChild({ runner }: VmSandbox, name: string, frozen: number, signal: AbortSignal): Promise<void> {
-  const folder = `${MACHINES_INSIDE}/${name}`;
-  const [base, child] = [`${folder}/${diskName(frozen - 1)}`, `${folder}/${diskName(frozen)}`];
-  await runner.run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', `${child}.new`], { signal });
-  await runner.run(['mv', '--', `${child}.new`, child], { signal });
-}
-
-/** Takes away what a machine has written since it was saved. */
-async function dropChildren({ runner }: VmSandbox, name: string, record: VmRecord, signal: AbortSignal): Promise<void> {
-  const folder = `${MACHINES_INSIDE}/${name}`;
-  const frozen = record.saved?.disks ?? 0;
-  const count = await diskCount(runner, name);
-  const written = Array.from({ length: Math.max(0, count - frozen) }, (_, index) => `${folder}/${diskName(frozen + index)}`);
-  await runner.run(['rm', '-f', ...written.toReversed()], { signal });
-  const restore =
-    'if [ -e "$1/saved/uefi-variables.fd" ]; then cp -f -- "$1/saved/uefi-variables.fd" "$1" && chmod 0600 "$1/uefi-variables.fd"; fi';
-  await runner.run(['sh', '-c', restore, 'sh', folder], { signal });
 }

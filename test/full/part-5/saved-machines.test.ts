@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { VmSandboxRecords } from '../../../src/machine/qemu/vm-record.ts';
 import type { VmSandboxParts } from '../../../src/machine/qemu/vm-sandbox.ts';
-import type { Machines, MachineSnapshots, NodeHandle, SavedMachines } from '../../../src/machine/types.ts';
+import type { MachineSnapshots, SavedMachines } from '../../../src/machine/saved-machines.ts';
+import type { Machines, NodeHandle } from '../../../src/machine/types.ts';
 import { savedMachinesOf, TWO } from '../../fixtures/saved-vms.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
 import { until } from '../../fixtures/traces.ts';
