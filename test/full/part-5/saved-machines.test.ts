@@ -18,6 +18,8 @@ import { LAN, nodeDisk, testVms } from '../../fixtures/vms.ts';
 /* Machines that are saved as they run, and go on as several. No Kubernetes. */
 
 const NEVER = new AbortController().signal;
+/** KVCI_TEST_RESETS=100 takes as many. */
+const RESETS = Number(process.env['KVCI_TEST_RESETS'] ?? '10');
 const CHILD = new URL('../../fixtures/save-child.ts', import.meta.url).pathname;
 
 let folder: string;
@@ -153,6 +155,26 @@ describe('machines that go on from what was saved', () => {
       'own\nright',
     );
     await four.destroy();
+  });
+
+  it(`go back ${RESETS} times in a row, and nothing piles up`, async () => {
+    const traces = async (): Promise<readonly (readonly string[])[]> => {
+      const record = await new VmSandboxRecords(parts.directories, 'cluster-machines').find('two');
+      const sandbox = record?.sandbox === undefined ? undefined : await parts.sandboxes.find(record.sandbox);
+      if (record === undefined || sandbox === undefined) throw new Error('no sandbox');
+      const lines = async (...argv: [string, ...string[]]): Promise<readonly string[]> =>
+        (await sandbox.run(argv)).stdout.trim().split('\n').toSorted();
+      return [
+        await lines('sh', '-c', 'for pid in /proc/[0-9]*; do cat $pid/comm 2>/dev/null; done | grep -v "^sh$\\|^cat$"'),
+        await lines('find', '/machines', '-name', '*.qcow2'),
+        await lines('sh', '-c', 'ip -br link | cut -d " " -f 1'),
+      ];
+    };
+    await two.snapshots.reset(TWO, NEVER);
+    const before = await traces();
+    for (let round = 0; round < RESETS; round += 1) await two.snapshots.reset(TWO, NEVER);
+    expect(await traces()).toEqual(before);
+    expect(await bash(await two.node('node02'), 'echo alive')).toBe('alive');
   });
 
   it('get new keys, and the ones before count no more', async () => {
