@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 
-import { endOfCertificate, userConfig, wantsRenewal } from './credentials.ts';
+import { endOfCertificate, userConfig, renewalOf } from './credentials.ts';
 
 /** Of nobody: its key was thrown away. */
 const CERTIFICATE =
@@ -26,17 +26,18 @@ describe('the certificate of a kubeconfig', () => {
   });
 
   it.each([
-    ['a year before the end', 365, false],
-    ['two months and a day', 61, false],
-    ['two months', 59, true],
-    ['the day of the end', 0, true],
-    ['after it', -1, true],
+    ['a year before the end', 365, 'none'],
+    ['two months and a day', 61, 'none'],
+    ['two months', 59, 'files'],
+    ['eight days', 8, 'files'],
+    ['the day of the end', 0, 'programs'],
+    ['after it', -1, 'programs'],
   ])('is made anew: %s', (_what, days, wanted) => {
-    expect(wantsRenewal(kubeconfig, END - days * DAY)).toBe(wanted);
+    expect(renewalOf(kubeconfig, END - days * DAY)).toBe(wanted);
   });
 
   it('that there is none is nothing to make anew', () => {
-    expect(wantsRenewal('{}', END)).toBe(false);
+    expect(renewalOf('{}', END)).toBe('none');
   });
 });
 

@@ -13,6 +13,9 @@ const DAY_MS = 24 * 60 * 60_000;
 /** kubeadm's certificates live for a year: this much before the end they are made anew while everything still trusts them. */
 const RENEW_BEFORE_MS = 60 * DAY_MS;
 
+/** Programs that run over certificates with less than this left are started anew with new ones. */
+const RESTART_BEFORE_MS = 7 * DAY_MS;
+
 /** The group that kubeadm lets do everything (kubeadm 1.29 and later). */
 const ADMINS = 'kubeadm:cluster-admins';
 
@@ -28,10 +31,17 @@ export function endOfCertificate(kubeconfig: string): number | undefined {
   return data === undefined ? undefined : Date.parse(new X509Certificate(Buffer.from(data, 'base64')).validTo);
 }
 
-/** Whether certificates that were made with that of a kubeconfig are near their end. */
-export function wantsRenewal(kubeconfig: string, now: number): boolean {
+/** What is to be done about certificates that were made with that of a kubeconfig. */
+export type Renewal = 'none' | 'files' | 'programs';
+
+/**
+ * Near their end they are made anew; whatever starts from then on takes them. A control plane takes minutes to start under emulation:
+ * programs go on with what they have as long as that is good for some days.
+ */
+export function renewalOf(kubeconfig: string, now: number): Renewal {
   const end = endOfCertificate(kubeconfig);
-  return end !== undefined && end - now < RENEW_BEFORE_MS;
+  if (end === undefined || end - now >= RENEW_BEFORE_MS) return 'none';
+  return end - now < RESTART_BEFORE_MS ? 'programs' : 'files';
 }
 
 /** What `kubeadm kubeconfig user` reads. */
@@ -64,9 +74,11 @@ export async function newCredentials(
 const PROGRAMS = ['kube-apiserver', 'kube-controller', 'kube-scheduler', 'etcd'];
 
 /** Makes all certificates of a control plane anew, from the CA that it has, and answers the administrator's kubeconfig. */
-export async function renewCertificates(node: NodeHandle, signal: AbortSignal): Promise<string> {
+export async function renewCertificates(node: NodeHandle, what: Exclude<Renewal, 'none'>, signal: AbortSignal): Promise<string> {
   await node.run(['kubeadm', 'certs', 'renew', 'all'], { timeoutMs: KUBEADM_DEADLINE_MS, signal });
-  // Exit code 1: it runs no program of that name.
-  for (const program of PROGRAMS) await node.run(['pkill', '--exact', program], { accept: [1], timeoutMs: COMMAND_DEADLINE_MS, signal });
+  for (const program of what === 'programs' ? PROGRAMS : []) {
+    // Exit code 1: it runs no program of that name.
+    await node.run(['pkill', '--exact', program], { accept: [1], timeoutMs: COMMAND_DEADLINE_MS, signal });
+  }
   return (await node.run(['cat', ADMIN_CONF], { timeoutMs: COMMAND_DEADLINE_MS, signal })).stdout;
 }

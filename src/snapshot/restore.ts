@@ -12,7 +12,7 @@ import { bringAllUp, type Work } from '../cluster/work.ts';
 import { KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { MachineProvider } from '../machine/types.ts';
-import { newCredentials, renewCertificates, wantsRenewal } from './credentials.ts';
+import { newCredentials, renewalOf, renewCertificates } from './credentials.ts';
 import { wakeGuest } from './guests.ts';
 import { machineSpecs, snapshotsOf } from './only-vms.ts';
 import type { SnapshotPorts } from './ports.ts';
@@ -79,8 +79,8 @@ async function ownCredentials(
   const { state, context } = cluster;
   const { signal } = context;
   const fresh = freshIdentity || record.imported === true;
-  const old = wantsRenewal(record.kubeconfig, clock.now());
-  if (!fresh && !old) return record.kubeconfig;
+  const renewal = renewalOf(record.kubeconfig, clock.now());
+  if (!fresh && renewal === 'none') return record.kubeconfig;
   const leaders = state.nodes.filter(({ role }) => role === 'control-plane').map(({ name }) => name);
   let adminConf = record.kubeconfig;
   // What they sign bears their time.
@@ -91,9 +91,9 @@ async function ownCredentials(
     await cluster.step('identity', 'keys of nodes', undefined, () => snapshotsOf(state, machines).renewKeys(machineSpecs(state), signal));
   // By the keys that count now.
   const nodes = await Promise.all(leaders.map((name) => machines.node(name)));
-  if (old) {
+  if (renewal !== 'none') {
     const renewed = await cluster.step('certificates', 'certificates near their end', undefined, () =>
-      Promise.all(nodes.map((node) => renewCertificates(node, signal))),
+      Promise.all(nodes.map((node) => renewCertificates(node, renewal, signal))),
     );
     adminConf = renewed[0] ?? adminConf;
   }
