@@ -59,6 +59,8 @@ describe('nodes that are virtual machines', () => {
   afterAll(() => machines[Symbol.asyncDispose]());
 
   it('know each other by name and reach each other by both families', async () => {
+    // SSH answers before the resolver of a node that has just booted.
+    await until(async () => (await node01.run(['getent', 'ahosts', 'node02'], { accept: [2] })).exitCode === 0);
     for (const address of ['node02', '192.168.66.102', 'fd00::102']) {
       expect(await output(node01, 'bash', '-c', 'exec 3<>"/dev/tcp/$1/22" && head -c 4 <&3', 'bash', address)).toBe('SSH-');
     }
@@ -105,7 +107,9 @@ describe('nodes that are virtual machines', () => {
 
   it('are found again after all was killed, as after a reboot of the host', async () => {
     await node02.run(['sync']);
-    process.kill(pidOf((await records().find('vms'))!.sandbox), 'SIGKILL');
+    const pid = pidOf((await records().find('vms'))!.sandbox);
+    process.kill(pid, 'SIGKILL');
+    await until(() => Promise.resolve(!existsSync(`/proc/${pid}`)));
     await machines[Symbol.asyncDispose]();
     machines = machinesOf();
     expect(await machines.list()).toEqual(['node01', 'node02'].map((name) => ({ name, state: 'stopped' })));
