@@ -26,6 +26,7 @@ export async function hostService(
   const { modulesChecks } = await import('../payload/checks.ts');
   const { sandboxChecks } = await import('../sandbox/checks.ts');
   const { sandboxReapers } = await import('../sandbox/reaper.ts');
+  const { diskCopyReaper } = await import('../disk/output.ts');
 
   const packageManager = await packageManagerOf(host);
   const forVms = await hostVmChecks(host, false);
@@ -48,6 +49,7 @@ export async function hostService(
     reapers: [
       ...(await verifyReapers()),
       ...(await converterReapers()),
+      diskCopyReaper,
       ...vmReapers(sandboxes),
       ...sandboxReapers(sandboxes, connectSandboxEngine, host.signal),
     ],
