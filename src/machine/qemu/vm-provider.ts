@@ -1,4 +1,5 @@
 import type { Digest } from '../../core/digest.ts';
+import { knownByName } from '../node-names.ts';
 import type { MachineProvider } from '../types.ts';
 import type { DiskSource } from './disk-source.ts';
 import { vmMachines } from './vm-machines.ts';
@@ -27,7 +28,7 @@ export function vmProvider({ vms, disks, signal }: VmProviderParts): MachineProv
       await disks.make(image, onLine, until);
     },
     hasImage: async (image) => (await disks.find(image, signal)) !== undefined,
-    machines: (spec) => Promise.resolve(vmMachines(vms, () => disks.make(spec.image, () => undefined, signal), spec)),
+    machines: (spec) => Promise.resolve(knownByName(vmMachines(vms, () => disks.make(spec.image, () => undefined, signal), spec))),
     // It holds nothing of the host: machines live in sandboxes of their own.
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

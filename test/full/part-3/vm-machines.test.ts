@@ -9,6 +9,7 @@ import { vmMachines } from '../../../src/machine/qemu/vm-machines.ts';
 import { VmSandboxRecords } from '../../../src/machine/qemu/vm-record.ts';
 import type { VmSandboxParts } from '../../../src/machine/qemu/vm-sandbox.ts';
 import { lanAddresses } from '../../../src/machine/net/lan.ts';
+import { knownByName } from '../../../src/machine/node-names.ts';
 import type { Machines, NodeHandle } from '../../../src/machine/types.ts';
 import { pidOf } from '../../fixtures/sandbox-pid.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
@@ -34,7 +35,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 function machinesOf(change: Partial<typeof SPEC> = {}): Machines {
-  return vmMachines(parts, () => Promise.resolve(disk), { ...SPEC, ...change });
+  return knownByName(vmMachines(parts, () => Promise.resolve(disk), { ...SPEC, ...change }));
 }
 
 async function output(node: NodeHandle, ...argv: [string, ...string[]]): Promise<string> {
@@ -59,8 +60,6 @@ describe('nodes that are virtual machines', () => {
   afterAll(() => machines[Symbol.asyncDispose]());
 
   it('know each other by name and reach each other by both families', async () => {
-    // SSH answers before the resolver of a node that has just booted.
-    await until(async () => (await node01.run(['getent', 'ahosts', 'node02'], { accept: [2] })).exitCode === 0);
     for (const address of ['node02', '192.168.66.102', 'fd00::102']) {
       expect(await output(node01, 'bash', '-c', 'exec 3<>"/dev/tcp/$1/22" && head -c 4 <&3', 'bash', address)).toBe('SSH-');
     }
