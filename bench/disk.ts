@@ -12,7 +12,7 @@ import { temporaryMappedFolder } from '../src/sandbox/mapped-folder.ts';
 import { hostArchitecture } from '../src/wiring/host.ts';
 import { Bounds, seconds, times as ratio } from './lib/bounds.ts';
 import { benchParts } from './lib/parts.ts';
-import { kvciIn } from './lib/run-kvci.ts';
+import { kvciIn, peakMemory } from './lib/run-kvci.ts';
 
 /*
  * What native conversion costs against the same by hand with the same tools, in one run on one machine: the straight way (unpack, commit,
@@ -24,6 +24,7 @@ const STRAIGHT_TO_NATIVE = 3;
 const NATIVE_TO_LEAST = 1.5;
 const AGAIN_BOUND_S = 1;
 const SIZE_BOUND = 400e6;
+const MEMORY_BOUND = 300e6;
 const [, , word = 'localhost/kvci/node:v1.31.0-debian-13', times = '3'] = process.argv;
 const RUNS = Number(times);
 const { host, parts, run } = await benchParts(true);
@@ -104,6 +105,9 @@ try {
     AGAIN_BOUND_S,
     seconds,
   );
+  const peak = peakMemory('/', 'disk', 'build', word, '--converter', 'native', '--karg', 'kvci.bench=peak');
+  made.push(build('--karg', 'kvci.bench=peak').disk);
+  bounds.most("memory of kvci's process", peak, MEMORY_BOUND, formatSize);
   bounds.most('compressed', await diskUse(made[1]?.path ?? ''), SIZE_BOUND, formatSize);
 } finally {
   for (const artifact of await host.store.list()) {

@@ -1,4 +1,7 @@
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const KVCI = fileURLToPath(new URL('../../kvci', import.meta.url));
@@ -19,6 +22,19 @@ export function kvciIn(folder: string): (...args: readonly string[]) => Answered
   };
 }
 
+/** The largest resident set of kvci's own process in a command, in bytes; its programs in sandboxes are others. */
+export function peakMemory(folder: string, ...args: readonly string[]): number {
+  const scratch = mkdtempSync(join(tmpdir(), 'kvci-bench-'));
+  try {
+    const peak = join(scratch, 'peak');
+    const load = `--import=${new URL('peak-memory.ts', import.meta.url).href}`;
+    runKvci(folder, ['--progress', 'none', ...args], { NODE_OPTIONS: load, KVCI_BENCH_PEAK: peak });
+    return Number(readFileSync(peak, 'utf8'));
+  } finally {
+    rmSync(scratch, { recursive: true });
+  }
+}
+
 /** What a command prints for people. */
 export function textOf(folder: string, ...args: readonly string[]): string {
   return runKvci(folder, ['--progress', 'none', ...args]);
@@ -29,8 +45,13 @@ export function removeClusters(folder: string, names: readonly string[]): void {
   for (const name of names) spawnSync(KVCI, ['down', name, '--progress', 'none'], { cwd: folder, stdio: 'ignore' });
 }
 
-function runKvci(cwd: string, args: readonly string[]): string {
-  const { status, stdout } = spawnSync(KVCI, args, { cwd, stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' });
+function runKvci(cwd: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): string {
+  const { status, stdout } = spawnSync(KVCI, args, {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+    encoding: 'utf8',
+  });
   if (status !== 0) throw new Error(`kvci ${args.join(' ')} ended with ${String(status)}: ${stdout}`);
   return stdout;
 }

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 
 import { hasErrno } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
-import { diskOptionsSchema } from '../disk/options.ts';
+import type { DiskSettings } from '../disk/options.ts';
 import type { BuildSettings } from '../image/build.ts';
 import { type DiskSource, requireDisk } from '../machine/qemu/disk-source.ts';
 import type { DiskService } from './services.ts';
@@ -11,11 +11,13 @@ import type { DiskService } from './services.ts';
 /**
  * What a word on the command line boots: a file that is a disk, or the disk of an image, which is made first if it is not there.
  *
+ * @param options how a disk is made: what kvci.yaml says of it
  * @throws KvciError `disk-not-found`, and what making a disk throws
  */
 export async function diskToBoot(
   word: string,
   cwd: string,
+  options: DiskSettings,
   disks: () => Promise<DiskService>,
   settings: BuildSettings,
   run: RunContext,
@@ -25,7 +27,7 @@ export async function diskToBoot(
     await requireDisk(path);
     return { path };
   }
-  const wanted = { options: diskOptionsSchema.parse({}), sshKeys: [], image: { kind: 'stored', ref: word } } as const;
+  const wanted = { options, sshKeys: [], image: { kind: 'stored', ref: word } } as const;
   const disk = await (await disks()).build(wanted, settings, undefined, run);
   return { path: disk.path, ...(disk.directBoot === undefined ? {} : { directBoot: disk.directBoot }) };
 }

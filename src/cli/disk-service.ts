@@ -8,7 +8,7 @@ import { checkOutput, copyDisk } from '../disk/output.ts';
 import { sourceImage } from '../disk/source.ts';
 import type { DiskOptions, DiskRequest } from '../disk/types.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
-import type { CommandRunner } from '../host/types.ts';
+import type { CommandRunner, Ledger } from '../host/types.ts';
 import { locateImage } from '../image/locate.ts';
 import type { ImageLayout } from '../oci/layout.ts';
 import type { Architecture } from '../payload/types.ts';
@@ -25,6 +25,7 @@ export interface DiskServiceParts {
   readonly hostArchitecture: Architecture;
   /** The host's. */
   readonly commands: CommandRunner;
+  readonly ledger: Ledger;
 }
 
 /** The disk commands over the room that does the work. */
@@ -45,7 +46,7 @@ export function createDiskService(parts: DiskServiceParts): DiskService {
       if (output !== undefined) await checkOutput(output);
       const request = await requestOf(await imageOf(wanted, settings, parts, run), options, parts);
       const { disk, reused } = await buildDisk(wanted.options.converter, request, portsFor(settings), run);
-      if (output !== undefined) await copyDisk(disk.path, output, parts.commands, run.signal);
+      if (output !== undefined) await copyDisk(disk.path, output, parts, run.signal);
       return { ...disk, ...(output === undefined ? {} : { path: output }), reused };
     },
   };

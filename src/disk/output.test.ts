@@ -5,10 +5,15 @@ import { describe, expect, it } from 'vitest';
 import { scratchFolder } from '../../test/fixtures/layouts.ts';
 import { hostCommands } from '../host/adapters/execa-commands.ts';
 import { systemClock } from '../host/clock.ts';
-import { checkOutput, copyDisk } from './output.ts';
+import { fileLedger, reapOrphans } from '../host/ledger.ts';
+import { checkOutput, copyDisk, diskCopyReaper } from './output.ts';
 
 const commands = hostCommands(() => undefined, systemClock);
 const { signal } = new AbortController();
+const parts = (): { readonly commands: typeof commands; readonly ledger: ReturnType<typeof fileLedger> } => ({
+  commands,
+  ledger: fileLedger({ state: scratchFolder() }),
+});
 
 describe('where a disk is put', () => {
   it('a new name in a folder', async () => {
@@ -20,7 +25,7 @@ describe('where a disk is put', () => {
     await writeFile(file, 'mine');
     await expect(checkOutput(file)).rejects.toMatchObject({ code: 'file-exists', exitCode: 5 });
     await writeFile(`${file}.new`, 'disk');
-    await expect(copyDisk(`${file}.new`, file, commands, signal)).rejects.toMatchObject({ code: 'file-exists' });
+    await expect(copyDisk(`${file}.new`, file, parts(), signal)).rejects.toMatchObject({ code: 'file-exists' });
     expect(await readFile(file, 'utf8')).toBe('mine');
   });
 
@@ -45,7 +50,7 @@ describe('the copy of a disk', () => {
     await file.write(Buffer.from('start'), 0, 5, 0);
     await file.write(Buffer.from('end'), 0, 3, 64 * 2 ** 20);
     const copy = join(folder, 'copy.raw');
-    await copyDisk(disk, copy, commands, signal);
+    await copyDisk(disk, copy, parts(), signal);
     const { size, blocks, nlink } = await stat(copy);
     expect(size).toBe(64 * 2 ** 20 + 3);
     expect(blocks * 512).toBeLessThan(2 ** 20);
@@ -55,7 +60,31 @@ describe('the copy of a disk', () => {
 
   it('leaves nothing when there is no disk', async () => {
     const folder = scratchFolder();
-    await expect(copyDisk(join(folder, 'gone'), join(folder, 'copy'), commands, signal)).rejects.toThrow(/No such file/);
+    await expect(copyDisk(join(folder, 'gone'), join(folder, 'copy'), parts(), signal)).rejects.toThrow(/No such file/);
     expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('stands in the ledger while it is made, and prune removes one whose kvci was killed', async () => {
+    const folder = scratchFolder();
+    const disk = join(folder, 'disk.raw');
+    await writeFile(disk, 'disk');
+    const { ledger } = parts();
+    const entered: string[] = [];
+    const watching = {
+      ...ledger,
+      enter: async (...args: Parameters<typeof ledger.enter>) => {
+        entered.push(String(args[1]['path']));
+        return ledger.enter(...args);
+      },
+    };
+    await copyDisk(disk, join(folder, 'copy.raw'), { commands, ledger: watching }, signal);
+    expect(entered).toEqual([expect.stringMatching(/copy\.raw\.tmp-[0-9a-f]+$/)]);
+    expect(await ledger.entries()).toEqual([]);
+    const left = join(folder, 'other.raw.tmp-1');
+    await writeFile(left, 'half');
+    await diskCopyReaper.reap({ path: left });
+    await diskCopyReaper.reap({ path: left });
+    expect((await readdir(folder)).toSorted()).toEqual(['copy.raw', 'disk.raw']);
+    expect(await reapOrphans(ledger, [diskCopyReaper])).toEqual({ removed: [], failed: [] });
   });
 });

@@ -1,9 +1,13 @@
-import { link, lstat, rm, stat, writeFile } from 'node:fs/promises';
+import { link, lstat, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { hasErrno, KvciError } from '../core/errors.ts';
 import { asDiskFull, temporaryName } from '../host/files.ts';
-import type { CommandRunner } from '../host/types.ts';
+import type { Reaper } from '../host/ledger.ts';
+import type { CommandRunner, Ledger } from '../host/types.ts';
+
+/** Ledger kind of a copy that is being made. */
+const COPY = 'disk-copy';
 
 /**
  * Finds out before the work whether a file can be put there.
@@ -30,20 +34,44 @@ export async function checkOutput(file: string): Promise<void> {
  * hard link would let who boots the copy write to the one in the store.
  *
  * @param commands the host's
+ * @param ledger has the unfinished copy, so that `prune` finds it
  * @throws KvciError `file-exists`, `disk-full`
  */
-export async function copyDisk(disk: string, file: string, commands: CommandRunner, signal: AbortSignal): Promise<void> {
+export async function copyDisk(
+  disk: string,
+  file: string,
+  { commands, ledger }: { readonly commands: CommandRunner; readonly ledger: Ledger },
+  signal: AbortSignal,
+): Promise<void> {
   const temporary = temporaryName(file);
+  await using _entry = await ledger.enter(COPY, { path: temporary });
   try {
     await commands.run(['cp', '--reflink=auto', '--sparse=always', '--', disk, temporary], { signal });
-    // Unlike a rename, a link never replaces what somebody else put there meanwhile.
-    await link(temporary, file);
+    await put(temporary, file);
   } catch (error) {
     throw hasErrno(error, 'EEXIST') ? exists(file) : asDiskFull(error, file);
   } finally {
     await rm(temporary, { force: true });
   }
 }
+
+/** Unlike a rename, a link never replaces what somebody else put there meanwhile; some file systems have none. */
+async function put(temporary: string, file: string): Promise<void> {
+  try {
+    await link(temporary, file);
+  } catch (error) {
+    if (!hasErrno(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS')) throw error;
+    if ((await lstat(file).catch(() => undefined)) !== undefined) throw exists(file);
+    await rename(temporary, file);
+  }
+}
+
+/** What `prune` removes of a copy whose kvci was killed. */
+export const diskCopyReaper: Reaper = {
+  kind: COPY,
+  describe: ({ path }) => `the unfinished copy of a disk ${String(path)}`,
+  reap: ({ path }) => rm(String(path), { force: true }),
+};
 
 function exists(file: string): KvciError {
   return new KvciError('notFoundOrExists', 'file-exists', `${file} exists already`, { hint: 'Remove it or choose another name.' });

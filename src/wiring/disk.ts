@@ -28,6 +28,7 @@ export async function diskService(
     layout: () => images.layout(),
     hostArchitecture: images.hostArchitecture,
     commands: host.commands,
+    ledger: host.ledger,
   });
   const records = new RunRecords(host.directories, run.clock, settings.sinks);
   return {

@@ -28,6 +28,7 @@ export async function hostService(
   const { SnapshotStore } = await import('../snapshot/store.ts');
   const { sandboxChecks } = await import('../sandbox/checks.ts');
   const { sandboxReapers } = await import('../sandbox/reaper.ts');
+  const { diskCopyReaper } = await import('../disk/output.ts');
 
   const packageManager = await packageManagerOf(host);
   const forVms = await hostVmChecks(host, false);
@@ -50,6 +51,7 @@ export async function hostService(
     reapers: [
       ...(await verifyReapers()),
       ...(await converterReapers()),
+      diskCopyReaper,
       ...vmReapers(sandboxes),
       ...snapshotReapers(new SnapshotStore(host.directories)),
       ...sandboxReapers(sandboxes, connectSandboxEngine, host.signal),

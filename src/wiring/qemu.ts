@@ -39,6 +39,7 @@ export async function bootService(
 ): Promise<BootService> {
   const { createBootService } = await import('../cli/boot-service.ts');
   const { diskToBoot } = await import('../cli/boot-disk.ts');
+  const { diskOptionsSchema } = await import('../disk/options.ts');
   const { imageParts } = await import('./images.ts');
   const disks = once(async () => {
     const { diskService } = await import('./disk.ts');
@@ -46,7 +47,8 @@ export async function bootService(
   });
   const service = createBootService({
     vms: once(async () => vmSandboxParts(host, (await imageParts(environment, settings, host, run)).sandboxes, run)),
-    disk: ({ what, cwd, settings: build }, context) => diskToBoot(what, cwd, disks, build, context),
+    disk: async ({ what, cwd, settings: build }, context) =>
+      diskToBoot(what, cwd, diskOptionsSchema.parse((await settings.config()).config.disk ?? {}), disks, build, context),
     streams: attachedStreams,
   });
   return {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rm, stat, truncate } from 'node:fs/promises';
+import { glob, mkdir, mkdtemp, readdir, rm, stat, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -17,8 +17,9 @@ import { readImageAt } from '../../src/oci/image.ts';
 import { createLayout, type ImageLayout } from '../../src/oci/layout.ts';
 import { spoolTree } from '../../src/oci/spool.ts';
 import type { TreeEntryWithContent } from '../../src/oci/types.ts';
-import type { Sandbox } from '../../src/sandbox/types.ts';
+import type { Sandbox, Sandboxes } from '../../src/sandbox/types.ts';
 import { bootableEntries, TEST_ARCHITECTURE, writeBootableImage } from '../fixtures/bootable-image.ts';
+import { debianPrograms } from '../fixtures/debian-programs.ts';
 import { layoutTools, treeEntry } from '../fixtures/layouts.ts';
 import { testSandboxes } from '../fixtures/sandboxes.ts';
 import { toolsTree } from '../fixtures/tools-tree.ts';
@@ -47,6 +48,23 @@ describe('a native conversion', () => {
   async function convert(wanted: DiskRequest, name: string): Promise<ConvertedDisk> {
     await mkdir(join(folder, name));
     return convertNatively(wanted, join(folder, name), parts, CONTEXT);
+  }
+
+  /** Sandboxes whose programs are told a time that is days later. */
+  async function later(days: number): Promise<Pick<Sandboxes, 'start'>> {
+    const root = await debianPrograms('libfaketime');
+    const [library] = await Array.fromAsync(glob(join(root, 'usr/lib/*/faketime/libfaketime.so.1')));
+    if (library === undefined) throw new Error('the package has no library');
+    const env = { LD_PRELOAD: library, FAKETIME: `+${days}d`, NO_FAKE_STAT: '1' };
+    const { sandboxes } = parts;
+    return {
+      start: async (request) => {
+        const binds = [...request.binds, { host: root, inside: root, writable: false }];
+        const started = await sandboxes.start({ ...request, binds });
+        const told: Sandbox['run'] = (argv, options) => started.run(argv, { ...options, env: { ...options?.env, ...env } });
+        return new Proxy(started, { get: (target, name) => (name === 'run' ? told : (Reflect.get(target, name) as unknown)) });
+      },
+    };
   }
 
   const run = async (...argv: [string, ...string[]]): Promise<string> => (await sandbox.run(argv, { cwd: folder })).stdout;
@@ -148,12 +166,25 @@ describe('a native conversion', () => {
       if (TZ === undefined) delete process.env['TZ'];
       else process.env['TZ'] = TZ;
     }
-    const digests = await Promise.all(
-      ['made', 'a folder of another name'].flatMap((name) =>
-        ['disk.raw', 'initramfs.img'].map((file) => digestOf(join(folder, name, file))),
+    const sandboxes = await later(400);
+    {
+      await using look = await sandboxes.start({ name: 'later', binds: [], network: 'private', cgroups: false, signal });
+      const { stdout } = await look.run(['date', '+%s']);
+      expect(Number(stdout) - Date.now() / 1000).toBeGreaterThan(399 * 86_400);
+    }
+    await mkdir(join(folder, 'later'));
+    await convertNatively(
+      await request([await bootableEntries(), [treeEntry('usr/share/empty', 'no more')]]),
+      join(folder, 'later'),
+      { ...parts, sandboxes },
+      CONTEXT,
+    );
+    const [one, ...others] = await Promise.all(
+      ['made', 'a folder of another name', 'later'].map((name) =>
+        Promise.all(['disk.raw', 'initramfs.img'].map((file) => digestOf(join(folder, name, file)))),
       ),
     );
-    expect(digests.slice(0, 2)).toEqual(digests.slice(2));
+    expect(others).toEqual([one, one]);
   });
 
   it('compressed, it is the same disk', async () => {

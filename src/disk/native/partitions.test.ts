@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { sha256 } from '../../core/digest.ts';
+import { KvciError } from '../../core/errors.ts';
 import { diskIds, layOutDisk } from './partitions.ts';
 
 const MIB = 2 ** 20;
@@ -17,13 +18,28 @@ describe('the layout of a disk', () => {
 
   it('needs room for the content and the tables', () => {
     const content = 700 * MIB;
-    const needed = (66 + 700 + 256 + 1) * MIB;
-    expect(layOutDisk(needed, content).root.size).toBe((700 + 256) * MIB);
+    const needed = Math.ceil((66 + 700 + 256 + 1) / 0.98) * MIB;
+    expect(layOutDisk(needed, content).root.size).toBe(needed - (66 + 1) * MIB);
     expect(() => layOutDisk(needed - MIB, content)).toThrow(
       expect.objectContaining({ code: 'disk-too-small', reason: 'usage', facts: { size: needed - MIB, needed } }),
     );
   });
+
+  it.each([700, 9000, 90_000])('leaves room for the inodes of a disk with %i MiB of content', (mib) => {
+    const needed = neededFor(mib * MIB);
+    // mke2fs: an inode of 256 bytes for each 16 KiB.
+    expect(layOutDisk(needed, mib * MIB).root.size - mib * MIB - needed / 64).toBeGreaterThan(200 * MIB);
+  });
 });
+
+function neededFor(content: number): number {
+  try {
+    layOutDisk(0, content);
+  } catch (error) {
+    if (error instanceof KvciError) return Number(error.facts['needed']);
+  }
+  throw new Error('a disk of nothing is not refused');
+}
 
 describe('identifiers of a disk', () => {
   const ids = diskIds(sha256('a disk'));

@@ -1,5 +1,4 @@
 import type { Machines } from '../types.ts';
-import { NodeNames } from './node-names.ts';
 
 /**
  * Machines of which some are containers and some are virtual machines, in one network: that of the containers, whose engine also
@@ -12,7 +11,6 @@ export function mixedMachines(containers: Machines, vms: Machines): Machines {
     return lists.flat().toSorted((a, b) => (a.name < b.name ? -1 : 1));
   };
   const node: Machines['node'] = async (name) => (await whose(name)).node(name);
-  const names = new NodeNames();
   return {
     network: async (families, signal) => {
       const network = await containers.network(families, signal);
@@ -21,18 +19,11 @@ export function mixedMachines(containers: Machines, vms: Machines): Machines {
     },
     // The control plane is a container, at the speed of the host: nobody has to make way for it.
     schedule: () => Promise.resolve('together'),
-    start: async (machine, signal) => {
-      const handle = await (machine.provider === 'vm' ? vms : containers).start(machine, signal);
-      await names.add(handle, signal);
-      return handle;
-    },
+    start: (machine, signal) => (machine.provider === 'vm' ? vms : containers).start(machine, signal),
     node,
     list,
     stop: async (name, signal) => (await whose(name)).stop(name, signal),
-    remove: async (name) => {
-      names.forget(name);
-      await (await whose(name)).remove(name);
-    },
+    remove: async (name) => (await whose(name)).remove(name),
     console: async (name) => (await whose(name)).console(name),
     terminal: async (name) => (await whose(name)).terminal(name),
     balance: (port, targets, signal, hostPort) => containers.balance(port, targets, signal, hostPort),

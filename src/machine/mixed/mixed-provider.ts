@@ -3,6 +3,7 @@ import type { DiskSource } from '../qemu/disk-source.ts';
 import type { VmDisks } from '../qemu/vm-provider.ts';
 import { vmMachines } from '../qemu/vm-machines.ts';
 import type { VmSandboxParts } from '../qemu/vm-sandbox.ts';
+import { knownByName } from '../node-names.ts';
 import type { MachineProvider } from '../types.ts';
 import { enginePlaces } from './engine-places.ts';
 import { mixedMachines } from './mixed-machines.ts';
@@ -31,9 +32,11 @@ export function mixedProvider({ containers, vms, disks, openEngine, signal }: Mi
       const beside = await containers.machines(spec);
       const parts = { ...vms, engine, network: () => beside.network([], signal) };
       const disk = (): Promise<DiskSource> => disks.make(spec.image, () => undefined, signal);
-      const machines = mixedMachines(
-        beside,
-        vmMachines(vms, disk, spec, (records) => enginePlaces(parts, records)),
+      const machines = knownByName(
+        mixedMachines(
+          beside,
+          vmMachines(vms, disk, spec, (records) => enginePlaces(parts, records)),
+        ),
       );
       return {
         ...machines,

@@ -52,9 +52,10 @@ export function vmMachines(
   };
 
   const running = async (): Promise<VmSandbox | undefined> => {
-    if (held !== undefined) return held;
     const record = await recorded();
-    return record === undefined ? undefined : (held = await places.open(record));
+    // Whoever made way for another life has ended, though it was held.
+    if (held !== undefined && held.record.folder === record?.folder) return held;
+    return (held = record === undefined ? undefined : await places.open(record));
   };
 
   const make = async (lan: LanOptions, source: DiskSource, signal: AbortSignal, key?: SshKeyPair): Promise<VmSandbox> => {

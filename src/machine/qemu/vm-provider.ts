@@ -1,4 +1,5 @@
 import type { Digest } from '../../core/digest.ts';
+import { knownByName } from '../node-names.ts';
 import type { MachineProvider } from '../types.ts';
 import { type DiskSource, filesOfDisk } from './disk-source.ts';
 import { vmMachines } from './vm-machines.ts';
@@ -28,7 +29,7 @@ export function vmProvider({ vms, disks, signal }: VmProviderParts): MachineProv
     },
     hasImage: async (image) => (await disks.find(image, signal)) !== undefined,
     filesOf: async (image, until) => filesOfDisk(await disks.make(image, () => undefined, until)),
-    machines: (spec) => Promise.resolve(vmMachines(vms, () => disks.make(spec.image, () => undefined, signal), spec)),
+    machines: (spec) => Promise.resolve(knownByName(vmMachines(vms, () => disks.make(spec.image, () => undefined, signal), spec))),
     // It holds nothing of the host: machines live in sandboxes of their own.
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

@@ -9,6 +9,7 @@ import { vmMachines } from '../../../src/machine/qemu/vm-machines.ts';
 import { VmSandboxRecords } from '../../../src/machine/qemu/vm-record.ts';
 import type { VmSandboxParts } from '../../../src/machine/qemu/vm-sandbox.ts';
 import { lanAddresses } from '../../../src/machine/net/lan.ts';
+import { knownByName } from '../../../src/machine/node-names.ts';
 import type { Machines, NodeHandle } from '../../../src/machine/types.ts';
 import { pidOf } from '../../fixtures/sandbox-pid.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
@@ -34,7 +35,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 function machinesOf(change: Partial<typeof SPEC> = {}): Machines {
-  return vmMachines(parts, () => Promise.resolve(disk), { ...SPEC, ...change });
+  return knownByName(vmMachines(parts, () => Promise.resolve(disk), { ...SPEC, ...change }));
 }
 
 async function output(node: NodeHandle, ...argv: [string, ...string[]]): Promise<string> {
@@ -105,7 +106,9 @@ describe('nodes that are virtual machines', () => {
 
   it('are found again after all was killed, as after a reboot of the host', async () => {
     await node02.run(['sync']);
-    process.kill(pidOf((await records().find('vms'))!.sandbox), 'SIGKILL');
+    const pid = pidOf((await records().find('vms'))!.sandbox);
+    process.kill(pid, 'SIGKILL');
+    await until(() => Promise.resolve(!existsSync(`/proc/${pid}`)));
     await machines[Symbol.asyncDispose]();
     machines = machinesOf();
     expect(await machines.list()).toEqual(['node01', 'node02'].map((name) => ({ name, state: 'stopped' })));

@@ -1,5 +1,5 @@
-import { KvciError } from '../../core/errors.ts';
-import type { NodeHandle } from '../types.ts';
+import { KvciError } from '../core/errors.ts';
+import type { Machines, NodeHandle } from './types.ts';
 
 /** At the end of lines of /etc/hosts that are ours. */
 const MARK = '# kvci';
@@ -18,9 +18,27 @@ export function hostsLines(nodes: readonly Named[]): string {
     .join('');
 }
 
+/** Machines that know each other by name, as {@link NodeNames} has it. */
+export function knownByName(machines: Machines): Machines {
+  const names = new NodeNames();
+  return {
+    ...machines,
+    start: async (machine, signal) => {
+      const handle = await machines.start(machine, signal);
+      await names.add(handle, signal);
+      return handle;
+    },
+    remove: async (name) => {
+      names.forget(name);
+      await machines.remove(name);
+    },
+  };
+}
+
 /**
- * Names of nodes where nobody answers for all of them: the engine's server knows its own containers, and nothing of machines beside
- * them. Every node has all in its /etc/hosts. Whoever brings a cluster up starts each of its nodes, or finds it running.
+ * Names of nodes where no server answers for all of them. An engine's knows its own containers, and nothing of machines beside them; and
+ * systemd-resolved asks no server for a name of one word (resolved.conf(5), ResolveUnicastSingleLabel). Every node has all in its
+ * /etc/hosts. Whoever brings a cluster up starts each of its nodes, or finds it running.
  */
 export class NodeNames {
   readonly #started = new Map<string, NodeHandle>();

@@ -2,11 +2,11 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 
-import { temporaryFolder } from '../../../test/cli/run-kvci.ts';
-import { KvciError } from '../../core/errors.ts';
-import { hostCommands } from '../../host/adapters/execa-commands.ts';
-import { systemClock } from '../../host/clock.ts';
-import type { NodeAddresses, NodeHandle } from '../types.ts';
+import { temporaryFolder } from '../../test/cli/run-kvci.ts';
+import { KvciError } from '../core/errors.ts';
+import { hostCommands } from '../host/adapters/execa-commands.ts';
+import { systemClock } from '../host/clock.ts';
+import type { NodeAddresses, NodeHandle } from './types.ts';
 import { hostsLines, NodeNames } from './node-names.ts';
 
 const NEVER = new AbortController().signal;
