@@ -1,8 +1,8 @@
 import type { RuntimeImages } from './types.ts';
 
 /**
- * containerd 2 imports by its transfer service, which refuses what lacks blobs, unless it is told not to. What a failed import has
- * written belongs to a lease that went with it: a lease that is removed in step takes what nobody needs away before it is done.
+ * The client's own import, as the image's import unit has it, which takes what lacks blobs that are there; containerd 2 has another
+ * one, too. What a failed import has written belongs to a lease that went with it: a lease that is removed in step takes what nobody needs away before it is done.
  * The rest of the tar is read to its end: where nobody reads, that would be all that is told of the failure.
  */
 const TAKE = `local=
