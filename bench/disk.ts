@@ -1,21 +1,18 @@
-import { spawnSync } from 'node:child_process';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 import type { BuiltDisk } from '../src/cli/services.ts';
-import { loadConfig } from '../src/config/load.ts';
-import type { RunContext } from '../src/core/plan.ts';
 import { formatSize } from '../src/core/sizes.ts';
 import { DISK_KIND } from '../src/disk/build-disk.ts';
-import { systemClock } from '../src/host/clock.ts';
 import { diskUse } from '../src/host/files.ts';
 import { locateImage } from '../src/image/locate.ts';
 import { blobPath } from '../src/oci/blobs.ts';
 import { readImageAt } from '../src/oci/image.ts';
 import { temporaryMappedFolder } from '../src/sandbox/mapped-folder.ts';
-import { hostArchitecture, hostParts } from '../src/wiring/host.ts';
-import { imageParts } from '../src/wiring/images.ts';
+import { hostArchitecture } from '../src/wiring/host.ts';
+import { Bounds, seconds, times as ratio } from './lib/bounds.ts';
+import { benchParts } from './lib/parts.ts';
+import { kvciIn } from './lib/run-kvci.ts';
 
 /*
  * What native conversion costs against the same by hand with the same tools, in one run on one machine: the straight way (unpack, commit,
@@ -29,36 +26,13 @@ const AGAIN_BOUND_S = 1;
 const SIZE_BOUND = 400e6;
 const [, , word = 'localhost/kvci/node:v1.31.0-debian-13', times = '3'] = process.argv;
 const RUNS = Number(times);
-const kvci = fileURLToPath(new URL('../kvci', import.meta.url));
-const run: RunContext = { events: () => undefined, clock: systemClock, signal: new AbortController().signal };
-const settings = {
-  offline: true,
-  setup: false,
-  secrets: new Set<never>(),
-  sinks: new Set<never>(),
-  config: () => loadConfig('/', undefined),
-};
-const host = await hostParts(process.env, run);
-const parts = await imageParts(process.env, settings, host, run);
+const { host, parts, run } = await benchParts(true);
+const bounds = new Bounds();
 
 function build(...more: readonly string[]): { readonly disk: BuiltDisk; readonly seconds: number } {
-  const started = performance.now();
-  const argv = ['disk', 'build', word, '--converter', 'native', ...more, '--output', 'json', '--progress', 'none'];
-  const { status, stdout } = spawnSync(kvci, argv, { cwd: '/', stdio: ['ignore', 'pipe', 'inherit'] });
-  if (status !== 0) throw new Error(`kvci ${argv.join(' ')} ended with ${String(status)}`);
-  return { disk: JSON.parse(stdout.toString('utf8')) as BuiltDisk, seconds: (performance.now() - started) / 1000 };
+  const built = kvciIn('/')('disk', 'build', word, '--converter', 'native', ...more);
+  return { disk: built.answer as BuiltDisk, seconds: built.seconds };
 }
-
-const over: string[] = [];
-function line(what: string, value: number, bound: number, format: (value: number) => string, atLeast = false): void {
-  if (atLeast ? value < bound : value > bound) over.push(what);
-  process.stdout.write(
-    `${what}: ${format(value)} (bound ${atLeast ? 'at least ' : ''}${format(bound)}, ratio ${(value / bound).toFixed(2)})\n`,
-  );
-}
-
-const seconds = (value: number): string => `${value.toFixed(2)} s`;
-const ratio = (value: number): string => `${value.toFixed(2)} times`;
 
 /** By hand, in the order of the steps; each runs in an empty folder where the ones before it have worked. */
 const UNPACK = 'mkdir root && for layer in $LAYERS; do zstd -dc "$layer" | tar -x --xattrs --xattrs-include="*" -C root; done';
@@ -122,13 +96,17 @@ try {
   }
   const straight = fastest(hands.map(({ steps }) => sum(steps.values())));
   const least = fastest(hands.map(({ steps, compress }) => (steps.get('unpack') ?? Number.NaN) + compress));
-  line('straight way against native', straight / fastest(native), STRAIGHT_TO_NATIVE, ratio, true);
-  line('native against unpack and compress', fastest(native) / least, NATIVE_TO_LEAST, ratio);
-  line('the same disk again', fastest(Array.from({ length: RUNS }, () => build('--karg', 'kvci.bench=0').seconds)), AGAIN_BOUND_S, seconds);
-  line('compressed', await diskUse(made[1]?.path ?? ''), SIZE_BOUND, formatSize);
+  bounds.least('straight way against native', straight / fastest(native), STRAIGHT_TO_NATIVE, ratio);
+  bounds.most('native against unpack and compress', fastest(native) / least, NATIVE_TO_LEAST, ratio);
+  bounds.most(
+    'the same disk again',
+    fastest(Array.from({ length: RUNS }, () => build('--karg', 'kvci.bench=0').seconds)),
+    AGAIN_BOUND_S,
+    seconds,
+  );
+  bounds.most('compressed', await diskUse(made[1]?.path ?? ''), SIZE_BOUND, formatSize);
 } finally {
   for (const artifact of await host.store.list()) {
     if (artifact.kind === DISK_KIND && made.some(({ key }) => key === artifact.key)) await host.store.remove(artifact);
   }
 }
-process.exitCode = over.length > 0 ? 1 : 0;

@@ -31,6 +31,7 @@ export interface ClusterFlags {
   readonly vnc?: true;
   readonly qemuArgs?: readonly string[];
   readonly acceleration?: string;
+  readonly sandbox?: string;
   readonly registry?: true;
   readonly mirror?: readonly string[];
   readonly ca?: readonly string[];
@@ -66,7 +67,8 @@ export function addClusterFlags(command: Command): Command {
     .option('--karg <argument>', 'of virtual machines: a kernel argument to add; may be given more than once', collect)
     .option('--vnc', 'of virtual machines: give each a screen; "kvci console NODE --vnc" tells where')
     .option('--qemu-args <words>', "of virtual machines: words for QEMU's command line, as they are", words)
-    .option('--acceleration <kind>', 'of virtual machines: auto, kvm or emulation (default: auto)');
+    .option('--acceleration <kind>', 'of virtual machines: auto, kvm or emulation (default: auto)')
+    .option('--sandbox <kind>', "of virtual machines: namespaces, or a container of this host's engine (default: namespaces)");
 }
 
 /** Words that have blanks in them are for kvci.yaml, where they are a list. */
@@ -87,7 +89,7 @@ export function wantedCluster(loaded: LoadedConfig, cwd: string, name: string | 
     });
   }
   const { nodes, controlPlanes, provider, controlPlaneProvider, ipFamily, cni, cpus, memory, image } = flags;
-  const { diskSize, cpuModel, vnc, qemuArgs, acceleration, karg: kargs, sha256: cniSha256 } = flags;
+  const { diskSize, cpuModel, vnc, qemuArgs, acceleration, sandbox, karg: kargs, sha256: cniSha256 } = flags;
   const { registry, mirror = [], ca = [] } = flags;
   const before = loaded.config.cluster;
   const mirrors = mirror.length === 0 ? undefined : { ...before?.mirrors, ...parseMirrorFlags(mirror) };
@@ -95,8 +97,8 @@ export function wantedCluster(loaded: LoadedConfig, cwd: string, name: string | 
   const given = {
     ...before,
     ...present({ name, image, nodes, controlPlanes, provider, controlPlaneProvider, ipFamily, cni, cniSha256, cpus, memory }),
+    ...present({ diskSize, cpuModel, kargs, vnc, qemuArgs, acceleration, sandbox }),
     ...present({ registry, mirrors, cas: Object.keys(cas).length === 0 ? undefined : cas }),
-    ...present({ diskSize, cpuModel, kargs, vnc, qemuArgs, acceleration }),
   };
   const parsed = clusterOptionsSchema.safeParse(given);
   if (!parsed.success) throw badFlag(parsed.error.issues[0], FLAG_OF_KEY, 'up');

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
@@ -10,6 +11,7 @@ import { exposedPorts } from '../cluster/exposed.ts';
 import { chooseCluster, requireNode } from '../cluster/find-cluster.ts';
 import { findRuns } from '../cluster/find-runs.ts';
 import { contextName, mergeKubeconfig, withoutCluster } from '../cluster/kubeconfig.ts';
+import { forwardTo } from '../cluster/local-forward.ts';
 import { loadIntoNodes } from '../cluster/load.ts';
 import { bundleFiles, nodeLog } from '../cluster/logs.ts';
 import type { ClusterPorts, NodeImage } from '../cluster/ports.ts';
@@ -17,7 +19,7 @@ import { removeNode } from '../cluster/remove-node.ts';
 import { stopCluster } from '../cluster/stop.ts';
 import { planUp, startCluster, up, type UpRequest } from '../cluster/up.ts';
 import { writeBundle } from '../cluster/write-bundle.ts';
-import { hasErrno, KvciError } from '../core/errors.ts';
+import { cancelled, hasErrno, KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import { parseRuns } from '../core/recorded-run.ts';
 import { writeFileAtomic } from '../host/files.ts';
@@ -81,11 +83,14 @@ export function createClusterService({ ports, image, acquire, streams, pipes, ta
       await writeFileAtomic(userKubeconfig, mergeKubeconfig(before, own, userKubeconfig), 0o600);
       return userKubeconfig;
     },
-    enter: async (cluster, name, argv, run) => {
+    enter: async (cluster, name, argv, forwards, run) => {
       const state = await chosen(cluster);
       const { name: known } = requireNode(state, name);
       await using machines = await machinesOf(state, ports, run);
       const node = await machines.node(known);
+      await using leading = new AsyncDisposableStack();
+      for (const forward of forwards) leading.use(await forwardTo(node, forward, run.events));
+      if (argv === undefined) return await untilCancelled(run);
       await using attached = streams();
       const [file, ...args] = argv;
       return await node.attach(file === undefined ? SHELL : [file, ...args], { ...attached, signal: run.signal });
@@ -178,6 +183,12 @@ async function forget(cluster: string, userKubeconfig: string): Promise<void> {
   if (text?.includes(contextName(cluster)) !== true) return;
   const without = withoutCluster(text, cluster, userKubeconfig);
   if (without !== undefined) await writeFileAtomic(userKubeconfig, without, 0o600);
+}
+
+/** @throws KvciError `cancelled` */
+async function untilCancelled({ signal }: RunContext): Promise<never> {
+  if (!signal.aborted) await once(signal, 'abort');
+  throw cancelled(signal);
 }
 
 /** The command's exit code is the answer, whatever it is. */

@@ -5,6 +5,7 @@ import type { ClusterOptions } from '../cluster/options.ts';
 import type { Copy } from '../cluster/copy-paths.ts';
 import type { ExposedPort } from '../cluster/exposed.ts';
 import type { FoundRuns } from '../cluster/find-runs.ts';
+import type { LocalForward } from '../cluster/local-forward.ts';
 import type { NodeLoad } from '../cluster/load.ts';
 import type { NodeLog } from '../cluster/logs.ts';
 import type { RemoveSettings } from '../cluster/remove-node.ts';
@@ -250,8 +251,17 @@ export interface ClusterService {
   kubeconfig(name: string | undefined): Promise<string>;
   /** Puts the cluster into the user's own kubeconfig and answers its path. */
   mergeKubeconfig(name: string | undefined): Promise<string>;
-  /** Runs a command, or a shell, with the caller's own terminal or pipes. Answers its exit code. */
-  enter(cluster: string | undefined, node: string, argv: readonly string[], run: RunContext): Promise<number>;
+  /**
+   * Runs a command, or a shell, with the caller's own terminal or pipes, while ports of this host lead to what the node sees. Answers
+   * its exit code. Where nothing is to be run, it is ended by being cancelled.
+   */
+  enter(
+    cluster: string | undefined,
+    node: string,
+    argv: readonly string[] | undefined,
+    forwards: readonly LocalForward[],
+    run: RunContext,
+  ): Promise<number>;
   /** Shows the console of a node on the caller's terminal, or pipes, until somebody leaves it or the node ends. */
   console(cluster: string | undefined, node: string, run: RunContext): Promise<'left' | 'ended'>;
   /** The socket at which the screen of a node is seen. @throws KvciError `no-screen` */

@@ -7,7 +7,8 @@ import { isBalanced } from './endpoint.ts';
 import { requireCluster, requireMade } from './find-cluster.ts';
 import { lockCluster } from './lock-cluster.ts';
 import { sizedNodes } from './memory.ts';
-import { MOST_CONTROL_PLANES, MOST_NODES } from './options.ts';
+import { mostNodes } from './fit-providers.ts';
+import { MOST_CONTROL_PLANES } from './options.ts';
 import type { ClusterPorts } from './ports.ts';
 import { type NodeRole, nodeSpec } from './spec.ts';
 import { type ClusterState, type NodeState, withNodes } from './state.ts';
@@ -46,7 +47,8 @@ export async function addNodes(name: string, request: AddRequest, ports: Cluster
 
 /** The nodes of a cluster and new ones, which get the lowest numbers that are free. */
 export function withMore(state: ClusterState, { role, count }: AddRequest): readonly NodeState[] {
-  const { nodes, options } = state;
+  const { nodes, options, provider } = state;
+  const most = mostNodes(provider);
   if (role === 'control-plane' && !isBalanced(state, networkOf(state))) {
     throw new KvciError(
       'usage',
@@ -55,11 +57,11 @@ export function withMore(state: ClusterState, { role, count }: AddRequest): read
       { hint: `Add a worker, or make a cluster with "kvci up NAME --control-planes 3".` },
     );
   }
-  const free = Array.from({ length: MOST_NODES }, (_, at) => at + 1).filter((index) => !nodes.some((node) => node.index === index));
+  const free = Array.from({ length: most }, (_, at) => at + 1).filter((index) => !nodes.some((node) => node.index === index));
   const controlPlanes = nodes.filter((node) => node.role === 'control-plane').length + (role === 'control-plane' ? count : 0);
-  if (count > free.length) throw tooMany(`${nodes.length} and ${count} nodes are more than ${MOST_NODES}`);
+  if (count > free.length) throw tooMany(`${nodes.length} and ${count} nodes are more than ${most}`);
   if (controlPlanes > MOST_CONTROL_PLANES) throw tooMany(`${controlPlanes} control planes are more than ${MOST_CONTROL_PLANES}`);
-  const more = free.slice(0, count).map((index) => ({ ...nodeSpec(index, role, options), joined: false }));
+  const more = free.slice(0, count).map((index) => ({ ...nodeSpec(index, role, options, provider), joined: false }));
   return [...nodes, ...more].toSorted((a, b) => a.index - b.index);
 }
 

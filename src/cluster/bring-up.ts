@@ -206,11 +206,3 @@ async function untilReady(run: ClusterRun, api: KubernetesApi, started: number):
 function probed({ pods }: ClusterView, nodes: number): boolean {
   return pods.filter((pod) => isProbe(pod) && pod.ready).length === nodes;
 }
-
-/** The nodes of a state in words. */
-export function countNodes(nodes: readonly Pick<NodeState, 'role'>[]): string {
-  const controlPlanes = nodes.filter(({ role }) => role === 'control-plane').length;
-  const workers = nodes.length - controlPlanes;
-  const of = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
-  return [of(controlPlanes, 'control plane'), ...(workers === 0 ? [] : [of(workers, 'worker')])].join(', ');
-}

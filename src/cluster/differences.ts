@@ -17,6 +17,7 @@ export const OPTION_FLAGS = {
   vnc: '--vnc',
   qemuArgs: '--qemu-args',
   acceleration: '--acceleration',
+  sandbox: '--sandbox',
   registry: '--registry',
   mirrors: '--mirror',
   cas: '--ca',

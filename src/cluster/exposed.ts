@@ -5,7 +5,7 @@ import type { ClusterState } from './state.ts';
 
 /** A port of this host that leads into a cluster. */
 export interface ExposedPort extends HostPort {
-  /** What it is for. */
+  /** What it is for, as kubevirtci calls it: `k8s` is the API. */
   readonly name: string;
   /** Connections go to whichever of these answers; none for what is beside the nodes. */
   readonly targets: readonly (ForwardTarget & { readonly node: string })[];
@@ -18,5 +18,5 @@ export function exposedPorts(state: ClusterState): readonly ExposedPort[] {
   const controlPlanes = nodes.filter(({ role }) => role === 'control-plane');
   const targets = apiTargets(state, networkOf(state)).map((target, at) => ({ node: controlPlanes[at]?.name ?? '', ...target }));
   const registry = state.registryPort === undefined ? [] : [{ name: 'registry', host: api.host, port: state.registryPort, targets: [] }];
-  return [{ name: 'api', ...api, targets }, ...registry];
+  return [{ name: 'k8s', ...api, targets }, ...registry];
 }

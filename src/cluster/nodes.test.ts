@@ -5,6 +5,7 @@ import { KvciError } from '../core/errors.ts';
 import { withMore } from './add-nodes.ts';
 import { exposeApi, isBalanced, publishedBy } from './endpoint.ts';
 import { memberOf } from './etcd.ts';
+import { clusterOptionsSchema } from './options.ts';
 import { remaining } from './remove-node.ts';
 import { type ClusterState, withNodes } from './state.ts';
 
@@ -47,6 +48,12 @@ describe('nodes that are added', () => {
     ]);
   });
 
+  it('of a cluster of both kinds are what its options say, also when it has nodes of one kind only', () => {
+    const options = clusterOptionsSchema.parse({ nodes: 1, provider: 'vm', controlPlaneProvider: 'kind' });
+    const state = cluster(1, 1, { options, provider: 'mixed' });
+    expect(withMore(state, { role: 'worker', count: 1 }).at(-1)).toMatchObject({ name: 'node02', provider: 'vm' });
+  });
+
   it('have not joined yet, and count in the options', () => {
     const state = cluster(3, 4);
     const nodes = withMore(state, { role: 'control-plane', count: 1 });
@@ -57,6 +64,13 @@ describe('nodes that are added', () => {
   it.each([
     { what: 'a second control plane', state: cluster(1, 2), role: 'control-plane', count: 1, code: 'single-control-plane' },
     { what: 'an eighth control plane', state: cluster(3, 3), role: 'control-plane', count: 5, code: 'too-many-nodes' },
+    {
+      what: 'more machines than there are addresses for',
+      state: cluster(1, 1, { provider: 'vm' }),
+      role: 'worker',
+      count: 154,
+      code: 'too-many-nodes',
+    },
     { what: 'more than there are addresses for', state: cluster(1, 1), role: 'worker', count: 200, code: 'too-many-nodes' },
   ] as const)('never $what', ({ state, role, count, code }) => {
     expect(codeOf(() => withMore(state, { role, count }))).toBe(code);

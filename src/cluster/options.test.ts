@@ -16,6 +16,7 @@ describe('options of a cluster', () => {
       mirrors: {},
       cas: {},
       acceleration: 'auto',
+      sandbox: 'namespaces',
       overrides: {},
     });
   });
@@ -42,6 +43,7 @@ describe('options of a cluster', () => {
     [{ kargs: ['two words'] }, 'kargs'],
     [{ diskSize: 'much' }, 'diskSize'],
     [{ cpuModel: 'a b' }, 'cpuModel'],
+    [{ sandbox: 'jail' }, 'sandbox'],
     [{ overrides: { node02: { labels: { 'bad key': 'x' } } } }, 'overrides'],
   ])('%j is refused', (given, key) => {
     expect(clusterOptionsSchema.safeParse(given).error?.issues[0]?.path[0]).toBe(key);
@@ -53,12 +55,6 @@ describe('options of a cluster', () => {
     [{ cniSha256: '0'.repeat(64) }, '--sha256: is for a --cni that is the address of a manifest'],
     [{ cas: { '*': '/ca.pem' } }, '--ca: whose certificates these are is not said: write HOST=FILE, or name a mirror with --mirror'],
     [{ overrides: { node02: {} } }, 'cluster.overrides: there is no node02 among 1 nodes'],
-    [{ diskSize: '40G' }, 'cluster.diskSize: is for virtual machines: --provider vm'],
-    [{ overrides: { node01: { kargs: ['quiet'] } } }, 'cluster.overrides.node01.kargs: is for virtual machines: --provider vm'],
-    [{ acceleration: 'kvm' }, '--acceleration: is for virtual machines: --provider vm'],
-    [{ provider: 'vm', nodes: 155 }, '--nodes: a network of virtual machines has room for 154'],
-    [{ provider: 'vm', cpus: 1.5 }, '--cpus: a virtual machine has whole processors'],
-    [{ provider: 'vm', overrides: { node01: { cpus: 1 } } }, '--cpus: a control plane needs two processors, node01 has one'],
   ])('%j contradicts itself', (given, message) => {
     expect(() => {
       checkTogether(options(given));

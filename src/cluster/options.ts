@@ -4,9 +4,8 @@ import { parseName } from '../core/names.ts';
 import { refineBy } from '../core/refine.ts';
 import { KvciError } from '../core/errors.ts';
 import { parseSize } from '../core/sizes.ts';
+import { SANDBOX_KINDS } from '../sandbox/types.ts';
 import { ALL_MIRRORS, registryOptionsShape } from './registry-options.ts';
-import { clusterProvider } from './spec.ts';
-import { MOST_MACHINES } from '../machine/net/lan.ts';
 import { NODE_PROVIDERS } from '../machine/types.ts';
 import { ACCELERATIONS, VM_OPTION_KEYS, type VmOptions, vmOptionsShape } from '../machine/vm-options.ts';
 
@@ -72,6 +71,10 @@ export const clusterOptionsSchema = z.strictObject({
   ...registryOptionsShape,
   ...vmOptionsShape,
   acceleration: z.enum(ACCELERATIONS).default('auto').describe('Of virtual machines: kvm, emulation, or auto (KVM where it works)'),
+  sandbox: z
+    .enum(SANDBOX_KINDS)
+    .default('namespaces')
+    .describe("What virtual machines are in: namespaces, or a container of this host's engine"),
   overrides: z
     .record(z.string().regex(/^node[0-9]{2,3}$/, 'not the name of a node such as node02'), nodeOverrideSchema)
     .default({})
@@ -80,7 +83,7 @@ export const clusterOptionsSchema = z.strictObject({
 
 export type ClusterOptions = z.output<typeof clusterOptionsSchema>;
 
-/** Whether options contradict each other. @throws KvciError `bad-flag` */
+/** Whether options contradict each other, whatever nodes are. @throws KvciError `bad-flag` */
 export function checkTogether(options: ClusterOptions): void {
   const problem =
     options.controlPlanes > options.nodes
@@ -92,9 +95,7 @@ export function checkTogether(options: ClusterOptions): void {
         ? ['--cni', 'a manifest by its address needs --sha256, so that it is the one you mean']
         : !isUrl(options.cni) && options.cniSha256 !== undefined
           ? ['--sha256', 'is for a --cni that is the address of a manifest']
-          : (unknownOverride(options) ??
-            mirrorless(options) ??
-            (clusterProvider(options) !== 'kind' ? unfitForVms(options) : onlyForVms(options)));
+          : (unknownOverride(options) ?? mirrorless(options));
   if (problem === undefined) return;
   const [flag = '', message = ''] = problem;
   throw new KvciError('usage', 'bad-flag', `${flag}: ${message}`, { facts: { flag } });
@@ -109,29 +110,6 @@ function unknownOverride({ overrides, nodes }: ClusterOptions): readonly string[
 function mirrorless({ cas, mirrors }: ClusterOptions): readonly [string, string] | undefined {
   if (cas[ALL_MIRRORS] === undefined || Object.keys(mirrors).length > 0) return undefined;
   return ['--ca', 'whose certificates these are is not said: write HOST=FILE, or name a mirror with --mirror'];
-}
-
-/** What containers cannot have is refused, not left out in silence. */
-function onlyForVms(options: ClusterOptions): readonly [string, string] | undefined {
-  const places = [['', options] as const, ...Object.entries(options.overrides)];
-  for (const [node, place] of places) {
-    const key = VM_OPTION_KEYS.find((name) => place[name] !== undefined);
-    if (key !== undefined)
-      return [node === '' ? `cluster.${key}` : `cluster.overrides.${node}.${key}`, 'is for virtual machines: --provider vm'];
-  }
-  return options.acceleration === 'auto' ? undefined : ['--acceleration', 'is for virtual machines: --provider vm'];
-}
-
-function unfitForVms({ nodes, controlPlanes, cpus, overrides }: ClusterOptions): readonly [string, string] | undefined {
-  if (nodes > MOST_MACHINES) return ['--nodes', `a network of virtual machines has room for ${MOST_MACHINES}`];
-  const asked = [['node01', cpus] as const, ...Object.entries(overrides).map(([name, own]) => [name, own.cpus] as const)];
-  for (const [name, count] of asked) {
-    if (count === undefined) continue;
-    if (!Number.isInteger(count)) return ['--cpus', 'a virtual machine has whole processors'];
-    const leads = Number(name.slice('node'.length)) <= controlPlanes;
-    if (leads && count < 2) return ['--cpus', `a control plane needs two processors, ${name} has one`];
-  }
-  return undefined;
 }
 
 /** What a node is to be as a virtual machine: what differs for it, over what all have. */

@@ -7,6 +7,8 @@ import type { RunRecords } from '../host/run-records.ts';
 import type { Directories, Downloads, Locks } from '../host/types.ts';
 import type { LocalRegistry } from '../machine/net/registry.ts';
 import type { MachineProvider } from '../machine/types.ts';
+import type { SandboxKind } from '../sandbox/types.ts';
+import type { KvmAnswer } from './choose-provider.ts';
 import type { ClusterStates } from './state.ts';
 
 /** A node image of kvci's store. */
@@ -44,6 +46,14 @@ export interface ClusterPorts {
   api(kubeconfig: string): Promise<KubernetesApi>;
   /** Bytes of memory that new processes can have. */
   memoryAvailable(): Promise<number>;
+  /**
+   * Whether virtual machines would have KVM here. Where nobody knows yet, a machine of the image's disk is tried.
+   *
+   * @param image its digest, built first if it is not there
+   */
+  kvm(image: () => Promise<Digest>, run: RunContext): Promise<KvmAnswer>;
+  /** @throws KvciError `no-engine`, `engine-elsewhere` where no sandbox of that kind can be started here */
+  checkSandbox(kind: SandboxKind): Promise<void>;
   /** How much of the last minute somebody has waited for a processor of this host, from 0 to 1. */
   cpuPressure(): Promise<number>;
 }

@@ -19,7 +19,7 @@ export interface NodeSpec {
   readonly provider?: NodeProvider | undefined;
 }
 
-/** What a node is to be. `auto` is for containers as long as nobody has asked for the other. */
+/** What a node is to be. What `auto` stands for is decided before; a state that has it still is of a version that knew containers only. */
 export function nodeProvider(index: number, role: NodeRole, options: ClusterOptions): NodeProvider {
   const { provider, controlPlaneProvider, overrides } = options;
   const all = provider === 'auto' ? 'kind' : provider;
@@ -33,7 +33,7 @@ export function clusterProvider(options: ClusterOptions): MachineProvider['name'
   return kinds.size === 1 && only !== undefined ? only : 'mixed';
 }
 
-function roleAt(position: number, { controlPlanes }: ClusterOptions): NodeRole {
+export function roleAt(position: number, { controlPlanes }: ClusterOptions): NodeRole {
   return position < controlPlanes ? 'control-plane' : 'worker';
 }
 
@@ -50,7 +50,13 @@ export function nodeSpecs(options: ClusterOptions): readonly NodeSpec[] {
   return Array.from({ length: options.nodes }, (_, position) => nodeSpec(position + 1, roleAt(position, options), options));
 }
 
-export function nodeSpec(index: number, role: NodeRole, options: ClusterOptions): NodeSpec {
+/** @param provided what provides its cluster: one of both kinds stays that, whatever nodes it has left */
+export function nodeSpec(
+  index: number,
+  role: NodeRole,
+  options: ClusterOptions,
+  provided: MachineProvider['name'] = clusterProvider(options),
+): NodeSpec {
   const name = nodeName(index);
   const own = options.overrides[name] ?? {};
   const memory = own.memory ?? options.memory;
@@ -61,6 +67,6 @@ export function nodeSpec(index: number, role: NodeRole, options: ClusterOptions)
     cpus: own.cpus ?? options.cpus,
     memory: memory === undefined ? undefined : parseSize(memory),
     labels: own.labels ?? {},
-    ...(clusterProvider(options) === 'mixed' ? { provider: nodeProvider(index, role, options) } : {}),
+    ...(provided === 'mixed' ? { provider: nodeProvider(index, role, options) } : {}),
   };
 }

@@ -103,7 +103,8 @@ export function withoutLeaving(state: ClusterState): ClusterState {
 
 /** What a provider knows a cluster's machines by. */
 export function machinesSpec({ name, run, image, options }: Pick<ClusterState, 'name' | 'run' | 'image' | 'options'>): MachinesSpec {
-  return { cluster: name, run, image: image.digest, acceleration: options.acceleration };
+  const { acceleration, sandbox } = options;
+  return { cluster: name, run, image: image.digest, acceleration, sandbox };
 }
 
 /** Files of one cluster: its state, its kubeconfig, and what its runs wrote. */

@@ -5,10 +5,12 @@ import type { PlannedStep } from '../core/events.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { MachineProvider } from '../machine/types.ts';
+import { chooseProvider } from './choose-provider.ts';
 import { clusterStatus } from './clusters.ts';
 import { countNodes } from './count-nodes.ts';
 import { differences } from './differences.ts';
 import { refuseRemoving, requireCluster } from './find-cluster.ts';
+import { refuseMisfit } from './fit-providers.ts';
 import { lockCluster } from './lock-cluster.ts';
 import { sizedNodes } from './memory.ts';
 import { checkTogether, type ClusterOptions } from './options.ts';
@@ -56,19 +58,38 @@ export async function up(request: UpRequest, ports: ClusterPorts, run: RunContex
     refuseOther(withoutLeaving(before), request);
     return await goOn(before, { ...request, command: 'up', fresh: false }, ports, run);
   }
-  const provided = clusterProvider(request.options);
+  let found: Promise<NodeImage> | undefined;
+  const image = (): Promise<NodeImage> => (found ??= request.image(run));
+  const options = await decided(request, image, ports, run);
+  const provided = clusterProvider(options);
   if (provided === 'mixed') refuseEngine(request.engine);
-  const nodes = await sizedNodes(nodeSpecs(request.options), provided, ports, run.events, availableParallelism());
+  const nodes = await sizedNodes(nodeSpecs(options), provided, ports, run.events, availableParallelism());
+  if (provided !== 'kind') await ports.checkSandbox(options.sandbox);
   const engine = provided === 'kind' ? await ports.engine(request.engine, run) : undefined;
   if (request.options.registry === true && engine !== undefined) throw noWayToRegistry(engine);
   await using provider = await ports.provider(provided, engine, run);
   return await make(
-    await firstState(request, nodes, provider, engine, run),
+    await firstState({ ...request, options, image }, nodes, provider, engine, run),
     provider,
     { ...request, command: 'up', fresh: true },
     ports,
     run,
   );
+}
+
+/** The options once it is decided what nodes are, which is told. @throws KvciError `bad-flag`, `not-enough-memory` */
+async function decided(
+  { options, engine }: UpRequest,
+  image: () => Promise<NodeImage>,
+  ports: ClusterPorts,
+  run: RunContext,
+): Promise<ClusterOptions> {
+  // What does not even fit as containers is told before a machine is tried, for which an image may have to be built.
+  if (options.provider === 'auto') await sizedNodes(nodeSpecs(options), 'kind', ports, () => undefined, availableParallelism());
+  const chosen = await chooseProvider(options, engine.kind !== 'auto', () => ports.kvm(async () => (await image()).digest, run));
+  refuseMisfit(chosen.options);
+  if (chosen.note !== undefined) run.events({ type: 'problem', level: 'note', message: chosen.note });
+  return chosen.options;
 }
 
 /** Starts a cluster that was stopped; goes on with a half-made one. @throws KvciError `cluster-not-found`, as `up` */
@@ -164,6 +185,8 @@ export async function planUp(
 ): Promise<readonly PlannedStep[]> {
   const { options } = request;
   checkTogether(options);
+  // What "auto" would take may need a trial.
+  if (options.provider !== 'auto') refuseMisfit(options);
   const before = await ports.states.find(options.name);
   if (before !== undefined) {
     refuseOther(withoutLeaving(before), request);

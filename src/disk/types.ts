@@ -57,8 +57,8 @@ export interface ConvertedDisk {
 
 /** What a converter found in its way before it began, which another one may not mind. */
 export class ConverterRefusal extends KvciError {
-  constructor({ reason, code, message, hint, facts }: KvciError) {
-    super(reason, code, message, { ...(hint === undefined ? {} : { hint }), facts });
+  constructor({ reason, code, message, hint, facts, cause }: KvciError) {
+    super(reason, code, message, { ...(hint === undefined ? {} : { hint }), facts, cause });
   }
 }
 

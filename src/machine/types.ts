@@ -2,6 +2,7 @@ import type { Duplex, Readable, Writable } from 'node:stream';
 
 import type { Digest } from '../core/digest.ts';
 import type { CommandRunner } from '../host/types.ts';
+import type { SandboxKind } from '../sandbox/types.ts';
 import type { Acceleration, VmOptions } from './vm-options.ts';
 
 export type IpFamily = 'ipv4' | 'ipv6';
@@ -97,6 +98,8 @@ export interface MachinesSpec {
   readonly image: Digest;
   /** Of virtual machines; `auto` where it is missing. */
   readonly acceleration?: Acceleration;
+  /** What virtual machines are in; namespaces where it is missing. */
+  readonly sandbox?: SandboxKind;
 }
 
 /**

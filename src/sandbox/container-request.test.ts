@@ -44,6 +44,12 @@ describe('the container of a sandbox', () => {
     });
   });
 
+  it("has the network of its engine where it is to lead outside, and the host's where it is the one beside", () => {
+    expect(sandboxContainer(plan, { binds: [], outbound: true }).network).toBe('bridge');
+    const beside = { ...plan, record: { ...record, network: 'host' as const } };
+    expect(sandboxContainer(beside, { binds: [], outbound: true }).network).toBe('host');
+  });
+
   it('has a folder of the host for what is temporary', () => {
     const { binds, tmpfs } = sandboxContainer(plan, { binds: [], scratch: '/cache/scratch' });
     expect(binds.slice(1)).toEqual([

@@ -84,7 +84,7 @@ export interface ContainerPlan {
 /** The container that a sandbox is. @param request its paths are real: no links of the host */
 export function sandboxContainer(
   { record, image, init, exists, onLine }: ContainerPlan,
-  request: Pick<SandboxRequest, 'binds' | 'scratch' | 'settings'>,
+  request: Pick<SandboxRequest, 'binds' | 'scratch' | 'settings' | 'outbound'>,
 ): HeldRequest {
   const { name, id, network, folder } = record;
   const devices = DEVICES.filter(exists);
@@ -104,7 +104,7 @@ export function sandboxContainer(
     devices,
     binds,
     tmpfs: { '/run': 'rw,exec,mode=755', ...(scratch === undefined ? { '/tmp': 'rw,exec,mode=1777' } : {}) },
-    network: network === 'host' ? 'host' : 'none',
+    network: network === 'host' ? 'host' : request.outbound === true ? 'bridge' : 'none',
     sysctls: network === 'host' ? {} : sysctlsOf(request.settings ?? {}, exists),
     onLine,
   };

@@ -97,6 +97,23 @@ const inLedger = async (): Promise<number> => (await readdir(join(folder, 'state
 const boxes = (): Promise<string[]> => readdir(join(folder, 'run', 'boxes')).catch(() => []);
 
 describe('a bound sandbox', () => {
+  it('that is to lead outside does without a network where its engine cannot give one, and it is said', async () => {
+    const said: string[] = [];
+    const engine = new FakeEngine();
+    const whole = engine.held;
+    const refusal = new KvciError('failed', 'engine-request-failed', 'the engine refuses: network bridge not found');
+    engine.held = async () => {
+      const held = await whole();
+      return { ...held, start: (wanted, signal) => (wanted.network === 'bridge' ? Promise.reject(refusal) : held.start(wanted, signal)) };
+    };
+    const parts = partsOf(engine, { events: (event) => event.type === 'problem' && said.push(event.message) });
+    await using _box = await containerSandboxes(parts).start(request({ outbound: true }));
+    expect(engine.started.map(({ network }) => network)).toEqual(['none']);
+    expect(said).toEqual([
+      'the engine has no network for the sandbox "box", which is closed: the engine refuses: network bridge not found',
+    ]);
+  });
+
   it('is in the ledger as long as it is there, and leaves nothing', async () => {
     const engine = new FakeEngine();
     const box = await containerSandboxes(partsOf(engine)).start(request());

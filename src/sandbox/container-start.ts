@@ -85,12 +85,9 @@ export async function startContainer(parts: ContainerSandboxesParts, request: Sa
   undo.defer(() => rm(folder, { recursive: true, force: true }));
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const plan = await planOf(parts, record, image);
-  const container = await startReady(
-    box,
-    name,
-    (onLine) => sandboxContainer({ ...plan, onLine }, { ...request, ...scratch, binds }),
-    signal,
-  );
+  const start = (outbound: boolean): Promise<HeldContainer> =>
+    startReady(box, name, (onLine) => sandboxContainer({ ...plan, onLine }, { ...request, ...scratch, binds, outbound }), signal);
+  const container = await (request.outbound === true ? start(true).catch(orClosed(parts, name, () => start(false))) : start(false));
   undo.move();
   return { record, box, container, entry };
 }
@@ -112,6 +109,16 @@ export async function startBeside(
   const container = await startReady(box, record.name, (onLine) => besideContainer({ ...plan, onLine }, main), signal);
   await letStay(box, { ...record, network: 'host' }, container);
   return container.id;
+}
+
+/** An engine need have no network of its own (Docker's `--bridge=none`): what is inside does without one then, and it is said. */
+function orClosed({ events }: ContainerSandboxesParts, name: string, start: () => Promise<HeldContainer>) {
+  return (error: unknown): Promise<HeldContainer> => {
+    if (!(error instanceof KvciError) || !/network/i.test(error.message)) throw error;
+    const message = `the engine has no network for the sandbox "${name}", which is closed: ${error.message}`;
+    events({ type: 'problem', level: 'note', message });
+    return start();
+  };
 }
 
 function newRecord(

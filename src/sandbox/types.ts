@@ -20,6 +20,11 @@ export interface SandboxRequest {
   readonly binds: readonly Bind[];
   /** `host` keeps the host's network; `private` has loopback only. */
   readonly network: 'host' | 'private';
+  /**
+   * A private network leads outside by what the engine of a container has for that, where it has something. One of namespaces has
+   * no way of its own.
+   */
+  readonly outbound?: boolean;
   /** Settings of the kernel for a private network: values by path below /proc/sys. Those that this kernel does not have are left out. */
   readonly settings?: Readonly<Record<string, string>>;
   /** A cgroup2 mounted over the sandbox's own view of /sys/fs/cgroup: container engines need it. */

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 
 import type { ClusterService, ServiceSettings } from '../cli/services.ts';
+import type { ClusterOptions } from '../cluster/options.ts';
 import type { ClusterPorts } from '../cluster/ports.ts';
 import type { RunContext } from '../core/plan.ts';
 import { type Environment, type HostParts, once } from './host.ts';
@@ -16,7 +17,7 @@ export async function clusterService(
   const { createClusterService } = await import('../cli/cluster-service.ts');
   const { tarStreamTar } = await import('../host/adapters/tar-stream-tar.ts');
   const images = once(() => imageParts(environment, settings, host, run));
-  return createClusterService({
+  const service = createClusterService({
     ports: await clusterPorts(environment, settings, host, images, run),
     image: once(async () => imageService(environment, settings, host, run, await images())),
     acquire: images,
@@ -25,6 +26,17 @@ export async function clusterService(
     tar: tarStreamTar,
     userKubeconfig: userKubeconfig(environment, host.home),
   });
+  return {
+    ...service,
+    up: async (wanted, flags, context) => {
+      // What an image takes of the host, making it prepares by itself.
+      if (settings.setup && (await mayHaveVms(wanted.options))) {
+        const { prepareForVms } = await import('./qemu.ts');
+        await prepareForVms(environment, settings, host, run);
+      }
+      return service.up(wanted, flags, context);
+    },
+  };
 }
 
 async function clusterPorts(
@@ -47,6 +59,24 @@ async function clusterPorts(
     downloads: async () => (await images()).downloads,
     memoryAvailable,
     cpuPressure,
+    kvm: async (image, context) => {
+      const { kvmHere } = await import('../machine/qemu/kvm-here.ts');
+      return kvmHere(
+        host.directories.state,
+        async () => {
+          const digest = await image();
+          const { vms, disks } = await vmParts(environment, settings, host, await images(), context);
+          return { vms, disk: await disks.make(digest, () => undefined, context.signal) };
+        },
+        context.signal,
+      );
+    },
+    checkSandbox: async (kind) => {
+      if (kind === 'namespaces') return;
+      const { engineForSandboxes } = await import('./sandboxes.ts');
+      const { parseEngineChoice } = await import('../host/engine/discovery.ts');
+      await engineForSandboxes(parseEngineChoice((await settings.config()).config.engine ?? 'auto'), environment, host);
+    },
     registry: once(async () => {
       const { localRegistry } = await import('./registry.ts');
       return localRegistry(host, (await images()).sandboxes);
@@ -82,6 +112,13 @@ async function clusterPorts(
       });
     },
   };
+}
+
+/** Some node is to be a virtual machine, or `auto` may take them. */
+async function mayHaveVms(options: ClusterOptions): Promise<boolean> {
+  const { clusterProvider } = await import('../cluster/spec.ts');
+  const { deviceState } = await import('../machine/qemu/checks.ts');
+  return clusterProvider(options) !== 'kind' || (options.provider === 'auto' && (await deviceState('/dev/kvm')) === 'usable');
 }
 
 /** What makes nodes that are virtual machines. */

@@ -56,7 +56,7 @@ async function openConverterEngine(choice: EngineChoice, environment: Environmen
   for (const { address, origin, named } of engineCandidates(choice, engineSurroundings(environment, host))) {
     try {
       const opened = await open({ address, origin }, environment, host);
-      if (fits(opened, choice)) return engines.hostConverterEngine(opened);
+      if (fits(opened, choice)) return engines.hostConverterEngine({ ...opened, ledger: host.ledger });
       other ??= opened;
     } catch (error) {
       if (named || !(error instanceof KvciError)) throw error;
@@ -64,10 +64,10 @@ async function openConverterEngine(choice: EngineChoice, environment: Environmen
     }
   }
   if (other === undefined) throw engineMissing(tried);
-  return engines.hostConverterEngine(other);
+  return engines.hostConverterEngine({ ...other, ledger: host.ledger });
 }
 
-type Opened = Parameters<typeof hostConverterEngine>[0];
+type Opened = Omit<Parameters<typeof hostConverterEngine>[0], 'ledger'>;
 
 function fits({ jobs: { info } }: Opened, choice: EngineChoice): boolean {
   return choice.kind === 'address' || (info.name === 'podman' && !info.rootless);

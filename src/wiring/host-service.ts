@@ -21,20 +21,20 @@ export async function hostService(
   const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
   const { NO_CREDENTIALS } = await import('../host/engine/registry-credentials.ts');
   const { containerNodeChecks } = await import('../machine/container/checks.ts');
-  const { vmChecks } = await import('../machine/qemu/checks.ts');
-  const { readVerdict } = await import('../machine/qemu/kvm.ts');
+  const { hostVmChecks } = await import('./qemu.ts');
   const { vmReapers } = await import('../machine/qemu/reaper.ts');
   const { modulesChecks } = await import('../payload/checks.ts');
   const { sandboxChecks } = await import('../sandbox/checks.ts');
   const { sandboxReapers } = await import('../sandbox/reaper.ts');
 
   const packageManager = await packageManagerOf(host);
+  const forVms = await hostVmChecks(host, false);
   const checks = (): readonly HostCheck[] => [
     ...hostChecks({ directories: host.directories, locks: host.locks, packageManager }),
     ...sandboxChecks(host.commands, hostUser(host), toolsWay),
     ...modulesChecks(host.commands, host.directories.cache),
     ...containerNodeChecks(host.commands, host),
-    ...vmChecks({ required: false, verdict: () => readVerdict(host.directories.state) }),
+    ...forVms,
     engineCheck({ kind: 'auto' }, engineSurroundings(environment, host), (endpoint) => connectEngine(endpoint, NO_CREDENTIALS)),
   ];
   const sandboxes = await startedSandboxes(environment, host);

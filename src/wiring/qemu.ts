@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { BootService, ServiceSettings } from '../cli/services.ts';
@@ -61,9 +62,23 @@ export async function bootService(
 export async function prepareForVms(environment: Environment, settings: ServiceSettings, host: HostParts, run: RunContext): Promise<void> {
   const { prepareForImage } = await import('./images.ts');
   const { prepareHost } = await import('../cli/host-service.ts');
+  await prepareForImage(undefined, environment, settings, host, run);
+  const checks = await hostVmChecks(host, true);
+  await prepareHost(() => checks, { ...host, packageManager: await packageManagerOf(host) }, run);
+}
+
+/** What machines need of the host. @param required the command at hand needs them */
+export async function hostVmChecks({ directories, store }: HostParts, required: boolean): Promise<readonly HostCheck[]> {
   const { vmChecks } = await import('../machine/qemu/checks.ts');
   const { readVerdict } = await import('../machine/qemu/kvm.ts');
-  await prepareForImage(undefined, environment, settings, host, run);
-  const checks = (): readonly HostCheck[] => vmChecks({ required: true, verdict: () => readVerdict(host.directories.state) });
-  await prepareHost(checks, { ...host, packageManager: await packageManagerOf(host) }, run);
+  const { uefiFiles } = await import('../machine/qemu/qemu-arguments.ts');
+  const { memoryAvailable } = await import('../host/memory.ts');
+  const { TOOLS_KIND } = await import('../sandbox/tools-image.ts');
+  const firmware = async (): Promise<{ readonly path: string; readonly there: boolean } | undefined> => {
+    const tools = (await store.list()).filter(({ kind }) => kind === TOOLS_KIND);
+    const newest = tools.toSorted((a, b) => (a.record.madeAt < b.record.madeAt ? -1 : 1)).at(-1);
+    const path = uefiFiles(hostArchitecture()).code;
+    return newest === undefined ? undefined : { path, there: existsSync(join(newest.path, 'root', path)) };
+  };
+  return vmChecks({ required, verdict: () => readVerdict(directories.state), memory: memoryAvailable, firmware });
 }

@@ -247,6 +247,7 @@ describe('commands on a cluster', () => {
     { args: ['cp', '-', 'node01:etc'], code: 'bad-path', message: 'a path on a node is absolute' },
     { args: ['cp', 'node01:/a'], code: 'missing-argument', message: "missing required argument 'destination'" },
     { args: ['logs', 'node01', '--bundle', 'x.tar.gz'], code: 'bad-flag', message: '--bundle: is of all nodes; name none' },
+    { args: ['ssh', 'node01', '-L', '8080'], code: 'bad-forward', message: '--forward: "8080" is not a forward' },
     { args: ['start', '--timeout', 'long'], code: 'bad-duration', message: '--timeout: "long" is not a duration' },
   ])('$args', async ({ args, code, message }) => {
     const error = await (await withCluster()).refused(...args);
@@ -276,9 +277,9 @@ describe('commands on a cluster', () => {
   test('ports says what leads where', async () => {
     const here = await withCluster();
     expect(JSON.parse((await here.run('ports', '--output', 'json')).stdout)).toEqual({
-      ports: [{ name: 'api', host: '127.0.0.1', port: 1, targets: [{ node: 'node01', address: '10.89.1.11', port: 6443 }] }],
+      ports: [{ name: 'k8s', host: '127.0.0.1', port: 1, targets: [{ node: 'node01', address: '10.89.1.11', port: 6443 }] }],
     });
-    expect((await here.run('ports')).stdout.split('\n')[1]).toBe('api   127.0.0.1:1  node01 (10.89.1.11:6443)');
+    expect((await here.run('ports')).stdout.split('\n')[1]).toBe('k8s   127.0.0.1:1  node01 (10.89.1.11:6443)');
   });
 });
 

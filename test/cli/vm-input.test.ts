@@ -1,10 +1,18 @@
 import { readdir } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 
+import { state } from './cluster-state.ts';
 import { place } from './place.ts';
 
 test.each([
-  { args: ['--disk-size', '40G'], code: 'bad-flag', message: 'cluster.diskSize: is for virtual machines: --provider vm' },
+  { args: ['--provider', 'kind', '--disk-size', '40G'], code: 'bad-flag', message: '--disk-size: is for virtual machines: --provider vm' },
+  { args: ['--provider', 'kind', '--sandbox', 'container'], code: 'bad-flag', message: '--sandbox: is for virtual machines' },
+  { args: ['--provider', 'vm', '--sandbox', 'jail'], code: 'bad-flag', message: '--sandbox: ' },
+  {
+    args: ['--provider', 'vm', '--control-plane-provider', 'kind', '--nodes', '2', '--sandbox', 'container'],
+    code: 'bad-flag',
+    message: "--sandbox: containers beside virtual machines are in the sandbox of kvci's own engine",
+  },
   { args: ['--provider', 'vm', '--disk-size', 'much'], code: 'bad-flag', message: '--disk-size: "much" is not a size' },
   { args: ['--provider', 'vm', '--karg', 'root=/dev/vda'], code: 'bad-flag', message: '--karg: "root=" is set by the disk itself' },
   { args: ['--provider', 'vm', '--cpus', '1.5'], code: 'bad-flag', message: '--cpus: a virtual machine has whole processors' },
@@ -31,4 +39,30 @@ test.each([
   expect(error).toMatchObject({ code, exitCode: 2 });
   expect(error.message).toContain(message);
   expect(await readdir(here.path)).toEqual([]);
+});
+
+test('the engine that a sandbox is to be a container of has to answer, before an image is built', async () => {
+  const here = await place({ 'kvci.yaml': 'engine: /no/such.sock\n' });
+  const error = await here.refused('up', '--offline', '--provider', 'vm', '--sandbox', 'container');
+  expect(error).toMatchObject({ code: 'engine-unreachable', exitCode: 3 });
+  expect(error.message).toContain('/no/such.sock');
+});
+
+test.each([
+  ['--memory', '9000G'],
+  ['--control-plane-provider', 'kind', '--memory', '9000G'],
+  ['--nodes', '150', '--memory', '200G'],
+])('more memory than the host has, before an image is built: %s', async (...args) => {
+  const here = await place();
+  const error = await here.refused('up', '--offline', '--provider', 'vm', '--nodes', '2', ...args);
+  expect(error).toMatchObject({ code: 'not-enough-memory', exitCode: 3 });
+  expect(error.message).toMatch(/need about \S+ [GT]B of memory; this host has \S+ GB available$/);
+});
+
+test('nothing of what only machines have is asked of a cluster of containers that is there', async () => {
+  const here = await place({ '../state/clusters/lab/state.json': state() });
+  const error = await here.refused('up', 'lab', '--provider', 'vm', '--sandbox', 'container');
+  expect(error).toMatchObject({ code: 'cluster-differs', exitCode: 5 });
+  expect(error.message).toContain('--sandbox: it has "namespaces", you ask for "container"');
+  expect(error.message).toContain('--provider: it has kind, you ask for vm');
 });

@@ -44,7 +44,7 @@ describe('kvci up', () => {
 
   const here = kvciIn(() => folder);
   const up = (...more: readonly string[]): Promise<Run> =>
-    here('up', NAME, '--image', image, '--nodes', '2', '--registry', '--output', 'json', ...more);
+    here('up', NAME, '--provider', 'kind', '--image', image, '--nodes', '2', '--registry', '--output', 'json', ...more);
 
   beforeAll(async () => {
     folder = await temporaryFolder();

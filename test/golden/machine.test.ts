@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { readTemplates } from '../../src/image/sources.ts';
 import { gatewayConfig } from '../../src/machine/net/gateway.ts';
 import { bridgeBatch, dnsmasqConfig, dnsmasqHost, lanAddresses, type LanOptions, lanSettings, plugBatch, slowDhcpRules, tapBatch } from '../../src/machine/net/lan.ts';
-import { MASQUERADE, pastaArgv, routerSettings } from '../../src/machine/net/outbound.ts';
+import { masquerade, masqueradeAmongOthers, OUTSIDE, pastaArgv, RESOLVER, routerSettings } from '../../src/machine/net/outbound.ts';
 import { commonCpuModel, defaultCpuModel, qemuArgv, type QemuMachine, qemuSockets, qemuTrialArgv, uefiFiles } from '../../src/machine/qemu/qemu-arguments.ts';
 import type { Architecture } from '../../src/payload/types.ts';
 import { golden } from '../fixtures/golden.ts';
@@ -88,9 +88,10 @@ describe('a network of machines', () => {
   it('the way outside', async () => {
     const templates = await readTemplates(new URL('../../templates', import.meta.url).pathname);
     const settings = Object.entries(routerSettings(['ipv4', 'ipv6'])).map(([path, value]) => `${path}=${value}\n`);
-    await golden('machine/outside', [shown(pastaArgv('/proc/1/ns/net')), ...settings, MASQUERADE].join(''));
+    await golden('machine/outside', [shown(pastaArgv('/proc/1/ns/net')), ...settings, masquerade(OUTSIDE)].join(''));
     const options: LanOptions = { families: ['ipv4', 'ipv6'], routerAdvertisements: true, dhcpDelaySeconds: 0, outbound: true };
-    await golden('machine/lan-outside.dnsmasq.conf', dnsmasqConfig(templates, options, '/run/kvci/net', ['ipv4']));
+    await golden('machine/outside-of-an-engine', masqueradeAmongOthers('eth0'));
+    await golden('machine/lan-outside.dnsmasq.conf', dnsmasqConfig(templates, options, '/run/kvci/net', { families: ['ipv4'], resolver: RESOLVER }));
   });
 
   it('where DHCP is slow', async () => {

@@ -17,6 +17,8 @@ export const up: CommandModule = {
     { line: 'up --k8s 1.31 --nodes 2', what: 'a control plane and a worker; the image is built first if it is not there' },
     { line: 'up lab --control-planes 3 --nodes 4', what: 'a cluster of another name with three control planes' },
     { line: 'up --ip-family ipv6 --image localhost/node:1.36', what: 'IPv6 only, from an image in the store' },
+    { line: 'up --provider vm --nodes 2 --cpus 4 --memory 8G', what: 'nodes that are virtual machines' },
+    { line: 'up --provider vm --control-plane-provider kind --nodes 2', what: 'only the worker is one: fast where there is no KVM' },
     { line: 'up --nodes 2 --dry-run', what: 'only show what would be done' },
   ],
   define: (command, act) =>

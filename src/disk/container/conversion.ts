@@ -53,7 +53,7 @@ const CONFIG = 'config.toml';
 
 /** @param image what the engine calls the node image */
 async function callConverter(conversion: Conversion, request: DiskRequest, image: string, context: StepContext) {
-  const { dialect, engine, storage, converter, flags, work, templates, owner, ledger, clock } = conversion;
+  const { dialect, engine, storage, converter, flags, work, templates, owner, clock } = conversion;
   await writeFile(join(work.path, CONFIG), renderConfig(templates, dialect, request));
   const binds = workBinds(storage, outputOf(work.enginePath));
   await using follow = followConversion(dialect, request.format, outputOf(work.path), { clock, context });
@@ -63,7 +63,7 @@ async function callConverter(conversion: Conversion, request: DiskRequest, image
     onLine: follow.onLine,
   };
   try {
-    return await recorded(ledger, engine, { container: job.name }, () => engine.jobs.run(job, context.signal));
+    return await engine.jobs.run(job, context.signal);
   } finally {
     if (owner !== undefined) await handOver(conversion, owner);
   }

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 
 import type { Jobs } from '../../host/engine/jobs.ts';
 import { removeTree } from '../../host/files.ts';
-import type { ContainerEngine } from '../../host/types.ts';
+import type { ContainerEngine, Ledger } from '../../host/types.ts';
+import { recorded } from './reaper.ts';
 import type { ConverterEngine, Workspace } from './types.ts';
 
 interface EngineParts {
@@ -11,12 +12,19 @@ interface EngineParts {
   /** Of the same engine. */
   readonly jobs: Jobs;
   readonly socket: string;
+  readonly ledger: Ledger;
 }
 
-/** A Podman of this host: it sees the host's folders as kvci does. */
-export function hostConverterEngine({ engine, jobs, socket }: EngineParts): ConverterEngine {
+/** A Podman of this host: it sees the host's folders as kvci does, and has its containers until somebody removes them. */
+export function hostConverterEngine({ engine, jobs, socket, ledger }: EngineParts): ConverterEngine {
   return {
-    jobs,
+    jobs: {
+      info: jobs.info,
+      storage: () => jobs.storage(),
+      image: (name) => jobs.image(name),
+      remove: (name) => jobs.remove(name),
+      run: (request, signal) => recorded(ledger, { socket }, { container: request.name }, () => jobs.run(request, signal)),
+    },
     images: engine,
     network: 'engine',
     socket,

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 
 import { KvciError } from '../../core/errors.ts';
 import type { JobBind, JobOutcome, JobRequest } from '../../host/engine/jobs.ts';
+import { ConverterRefusal } from '../types.ts';
 import { parseFlags } from './help.ts';
 import { parseSurroundings, type Surroundings, SURROUNDINGS_SCRIPT } from './surroundings.ts';
 import { type ConverterEngine, type ConverterProbe, OUTPUT, STORAGE } from './types.ts';
@@ -27,7 +28,7 @@ export function workBinds(storage: string, output: string): readonly JobBind[] {
   ];
 }
 
-/** Asks a converter for its version and its flags. @throws KvciError `converter-probe-failed` */
+/** Asks a converter for its version and its flags. @throws ConverterRefusal `converter-probe-failed` */
 export async function probeConverter(engine: ConverterEngine, image: string, signal: AbortSignal): Promise<ConverterProbe> {
   const ask = async (...command: readonly string[]): Promise<string> => {
     const outcome = await run(engine, { ...converterJob(engine, image, []), privileged: false, command }, signal);
@@ -58,11 +59,13 @@ export async function probeSurroundings(
 }
 
 async function run(engine: ConverterEngine, job: JobRequest, signal: AbortSignal): Promise<JobOutcome> {
-  const failed = (what: string, cause?: unknown): KvciError =>
-    new KvciError('failed', 'converter-probe-failed', `${job.image} cannot be asked what it is: ${what}`, {
-      hint: 'Is it a converter? Look at its published names in "kvci disk build --help".',
-      cause,
-    });
+  const failed = (what: string, cause?: unknown): ConverterRefusal =>
+    new ConverterRefusal(
+      new KvciError('failed', 'converter-probe-failed', `${job.image} cannot be asked what it is: ${what}`, {
+        hint: 'Is it a converter? Look at its published names in "kvci disk build --help".',
+        cause,
+      }),
+    );
   let outcome: JobOutcome;
   try {
     outcome = await engine.jobs.run(job, signal);

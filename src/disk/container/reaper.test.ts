@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 
 import { KvciError } from '../../core/errors.ts';
+import type { JobRequest, Jobs } from '../../host/engine/jobs.ts';
 import { fileLedger } from '../../host/ledger.ts';
-import type { Ledger } from '../../host/types.ts';
+import type { ContainerEngine, Ledger } from '../../host/types.ts';
+import { hostConverterEngine } from './engines.ts';
 import { converterReaper, recorded } from './reaper.ts';
 import type { ConverterEngine } from './types.ts';
 
@@ -36,6 +38,18 @@ it('what is in an engine stands in the ledger while it is there', () =>
       expect(entered).toEqual([{ socket: HOST.socket, container: 'c1' }]);
       return Promise.resolve();
     });
+    expect(entered).toEqual([]);
+  }));
+
+it('every container of an engine that stays stands there, also one that only asks', () =>
+  withLedger(async (ledger, entered) => {
+    const run: Jobs['run'] = () => {
+      expect(entered).toEqual([{ socket: '/a', container: 'c1' }]);
+      return Promise.resolve({ exitCode: 0, outOfMemory: false, stdout: '', stderr: '' });
+    };
+    const parts = { engine: {} as ContainerEngine, jobs: { run } as Jobs, socket: '/a', ledger };
+    const { exitCode } = await hostConverterEngine(parts).jobs.run({ name: 'c1' } as JobRequest, new AbortController().signal);
+    expect(exitCode).toBe(0);
     expect(entered).toEqual([]);
   }));
 

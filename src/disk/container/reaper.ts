@@ -13,7 +13,12 @@ type Left = { readonly container: string } | { readonly image: string };
  * Does what needs something in an engine that outlives kvci, with that in the ledger. It stays there when the engine was lost:
  * then nobody knows what is left.
  */
-export async function recorded<T>(ledger: Ledger, { socket }: ConverterEngine, left: Left, work: () => Promise<T>): Promise<T> {
+export async function recorded<T>(
+  ledger: Ledger,
+  { socket }: Pick<ConverterEngine, 'socket'>,
+  left: Left,
+  work: () => Promise<T>,
+): Promise<T> {
   if (socket === undefined) return work();
   const entry = await ledger.enter(KIND, { socket, ...left });
   try {

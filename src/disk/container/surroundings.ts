@@ -1,4 +1,5 @@
 import { KvciError } from '../../core/errors.ts';
+import { ConverterRefusal } from '../types.ts';
 import { OUTPUT, STORAGE } from './types.ts';
 
 /** What a converter will find around it: seen from a container that is given all that the converter is given. */
@@ -32,7 +33,11 @@ const OSBUILD_CONTEXT = 'system_u:object_r:osbuild_exec_t:s0';
 
 /** For a POSIX shell with coreutils: a line for each fact. */
 export const SURROUNDINGS_SCRIPT = `
-read -r _ root ids </proc/self/uid_map
+read -r _ root _ </proc/self/uid_map
+ids=0
+while read -r _ _ count; do
+  ids=$((ids + count))
+done </proc/self/uid_map
 echo "uids $root $ids"
 while read -r _ place _ options _; do
   [ "$place" != /sys ] || echo "sys $options"
@@ -46,7 +51,7 @@ echo "storage $(stat -f -c '%T %a %S %i' ${STORAGE})"
 echo "output $(stat -f -c '%T %a %S %i' ${OUTPUT})"
 `;
 
-/** @throws KvciError `converter-probe-failed` for output of something else than the script */
+/** @throws ConverterRefusal `converter-probe-failed` for output of something else than the script */
 export function parseSurroundings(text: string): Surroundings {
   const lines = text.split('\n').map((line) => line.trim().split(/\s+/));
   const fact = (name: string): readonly string[] | undefined => lines.findLast(([first]) => first === name)?.slice(1);
@@ -55,9 +60,11 @@ export function parseSurroundings(text: string): Surroundings {
   const storage = placeOf(fact('storage'));
   const output = placeOf(fact('output'));
   if (root === undefined || ids === undefined || sys === undefined || storage === undefined || output === undefined) {
-    throw new KvciError('failed', 'converter-probe-failed', `a container of the converter does not tell what is around it:\n${text}`, {
-      hint: 'Its image must have a shell and coreutils, as the published ones have.',
-    });
+    throw new ConverterRefusal(
+      new KvciError('failed', 'converter-probe-failed', `a container of the converter does not tell what is around it:\n${text}`, {
+        hint: 'Its image must have a shell and coreutils, as the published ones have.',
+      }),
+    );
   }
   const [selinux] = fact('selinux') ?? [];
   return {

@@ -16,8 +16,8 @@ export interface HeldRequest {
   readonly binds: readonly JobBind[];
   /** Folders in memory: options of tmpfs(5) by path inside. */
   readonly tmpfs: Readonly<Record<string, string>>;
-  /** `none` is loopback only. */
-  readonly network: 'none' | 'host';
+  /** `none` is loopback only, `bridge` the engine's own network, which leads outside. */
+  readonly network: 'none' | 'bridge' | 'host';
   /** Settings of the kernel for its network, as sysctl(8) names them. */
   readonly sysctls: Readonly<Record<string, string>>;
   /** Id of a container that it is to end with: it is among its processes, and sees them. */

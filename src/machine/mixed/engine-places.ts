@@ -11,6 +11,7 @@ import type { SandboxRecord } from '../../sandbox/types.ts';
 import { resourceName } from '../container/labels.ts';
 import { openThrough } from '../net/gateway.ts';
 import { GATEWAY_SOCKET, startLan } from '../net/lan-services.ts';
+import { throughHost } from '../net/outbound.ts';
 import type { JoinedLan } from '../net/lan.ts';
 import { joinedPlace } from '../qemu/joined-place.ts';
 import { bindsOf, MACHINES_INSIDE } from '../qemu/launch-vm-sandbox.ts';
@@ -103,7 +104,7 @@ export function enginePlaces(parts: EnginePlacesParts, records: VmSandboxRecords
     const binds = record.binds.flatMap(({ host, inside }) => [`${ARTIFACTS_INSIDE}/${inCache('artifacts', host)}`, inside]);
     const machines = `${VMS_INSIDE}/${inCache('machines', record.folder)}`;
     await sandbox.run(['sh', '-c', MAKE_PLACE, 'sh', joinedPlace(record.name), machines, ...binds], { signal });
-    await startLan(runnerOf(record.name), record.lan, { ...parts, host: () => Promise.resolve(sandbox) }, signal);
+    await startLan(runnerOf(record.name), record.lan, { ...parts, reachOutside: throughHost(() => Promise.resolve(sandbox)) }, signal);
     return found(record);
   };
 

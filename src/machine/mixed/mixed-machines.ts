@@ -1,4 +1,5 @@
 import type { Machines } from '../types.ts';
+import { NodeNames } from './node-names.ts';
 
 /**
  * Machines of which some are containers and some are virtual machines, in one network: that of the containers, whose engine also
@@ -6,6 +7,12 @@ import type { Machines } from '../types.ts';
  */
 export function mixedMachines(containers: Machines, vms: Machines): Machines {
   const whose = async (name: string): Promise<Machines> => ((await vms.list()).some((machine) => machine.name === name) ? vms : containers);
+  const list: Machines['list'] = async () => {
+    const lists = await Promise.all([containers.list(), vms.list()]);
+    return lists.flat().toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  };
+  const node: Machines['node'] = async (name) => (await whose(name)).node(name);
+  const names = new NodeNames();
   return {
     network: async (families, signal) => {
       const network = await containers.network(families, signal);
@@ -14,14 +21,18 @@ export function mixedMachines(containers: Machines, vms: Machines): Machines {
     },
     // The control plane is a container, at the speed of the host: nobody has to make way for it.
     schedule: () => Promise.resolve('together'),
-    start: (machine, signal) => (machine.provider === 'vm' ? vms : containers).start(machine, signal),
-    node: async (name) => (await whose(name)).node(name),
-    list: async () => {
-      const lists = await Promise.all([containers.list(), vms.list()]);
-      return lists.flat().toSorted((a, b) => (a.name < b.name ? -1 : 1));
+    start: async (machine, signal) => {
+      const handle = await (machine.provider === 'vm' ? vms : containers).start(machine, signal);
+      await names.add(handle, signal);
+      return handle;
     },
+    node,
+    list,
     stop: async (name, signal) => (await whose(name)).stop(name, signal),
-    remove: async (name) => (await whose(name)).remove(name),
+    remove: async (name) => {
+      names.forget(name);
+      await (await whose(name)).remove(name);
+    },
     console: async (name) => (await whose(name)).console(name),
     terminal: async (name) => (await whose(name)).terminal(name),
     balance: (port, targets, signal, hostPort) => containers.balance(port, targets, signal, hostPort),

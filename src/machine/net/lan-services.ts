@@ -5,7 +5,7 @@ import { putFile } from '../../sandbox/put-file.ts';
 import type { NodeAddresses } from '../types.ts';
 import { gatewayConfig } from './gateway.ts';
 import { bridgeBatch, dnsmasqConfig, dnsmasqHost, type LanOptions, plugBatch, slowDhcpRules, tapBatch, tapName } from './lan.ts';
-import { reachOutside, routerSettings } from './outbound.ts';
+import { type ReachOutside, routerSettings } from './outbound.ts';
 
 /** Where the network's services keep their files in the sandbox: in memory. */
 const FOLDER = '/run/kvci/net';
@@ -16,15 +16,18 @@ export const GATEWAY_SOCKET = '/run/kvci/net/gateway.sock';
 /** What dnsmasq has given, in the sandbox; not there before the first. */
 export const LEASES = '/run/kvci/net/dnsmasq.leases';
 
-/** Writes settings of the kernel, each a path below /proc/sys and a value. */
-const SET = 'while [ $# -gt 0 ]; do if [ -e "/proc/sys/$1" ]; then echo "$2" >"/proc/sys/$1" || exit; fi; shift 2; done';
+/** Writes settings of the kernel, each a path below /proc/sys and a value; in a container they stand already, and cannot be written. */
+const SET = `while [ $# -gt 0 ]; do
+  if [ -e "/proc/sys/$1" ] && [ "$(cat "/proc/sys/$1")" != "$2" ]; then echo "$2" >"/proc/sys/$1" || exit; fi
+  shift 2
+done`;
 
 export interface LanParts {
   /** Of `templates/`. */
   readonly templates: TemplateSources;
   readonly events: EventSink;
-  /** Runs commands in the sandbox with this host's network. */
-  readonly host: () => Promise<CommandRunner>;
+  /** Taken where the network is to lead outside. */
+  readonly reachOutside: ReachOutside;
 }
 
 /**
@@ -34,18 +37,18 @@ export interface LanParts {
 export async function startLan(
   sandbox: CommandRunner,
   options: LanOptions,
-  { templates, events, host }: LanParts,
+  { templates, events, reachOutside }: LanParts,
   signal: AbortSignal,
 ): Promise<void> {
   await sandbox.run(['mkdir', '-p', '-m', '0700', '/run/kvci', FOLDER, `${FOLDER}/names`, `${FOLDER}/leases`], { signal });
   if (options.joined === undefined) {
     await ipBatch(sandbox, bridgeBatch(options), signal);
   }
-  const ways = options.outbound === true ? await reachOutside(await host(), sandbox, events, signal) : [];
-  const routed = ways.filter((family) => options.families.includes(family));
+  const outside = options.outbound === true ? await reachOutside(sandbox, events, signal) : { families: [] };
+  const routed = outside.families.filter((family) => options.families.includes(family));
   await sandbox.run(['sh', '-c', SET, 'sh', ...Object.entries(routerSettings(routed)).flat()], { signal });
   const files = [
-    [`${FOLDER}/dnsmasq.conf`, dnsmasqConfig(templates, options, FOLDER, routed)],
+    [`${FOLDER}/dnsmasq.conf`, dnsmasqConfig(templates, options, FOLDER, { ...outside, families: routed })],
     [`${FOLDER}/gateway.cfg`, gatewayConfig(templates, GATEWAY_SOCKET)],
   ] as const;
   for (const [path, text] of files) await putFile(sandbox, path, text, signal);

@@ -1,8 +1,9 @@
 import { KvciError } from '../../core/errors.ts';
 import { renderTemplate, type TemplateSources } from '../../core/template.ts';
+import type { SandboxKind } from '../../sandbox/types.ts';
 import type { IpFamily, MachineNetwork, NodeAddresses } from '../types.ts';
 import { gatewayOf } from '../container/ranges.ts';
-import { RESOLVER } from './outbound.ts';
+import { type Outside, routerSettings } from './outbound.ts';
 
 /** How a network of virtual machines is. */
 export interface LanOptions {
@@ -94,10 +95,14 @@ export function bridgeBatch(options: LanOptions): string {
   ]);
 }
 
-/** Settings of the kernel, by path below /proc/sys, that have to stand before the bridge is made. */
-export function lanSettings(options: LanOptions): Readonly<Record<string, string>> {
+/**
+ * Settings of the kernel, by path below /proc/sys, that have to stand before the bridge is made. In a container none can be written
+ * later: whether there will be a way outside is not known yet.
+ */
+export function lanSettings(options: LanOptions, kind: SandboxKind = 'namespaces'): Readonly<Record<string, string>> {
   const ipv6 = options.families.includes('ipv6');
   return {
+    ...(kind === 'container' && options.outbound === true ? routerSettings(options.families) : {}),
     'net/ipv6/conf/default/disable_ipv6': ipv6 ? '0' : '1',
     'net/ipv6/conf/all/disable_ipv6': ipv6 ? '0' : '1',
     // Nobody else has the bridge's addresses: routers are advertised a second sooner.
@@ -119,9 +124,15 @@ export function plugBatch(addresses: NodeAddresses, { joined }: Pick<LanOptions,
 /** How long a machine takes the bridge for its way outside after the last advertisement, in seconds: three of them may be lost. */
 const ROUTER_LIFETIME = 60;
 
-/** The configuration of dnsmasq. @param folder where it keeps its files @param routed families that lead outside */
-export function dnsmasqConfig(templates: TemplateSources, options: LanOptions, folder: string, routed: readonly IpFamily[] = []): string {
+/** The configuration of dnsmasq. @param folder where it keeps its files @param outside families of the network that lead there */
+export function dnsmasqConfig(
+  templates: TemplateSources,
+  options: LanOptions,
+  folder: string,
+  outside: Outside = { families: [] },
+): string {
   const { joined } = options;
+  const { families: routed, resolver } = outside;
   const ranges = joined ?? LAN_RANGES;
   const network = (family: IpFamily): { network: string; gateway: string } | undefined => {
     const range = options.families.includes(family) ? ranges[family] : undefined;
@@ -132,7 +143,7 @@ export function dnsmasqConfig(templates: TemplateSources, options: LanOptions, f
     folder,
     bridge: joined?.bridge ?? BRIDGE,
     names: joined === undefined,
-    resolver: routed.length === 0 ? undefined : RESOLVER,
+    resolver: routed.length === 0 ? undefined : resolver,
     ipv4: ipv4 === undefined ? undefined : { ...ipv4, netmask: '255.255.255.0', router: routed.includes('ipv4') || joined !== undefined },
     ipv6:
       ipv6 === undefined

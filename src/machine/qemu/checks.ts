@@ -1,6 +1,7 @@
 import { access, constants } from 'node:fs/promises';
 
 import { hasErrno } from '../../core/errors.ts';
+import { formatSize } from '../../core/sizes.ts';
 import type { HostCheck, HostProblem } from '../../host/types.ts';
 import { emulationNote, type KvmVerdict } from './kvm.ts';
 
@@ -12,10 +13,17 @@ export interface VmCheckSettings {
   readonly required: boolean;
   /** What is remembered of KVM on this boot of the host. */
   readonly verdict: () => Promise<KvmVerdict | undefined>;
+  /** Bytes that are available. */
+  readonly memory: () => Promise<number>;
+  /** The file that UEFI is in, and whether the tools image has it; undefined where there is no tools image yet. */
+  readonly firmware: () => Promise<{ readonly path: string; readonly there: boolean } | undefined>;
 }
 
+/** Of a control plane, the least that is asked for, and what QEMU itself takes. */
+const LEAST_MEMORY = 2.15e9;
+
 /** What virtual machines need of the host, beside what sandboxes do. */
-export function vmChecks({ required, verdict }: VmCheckSettings): HostCheck[] {
+export function vmChecks({ required, verdict, memory, firmware }: VmCheckSettings): HostCheck[] {
   return [
     { id: 'tun', title: '/dev/net/tun', run: async () => tunProblem(await deviceState('/dev/net/tun'), required) },
     {
@@ -24,7 +32,33 @@ export function vmChecks({ required, verdict }: VmCheckSettings): HostCheck[] {
       run: async () => kvmProblem(await deviceState('/dev/kvm'), await verdict()),
       found: async () => (await verdict())?.reason ?? 'there; whether a kernel starts under it is tried by the first machine',
     },
+    {
+      id: 'vm-memory',
+      title: 'memory for virtual machines',
+      run: async () => memoryProblem(await memory()),
+      found: async () => `${formatSize(await memory())} available`,
+    },
+    {
+      id: 'firmware',
+      title: 'firmware of virtual machines',
+      run: async () => firmwareProblem(await firmware()),
+      found: async () => (await firmware())?.path ?? 'comes with the tools image',
+    },
   ];
+}
+
+/** Machines take what they are given, and start with less only as long as nobody runs a control plane in them. */
+export function memoryProblem(available: number): HostProblem | undefined {
+  if (available >= LEAST_MEMORY) return undefined;
+  const message = `${formatSize(available)} of memory are available: a control plane that is a virtual machine needs ${formatSize(LEAST_MEMORY)}`;
+  return { level: 'warning', message };
+}
+
+/** kvci's own disks are booted by their kernel; all others by UEFI. */
+export function firmwareProblem(found: { readonly path: string; readonly there: boolean } | undefined): HostProblem | undefined {
+  if (found?.there !== false) return undefined;
+  const message = `the tools image has no UEFI firmware (${found.path}): disks that kvci has not made cannot be booted by it`;
+  return { level: 'warning', message: `${message} ("kvci cache prune" has the image made anew)` };
 }
 
 export function tunProblem(state: DeviceState, required: boolean): HostProblem | undefined {
@@ -50,7 +84,8 @@ export function kvmProblem(state: DeviceState, verdict: KvmVerdict | undefined):
   return verdict?.usable === false ? { level: 'warning', message: emulationNote(verdict.reason) } : undefined;
 }
 
-async function deviceState(path: string): Promise<DeviceState> {
+/** Whether this user may open a device of the host. */
+export async function deviceState(path: string): Promise<DeviceState> {
   try {
     await access(path, constants.R_OK | constants.W_OK);
     return 'usable';

@@ -34,7 +34,8 @@ export async function launch(
       { host: record.folder, inside: MACHINES_INSIDE, writable: true },
     ],
     network: 'private',
-    settings: lanSettings(record.lan),
+    outbound: record.lan.outbound ?? false,
+    settings: lanSettings(record.lan, record.kind),
     cgroups: false,
     signal,
   };

@@ -11,7 +11,8 @@ export async function removeLostVms(
   const states = new VmSandboxRecords(parts.directories, 'cluster-machines');
   const removed: string[] = [];
   const failed: SweepResult['failed'][number][] = [];
-  for (const record of await states.list()) {
+  const { records, unreadable } = await states.listReadable();
+  for (const record of records) {
     const what = `virtual machines of the cluster "${record.name}", whose state is lost`;
     try {
       await using held = await claim(record.name);
@@ -23,5 +24,5 @@ export async function removeLostVms(
       failed.push(notRemoved(what, error));
     }
   }
-  return { removed, failed };
+  return { removed, failed: [...failed, ...unreadable] };
 }

@@ -4,10 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 
+import { KvciError } from '../../core/errors.ts';
 import { Secret } from '../../core/secrets.ts';
 import type { DetachedSandbox, SandboxRecord, Sandboxes } from '../../sandbox/types.ts';
+import { removeLostVms } from './lost-vms.ts';
 import { foldersOfVms, removeEndedVms, vmReapers } from './reaper.ts';
-import { type VmOwner, type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
+import { sourceOf, type VmOwner, type VmSandboxRecord, VmSandboxRecords } from './vm-record.ts';
 
 let state: string;
 
@@ -112,4 +114,28 @@ it('disks stay while machines are made of them, and the tools image while they r
   await record('runs', { sandbox: sandbox(1) });
   await record('cluster', { sandbox: sandbox(3) }, 'cluster-machines');
   expect((await foldersOfVms({ state }, running([1]))).toSorted()).toEqual(['/disks/cluster', '/disks/runs', '/tools/1']);
+});
+
+it('the engine of a sandbox that is a container need not answer to be asked for folders', async () => {
+  const boxed: SandboxRecord = { kind: 'container', name: 'x', id: 'a', engine: '/gone.sock', network: 'private', folder: '/run/a' };
+  await record('boxed', { kind: 'container', sandbox: boxed });
+  const dead: Pick<Sandboxes, 'find'> = { find: () => Promise.reject(new KvciError('hostNotReady', 'engine-unreachable', 'it is gone')) };
+  expect(await foldersOfVms({ state }, dead)).toEqual(['/disks/boxed']);
+});
+
+it('machines of lost clusters go, whatever record beside them cannot be read', async () => {
+  await record('lost', { sandbox: sandbox(1) }, 'cluster-machines');
+  await record('busy', { sandbox: sandbox(2) }, 'cluster-machines');
+  await record('lives', { sandbox: sandbox(3), source: sourceOf({ cluster: 'lives', run: 'r' }) }, 'cluster-machines');
+  await writeFile(new VmSandboxRecords({ state }, 'cluster-machines').path('broken'), '{');
+  const sandboxes = running([1, 2, 3]);
+  const parts = { directories: { state, cache: join(state, 'cache') }, sandboxes: sandboxes as Sandboxes & typeof sandboxes };
+  const { removed, failed } = await removeLostVms(parts, (cluster) =>
+    Promise.resolve(
+      cluster === 'busy' ? undefined : { run: cluster === 'lives' ? 'r' : undefined, [Symbol.asyncDispose]: () => Promise.resolve() },
+    ),
+  );
+  expect(removed).toEqual(['virtual machines of the cluster "lost", whose state is lost']);
+  expect(failed).toMatchObject([{ code: 'bad-state-file', message: expect.stringContaining('broken.json') as string }]);
+  expect(sandboxes.ended).toEqual([1]);
 });

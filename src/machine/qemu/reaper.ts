@@ -51,7 +51,8 @@ export async function foldersOfVms(
   const lists = await Promise.all(VM_OWNERS.map((owner) => new VmSandboxRecords(directories, owner).list()));
   const folders = await Promise.all(
     lists.flat().map(async ({ binds, sandbox }) => {
-      const running = sandbox === undefined ? undefined : await sandboxes.find(sandbox);
+      // An engine has a copy of its own, and need not run.
+      const running = sandbox === undefined || sandbox.kind === 'container' ? undefined : await sandboxes.find(sandbox);
       const tools = toolsOf(running?.record);
       return [...binds.map(({ host }) => host), ...(tools === undefined ? [] : [tools])];
     }),

@@ -40,7 +40,7 @@ export function vmMachines(
   const places = placesOver(records);
   const name = spec.cluster;
   let held: VmSandbox | undefined;
-  let chosen: Accelerator | undefined;
+  let choosing: Promise<Accelerator> | undefined;
   const entered: VmAccess[] = [];
 
   /** What there is of this life of the cluster. */
@@ -61,7 +61,9 @@ export function vmMachines(
     if (other !== undefined) await places.end(other);
     const source = await disk();
     const files = filesOfDisk(source);
-    return places.start({ name, owner: 'cluster-machines', source: sourceOf(spec), lan, files, disk: source, keep: true, signal });
+    const kind = spec.sandbox === undefined ? {} : { kind: spec.sandbox };
+    const wanted = { name, owner: 'cluster-machines', source: sourceOf(spec), ...kind } as const;
+    return places.start({ ...wanted, lan, files, disk: source, keep: true, signal });
   };
 
   /** That of the first node, also when another would be made today. */
@@ -79,7 +81,15 @@ export function vmMachines(
   /** The same for all of them, found out and told once. */
   const accelerator = async (sandbox: VmSandbox, signal: AbortSignal): Promise<Accelerator> => {
     const [known] = Object.values(sandbox.record.machines);
-    return known?.accelerator ?? (chosen ??= await acceleratorFor(parts, sandbox, await trialSpec(sandbox), signal));
+    if (known !== undefined) return known.accelerator;
+    // Nodes that start together wait for one trial.
+    choosing ??= trialSpec(sandbox).then((trial) => acceleratorFor(parts, sandbox, trial, signal));
+    try {
+      return await choosing;
+    } catch (error) {
+      choosing = undefined;
+      throw error;
+    }
   };
   const trialSpec = async ({ record }: VmSandbox): Promise<VmSpec> =>
     vmSpec({ name: 'trial', addresses: {} }, await diskOf(record), spec.acceleration ?? 'auto');

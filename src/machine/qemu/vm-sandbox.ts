@@ -12,7 +12,8 @@ import type { SandboxFiles, SandboxKind, Sandboxes } from '../../sandbox/types.t
 import type { ExecNodeParts } from '../exec-node.ts';
 import type { LanOptions } from '../net/lan.ts';
 import { openThrough } from '../net/gateway.ts';
-import { GATEWAY_SOCKET, startLan } from '../net/lan-services.ts';
+import { GATEWAY_SOCKET, type LanParts, startLan } from '../net/lan-services.ts';
+import { throughEngine, throughHost } from '../net/outbound.ts';
 import type { DiskSource } from './disk-source.ts';
 import { endJoinedPlace } from './joined-place.ts';
 import { bindsOf, launch } from './launch-vm-sandbox.ts';
@@ -106,7 +107,7 @@ export async function startVmSandbox(parts: VmSandboxParts, request: VmSandboxRe
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const { started, runner, endSandbox } = await launch(parts.sandboxes, records, record, signal);
   undo.defer(endSandbox);
-  await startLan(runner, record.lan, { ...parts, host: () => withHostNetwork(parts, started) }, signal);
+  await startLan(runner, record.lan, lanParts(parts, started), signal);
   const resources = undo.move();
   const end = async (): Promise<void> => {
     await resources.disposeAsync();
@@ -130,12 +131,17 @@ export async function restartVmSandbox(
 ): Promise<VmSandbox> {
   const { started, runner, endSandbox } = await launch(parts.sandboxes, records, { ...before, binds: bindsOf(files) }, signal);
   try {
-    await startLan(runner, before.lan, { ...parts, host: () => withHostNetwork(parts, started) }, signal);
+    await startLan(runner, before.lan, lanParts(parts, started), signal);
   } catch (error) {
     await endSandbox();
     throw error;
   }
   return found(parts, records, started, runner);
+}
+
+function lanParts(parts: VmSandboxParts, started: VmSandboxRecord): LanParts {
+  const reachOutside = started.kind === 'container' ? throughEngine : throughHost(() => withHostNetwork(parts, started));
+  return { ...parts, reachOutside };
 }
 
 /** A sandbox that runs, whoever started it. Letting go of it changes nothing. @throws KvciError `machine-not-found`, `machine-ended` */

@@ -15,6 +15,7 @@ import { SshSessions } from './ssh-sessions.ts';
 import { consoleFile, socketsOf, vmFolder } from './vm-files.ts';
 import type { VmRecord } from './vm-record.ts';
 import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
+import { diskFull, isStatus, unlessGone } from './vm-status.ts';
 
 const SSH_PORT = 22;
 
@@ -77,7 +78,7 @@ export async function watchVm(parts: VmSandboxParts, sandbox: VmSandbox, name: s
 
   async function whyStopped(): Promise<void> {
     const status = await monitor.execute('query-status').catch(() => undefined);
-    if (!isInternalError(status)) return;
+    if (!isStatus(status, 'internal-error')) return;
     failures.push(
       new KvciError('hostNotReady', 'kvm-unusable', `${name}: KVM cannot run this machine (QEMU reports an internal error)`, {
         hint: 'Use --acceleration emulation.',
@@ -88,8 +89,10 @@ export async function watchVm(parts: VmSandboxParts, sandbox: VmSandbox, name: s
   }
 
   let running = true;
-  const ended = monitor.closed.then(() => {
+  // Its connections would look alive for minutes: nobody says that they are over.
+  const ended = monitor.closed.then(async () => {
     running = false;
+    await access[Symbol.asyncDispose]();
   });
   const state: RunningState = {
     failure: () => failures[0],
@@ -143,7 +146,15 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
     return notReachable(name, console, consoleCause(console, leased), running);
   };
 
+  const status = async (): Promise<unknown> => {
+    using control = await connectMonitor(sandbox, sockets.monitors[1], name, () => undefined);
+    return await control.execute('query-status');
+  };
+  const isStarved = async (): Promise<boolean> => isStatus(await status().catch(unlessGone), 'io-error');
+
   const node: VmAccess['node'] = async (deadlineMs, signal) => {
+    // There may be room by now.
+    if (await isStarved()) await command('cont').catch(unlessGone);
     const deadline = clock.monotonic() + deadlineMs;
     let nextLook = clock.monotonic() + CONSOLE_MS;
     for (;;) {
@@ -159,6 +170,7 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
       if (now > deadline) throw await why();
       if (now > nextLook) {
         nextLook = now + CONSOLE_MS;
+        if (await isStarved()) throw diskFull(name, sandbox.record);
         if (!(await state.running()) || consoleCause(await readConsole()).final) throw state.failure() ?? (await why());
       }
       // An abort shows in the next round.
@@ -173,9 +185,7 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
 
   const kill = async (): Promise<void> => {
     await sessions[Symbol.asyncDispose]();
-    await command('quit').catch((error: unknown) => {
-      if (!(error instanceof KvciError) || !['machine-ended', 'qmp-lost'].includes(error.code)) throw error;
-    });
+    await command('quit').catch(unlessGone);
     await state.untilEnded();
   };
 
@@ -234,10 +244,6 @@ function untilAborted(signal: AbortSignal): Promise<void> {
       resolve();
     });
   });
-}
-
-function isInternalError(status: unknown): boolean {
-  return typeof status === 'object' && status !== null && 'status' in status && status.status === 'internal-error';
 }
 
 /** A machine that goes down takes the connection with it, and the command may say anything. */

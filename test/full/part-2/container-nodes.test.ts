@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -11,6 +12,7 @@ import { removeNodeStorage } from '../../../src/sandbox/node-engine.ts';
 import { copyFromStore, machinesFolder, type TestMachines, testMachines } from '../../fixtures/container-machines.ts';
 import { nodeContract } from '../../fixtures/node-contract.ts';
 import { nodeImage, type TestNodeImage } from '../../fixtures/node-image.ts';
+import { providerDifferences } from '../../fixtures/provider-differences.ts';
 import { pidOf } from '../../fixtures/sandbox-pid.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
 import { greeting, namespacesOf, processesIn, until } from '../../fixtures/traces.ts';
@@ -104,6 +106,8 @@ describe('nodes that are containers', () => {
 
   describe('each of them', () => {
     nodeContract({ node: () => node01, other: () => node02, bytes: 20_000_000 });
+
+    providerDifferences({ provider: 'kind', machines: () => machines, node: () => node01, storage: tmpdir() });
   });
 
   describe('are reached', () => {

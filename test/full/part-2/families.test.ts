@@ -33,7 +33,9 @@ describe.each([
     folder = await temporaryFolder();
     const { digest } = await nodeImage('1.36');
     before = await hostTraces();
-    const up = JSON.parse(await done('up', name, '--image', digest, '--nodes', '2', '--ip-family', family, '--output', 'json')) as {
+    const up = JSON.parse(
+      await done('up', name, '--provider', 'kind', '--image', digest, '--nodes', '2', '--ip-family', family, '--output', 'json'),
+    ) as {
       readonly nodes: readonly Node[];
     };
     expect(up.nodes.map(({ addresses }) => Object.keys(addresses))).toEqual([[family], [family]]);

@@ -196,15 +196,19 @@ describe("nodes in a Podman that is the host's", () => {
   it('are refused in an engine with another loopback than ours: a mounted socket of an outer host', async () => {
     await using here = await temporaryFolder();
     const env = { KVCI_STATE_DIR: join(here.path, 'state') };
-    const up = await run(join(REPOSITORY, 'kvci'), ['up', NAME, '--image', digest, '--engine', socket, '--output', 'json'], {
-      cwd: here.path,
-      env,
-    });
+    const up = await run(
+      join(REPOSITORY, 'kvci'),
+      ['up', NAME, '--provider', 'kind', '--image', digest, '--engine', socket, '--output', 'json'],
+      {
+        cwd: here.path,
+        env,
+      },
+    );
     expect({ code: up.code, ...(JSON.parse(up.stdout) as object) }).toMatchObject({
       code: 2,
       error: { code: 'engine-elsewhere', message: expect.stringContaining('publishes ports elsewhere') as string },
     });
-    const auto = startKvci(['up', NAME, '--image', digest, '--progress', 'json'], {
+    const auto = startKvci(['up', NAME, '--provider', 'kind', '--image', digest, '--progress', 'json'], {
       cwd: here.path,
       env: { ...env, KVCI_CACHE_DIR: join(here.path, 'cache'), CONTAINER_HOST: `unix://${socket}` },
     });
@@ -249,7 +253,7 @@ describe('an engine that may not start privileged containers', () => {
     await using folder = await temporaryFolder();
     await using daemon = await startDockerDaemon();
     const { digest } = await nodeImage('1.36');
-    const up = startKvci(['up', NAME, '--image', digest, '--progress', 'json', '--output', 'json'], {
+    const up = startKvci(['up', NAME, '--provider', 'kind', '--image', digest, '--progress', 'json', '--output', 'json'], {
       cwd: folder.path,
       env: { DOCKER_HOST: `unix://${daemon.socket}` },
     });

@@ -85,7 +85,7 @@ describe('a cluster of three control planes and a worker', () => {
     folder = await temporaryFolder();
     const { digest } = await nodeImage('1.36');
     before = await hostTraces();
-    await done('up', NAME, '--image', digest, '--control-planes', '3', '--nodes', '4');
+    await done('up', NAME, '--provider', 'kind', '--image', digest, '--control-planes', '3', '--nodes', '4');
     api = kubernetesClient(await done('kubeconfig', NAME));
   });
 

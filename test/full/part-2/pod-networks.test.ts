@@ -78,7 +78,22 @@ function manifest(image: string): string {
 
 describe('no pod network', () => {
   it('is a cluster whose nodes have joined and wait for one', async () => {
-    const up = ['up', NAME, '--image', digest, '--nodes', '2', '--ip-family', 'ipv4', '--cni', 'none', '--output', 'json'];
+    const up = [
+      'up',
+      NAME,
+      '--provider',
+      'kind',
+      '--image',
+      digest,
+      '--nodes',
+      '2',
+      '--ip-family',
+      'ipv4',
+      '--cni',
+      'none',
+      '--output',
+      'json',
+    ];
     expect(JSON.parse(await done(...up))).toMatchObject({ reused: false, phase: 'ready' });
     const { problems } = await status();
     expect(problems.join('\n')).toMatch(/node node01: .*network/);
@@ -96,7 +111,22 @@ describe('a pod network by its manifest', () => {
     const served = await hostTraces();
     const url = `http://${server.host}/network.yaml`;
     const up = (checksum: string): Promise<Run> =>
-      here('up', NAME, '--image', digest, '--ip-family', 'ipv4', '--cni', url, '--sha256', checksum, '--output', 'json');
+      here(
+        'up',
+        NAME,
+        '--provider',
+        'kind',
+        '--image',
+        digest,
+        '--ip-family',
+        'ipv4',
+        '--cni',
+        url,
+        '--sha256',
+        checksum,
+        '--output',
+        'json',
+      );
     const checksum = sha256(text).replace('sha256:', '');
     try {
       const wrong = await up('0'.repeat(64));

@@ -42,7 +42,7 @@ afterAll(async () => {
 });
 
 it.each(Array.from({ length: ROUNDS }, (_, index) => index + 1))('round %i leaves nothing', async () => {
-  const up = await timed('up', NAME, '--image', image, '--nodes', '2');
+  const up = await timed('up', NAME, '--provider', 'kind', '--image', image, '--nodes', '2');
   seconds.push({ up, down: await timed('down', NAME) });
   expect(await hostTraces()).toEqual(before);
 });

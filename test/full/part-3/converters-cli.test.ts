@@ -98,7 +98,10 @@ describe.skipIf(isMissing('root', problem))('kvci disk build by a rootful Podman
   it('what a killed kvci left in Podman goes with the next prune', async () => {
     const asked = words('--converter', 'bootc-image-builder', '--converter-image', doubleName('bib-new'), '--karg', 'killed');
     const child = spawn(join(REPOSITORY, 'kvci'), asked, { cwd: folder.path, env: { ...process.env, ...env }, stdio: 'ignore' });
-    await until(async () => (await left('ps', '--quiet', '--filter', 'label=io.kvci.converter')) !== '', 5 * 60_000);
+    await until(async () => {
+      if (child.exitCode !== null) throw new Error(`kvci ended with ${child.exitCode} before there was a converter`);
+      return (await left('ps', '--quiet', '--filter', 'label=io.kvci.converter')) !== '';
+    }, 5 * 60_000);
     child.kill('SIGKILL');
     const pruned: Run = await kvci(['prune'], { cwd: folder.path, env });
     expect(pruned.code, pruned.stderr).toBe(0);

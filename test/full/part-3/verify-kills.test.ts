@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -99,6 +99,8 @@ beforeAll(async () => {
   process.stderr.write(`KVCI_TEST_SEED=${SEED}\n`);
   folder = await temporaryFolder();
   state = join(folder.path, 'state');
+  // The folder of all sandboxes stays, as in a host's runtime directory.
+  await mkdir(join(folder.path, 'run', 'sandbox'), { recursive: true, mode: 0o700 });
   image = (await nodeImage('1.31')).digest;
   // What is killed is to be killed in its own work: the disk of the verification is there.
   const built = await kvci(['disk', 'build', image], { cwd: folder.path, env: environment() });

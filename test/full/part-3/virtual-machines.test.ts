@@ -14,7 +14,7 @@ import type { NodeHandle } from '../../../src/machine/types.ts';
 import { nodeContract } from '../../fixtures/node-contract.ts';
 import { pidOf } from '../../fixtures/sandbox-pid.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
-import { namespacesOf, processesIn } from '../../fixtures/traces.ts';
+import { namespacesOf, processesIn, until } from '../../fixtures/traces.ts';
 import { LAN, nodeDisk, sandboxRequest, testVms } from '../../fixtures/vms.ts';
 
 const NEVER = new AbortController().signal;
@@ -212,7 +212,9 @@ describe('a machine that cannot be', () => {
 
   it('in a sandbox that was killed: it has ended, and goes', async () => {
     const kept = await startVmSandbox(parts, sandboxRequest('kept', [], { keep: true }));
-    process.kill(pidOf(kept.record.sandbox), 'SIGKILL');
+    const pid = pidOf(kept.record.sandbox);
+    process.kill(pid, 'SIGKILL');
+    await until(() => Promise.resolve(!existsSync(`/proc/${pid}`)));
     await expect(findVmSandbox(parts, 'kept')).rejects.toMatchObject({ code: 'machine-ended', exitCode: 5 });
     expect(existsSync(kept.record.folder)).toBe(true);
     await kept.end();

@@ -3,9 +3,14 @@ import { chmod, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import type { EventSink } from '../../../src/core/events.ts';
 import { connectContainers } from '../../../src/host/adapters/dockerode-containers.ts';
 import type { Containers } from '../../../src/host/engine/containers.ts';
 import { fileLedger, reapOrphans } from '../../../src/host/ledger.ts';
+import { readTemplates } from '../../../src/image/sources.ts';
+import { type LanOptions, lanSettings } from '../../../src/machine/net/lan.ts';
+import { startLan } from '../../../src/machine/net/lan-services.ts';
+import { throughEngine } from '../../../src/machine/net/outbound.ts';
 import { SANDBOX_LABEL } from '../../../src/sandbox/container-request.ts';
 import { sandboxReapers } from '../../../src/sandbox/reaper.ts';
 import type { SandboxRequest, Sandboxes } from '../../../src/sandbox/types.ts';
@@ -15,6 +20,7 @@ import { TEST_CACHE } from '../../fixtures/debian-programs.ts';
 import { dockerProblem, startDockerDaemon } from '../../fixtures/docker-daemon.ts';
 import { isMissing } from '../../fixtures/needs.ts';
 import { ordinaryUser, userProblem } from '../../fixtures/ordinary-user.ts';
+import { LAN } from '../../fixtures/vms.ts';
 import { HOST_ENVIRONMENT, sandboxContract } from '../../fixtures/sandbox-contract.ts';
 import { type HostEngine, seeingPodman } from '../../fixtures/seeing-podman.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
@@ -103,5 +109,53 @@ describe.each<[string, string | undefined, (tools: string, folder: string) => Pr
     expect(await readdir(join(state, 'ledger'))).toEqual([]);
     expect(await readdir(join(folder, 'run', 'boxes'))).toEqual([]);
     expect(existsSync(join(folder, 'run'))).toBe(true);
+  });
+});
+
+describe('a sandbox that is a container, where machines are to reach the outside', () => {
+  const lan: LanOptions = { ...LAN, outbound: true };
+  let tools: string;
+  let folder: string;
+
+  beforeAll(async () => {
+    tools = await toolsTree();
+    await mkdir(TEST_CACHE, { recursive: true });
+    folder = await mkdtemp(join(TEST_CACHE, 'box-'));
+  });
+
+  afterAll(async () => {
+    for (const path of [folder, `${folder}-podman`]) await rm(path, { recursive: true, force: true });
+  });
+
+  async function outside(socket: string): Promise<{ readonly routes: string; readonly rules: string; readonly said: readonly string[] }> {
+    const said: string[] = [];
+    const events: EventSink = (event) => {
+      if (event.type === 'problem') said.push(event.message);
+    };
+    const templates = await readTemplates(new URL('../../../templates', import.meta.url).pathname);
+    const settings = lanSettings(lan, 'container');
+    const request: SandboxRequest = { kind: 'container', name: 'out', binds: [], network: 'private', cgroups: false, signal: NEVER };
+    await using box = await testAllSandboxes(tools, folder, socket, process.env, events).start({ ...request, outbound: true, settings });
+    await startLan(box, lan, { templates, events, reachOutside: throughEngine }, NEVER);
+    const [{ stdout: routes }, { stdout: rules }] = await Promise.all([
+      box.run(['ip', '-brief', 'route']),
+      box.run(['nft', 'list', 'ruleset']),
+    ]);
+    return { routes, rules, said };
+  }
+
+  it('has the network of its engine, and lets nobody in by it', async () => {
+    await using engine = await seeingPodman(tools, `${folder}-podman`, folder, 'private');
+    const { routes, rules, said } = await outside(engine.socket);
+    expect(routes).toMatch(/^default via \S+ dev (\S+)/m);
+    expect(rules).toMatch(/oifname "\S+" masquerade[^]*iifname "\S+" ct state new drop/);
+    expect(said.join('\n')).not.toContain('no network');
+  });
+
+  it.skipIf(isMissing('docker', dockerProblem()))('is closed where its engine has none, and says so', async () => {
+    await using docker = await startDockerDaemon();
+    const { routes, said } = await outside(docker.socket);
+    expect(routes).not.toContain('default');
+    expect(said.join('\n')).toContain('nodes have no network but their own');
   });
 });

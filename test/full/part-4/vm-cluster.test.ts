@@ -72,7 +72,7 @@ describe.each([
     await done('cp', 'file', 'node02:/root/copied', '--cluster', name);
     expect(await done('cp', 'node02:/root/copied', '-', '--cluster', name)).toBe('content\n');
     expect(await done('logs', 'node02', '--cluster', name)).toContain('kubelet');
-    expect(JSON.parse(await done('ports', name, '--output', 'json'))).toMatchObject({ ports: [{ name: 'api', host: '127.0.0.1' }] });
+    expect(JSON.parse(await done('ports', name, '--output', 'json'))).toMatchObject({ ports: [{ name: 'k8s', host: '127.0.0.1' }] });
   });
 
   it('shows consoles of virtual machines, and screens where they have some', async () => {

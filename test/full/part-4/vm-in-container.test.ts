@@ -4,18 +4,23 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import type { Digest } from '../../../src/core/digest.ts';
 import { connectContainers } from '../../../src/host/adapters/dockerode-containers.ts';
 import { lanAddresses } from '../../../src/machine/net/lan.ts';
 import { filesOfDisk } from '../../../src/machine/qemu/disk-source.ts';
 import { startVm } from '../../../src/machine/qemu/start-vm.ts';
 import { openVm } from '../../../src/machine/qemu/vm.ts';
+import { vmMachines } from '../../../src/machine/qemu/vm-machines.ts';
 import { findVmSandbox, startVmSandbox, type VmSandboxParts } from '../../../src/machine/qemu/vm-sandbox.ts';
+import type { Machines, MachineSpec } from '../../../src/machine/types.ts';
+import type { SandboxKind } from '../../../src/sandbox/types.ts';
 import { SANDBOX_LABEL } from '../../../src/sandbox/container-request.ts';
 import { testAllSandboxes } from '../../fixtures/container-sandboxes.ts';
 import { type DockerDaemon, dockerProblem, startDockerDaemon } from '../../fixtures/docker-daemon.ts';
 import { isMissing } from '../../fixtures/needs.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
-import { LAN, nodeDisk, sandboxRequest, testVms } from '../../fixtures/vms.ts';
+import { greeting } from '../../fixtures/traces.ts';
+import { LAN, nodeDisk, sandboxRequest, testVms, WITHOUT_KUBERNETES } from '../../fixtures/vms.ts';
 
 const NEVER = new AbortController().signal;
 
@@ -64,5 +69,36 @@ describe.skipIf(isMissing('docker', dockerProblem()))('a virtual machine in a sa
     const containers = await connectContainers({ address: { transport: 'unix', path: docker.socket }, origin: 'test' });
     expect(await containers.list({ [SANDBOX_LABEL]: '' })).toEqual([]);
     await expect(findVmSandbox(parts, 'boxed')).rejects.toMatchObject({ code: 'machine-not-found' });
+  });
+
+  it('is a node of a cluster that was made with --sandbox container, also for other processes', async () => {
+    const disk = await nodeDisk('1.36');
+    const image: Digest = `sha256:${'0'.repeat(64)}`;
+    const open = (sandbox?: SandboxKind): Machines =>
+      vmMachines(parts, () => Promise.resolve(disk), {
+        cluster: 'boxed',
+        run: 'first',
+        image,
+        ...(sandbox === undefined ? {} : { sandbox }),
+      });
+    const node01: MachineSpec = { name: 'node01', addresses: lanAddresses(LAN.families, 1), memory: 2 ** 30, vm: WITHOUT_KUBERNETES };
+    await using machines = open('container');
+    await machines.network(LAN.families, NEVER);
+    const node = await machines.start(node01, NEVER);
+    await node.write([{ path: '/var/lib/kept', content: 'kept' }]);
+
+    // By what is written down, whatever is asked for now.
+    await using others = open();
+    expect((await (await others.node('node01')).run(['hostname'])).stdout).toBe('node01\n');
+    const { port } = await others.forward('ssh', [{ address: node01.addresses.ipv4 ?? '', port: 22 }], NEVER);
+    expect(await greeting(port)).toMatch(/^SSH-/);
+    (await (await others.terminal('node01')).openConsole()).destroy();
+    await others.stop('node01', NEVER);
+    expect(await others.list()).toEqual([{ name: 'node01', state: 'stopped' }]);
+    expect((await (await others.start(node01, NEVER)).run(['cat', '/var/lib/kept'])).stdout).toBe('kept');
+    await others.destroy();
+    const containers = await connectContainers({ address: { transport: 'unix', path: docker.socket }, origin: 'test' });
+    expect(await containers.list({ [SANDBOX_LABEL]: '' })).toEqual([]);
+    expect(await others.list()).toEqual([]);
   });
 });

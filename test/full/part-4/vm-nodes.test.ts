@@ -8,6 +8,7 @@ import { lanAddresses } from '../../../src/machine/net/lan.ts';
 import { vmProvider } from '../../../src/machine/qemu/vm-provider.ts';
 import type { Machines, NodeHandle } from '../../../src/machine/types.ts';
 import { nodeContract } from '../../fixtures/node-contract.ts';
+import { providerDifferences } from '../../fixtures/provider-differences.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
 import { LAN, nodeDisk, testVms, WITHOUT_KUBERNETES } from '../../fixtures/vms.ts';
 
@@ -22,7 +23,10 @@ describe('nodes that are virtual machines', () => {
   let node01: NodeHandle;
   let node02: NodeHandle;
   const start = (index: number): Promise<NodeHandle> =>
-    machines.start({ name: `node0${index}`, addresses: lanAddresses(LAN.families, index), memory: 2 ** 30, vm: WITHOUT_KUBERNETES }, NEVER);
+    machines.start(
+      { name: `node0${index}`, addresses: lanAddresses(LAN.families, index), cpus: 1, memory: 2 ** 30, vm: WITHOUT_KUBERNETES },
+      NEVER,
+    );
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'kvci-vm-nodes-'));
@@ -42,4 +46,6 @@ describe('nodes that are virtual machines', () => {
   });
 
   nodeContract({ node: () => node01, other: () => node02, bytes: 5_000_000 });
+
+  providerDifferences({ provider: 'vm', machines: () => machines, node: () => node01, storage: tmpdir() });
 });

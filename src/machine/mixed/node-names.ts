@@ -1,0 +1,59 @@
+import { KvciError } from '../../core/errors.ts';
+import type { NodeHandle } from '../types.ts';
+
+/** At the end of lines of /etc/hosts that are ours. */
+const MARK = '# kvci';
+
+/** Puts lines in the place of those that are ours; in the file as it is, which an engine mounts into its containers. */
+const REPLACE = `{ grep -v '${MARK}$' /etc/hosts; cat; } >/run/kvci-hosts && cat /run/kvci-hosts >/etc/hosts && rm /run/kvci-hosts`;
+
+type Named = Pick<NodeHandle, 'name' | 'addresses'>;
+
+/** Lines of hosts(5), one an address. */
+export function hostsLines(nodes: readonly Named[]): string {
+  return nodes
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap(({ name, addresses: { ipv4, ipv6 } }) => [ipv4, ipv6].map((address) => [address, name] as const))
+    .flatMap(([address, name]) => (address === undefined ? [] : [`${address} ${name} ${MARK}\n`]))
+    .join('');
+}
+
+/**
+ * Names of nodes where nobody answers for all of them: the engine's server knows its own containers, and nothing of machines beside
+ * them. Every node has all in its /etc/hosts. Whoever brings a cluster up starts each of its nodes, or finds it running.
+ */
+export class NodeNames {
+  readonly #started = new Map<string, NodeHandle>();
+  #last: Promise<void> = Promise.resolve();
+
+  /** Tells all nodes that were started of one that has just been, and it of them. */
+  async add(node: NodeHandle, signal: AbortSignal): Promise<void> {
+    // One after the other: each writes all there are.
+    const telling = this.#last.then(() => {
+      this.#started.set(node.name, node);
+      return this.#tell(node, signal);
+    });
+    this.#last = telling.catch(() => undefined);
+    await telling;
+  }
+
+  /** Of one that is removed. */
+  forget(name: string): void {
+    this.#started.delete(name);
+  }
+
+  async #tell(started: NodeHandle, signal: AbortSignal): Promise<void> {
+    const nodes = [...this.#started.values()];
+    const stdin = hostsLines(nodes);
+    await Promise.all(
+      nodes.map(async (node) => {
+        try {
+          await node.run(['sh', '-c', REPLACE], { stdin, signal });
+        } catch (error) {
+          // Another one that has died is told again when it starts.
+          if (signal.aborted || !(error instanceof KvciError) || node === started) throw error;
+        }
+      }),
+    );
+  }
+}

@@ -1,0 +1,125 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+
+import type { Digest } from '../../../src/core/digest.ts';
+import { lanAddresses } from '../../../src/machine/net/lan.ts';
+import { filesOfDisk } from '../../../src/machine/qemu/disk-source.ts';
+import { startVm, type VmSpec } from '../../../src/machine/qemu/start-vm.ts';
+import { vmMachines } from '../../../src/machine/qemu/vm-machines.ts';
+import { startVmSandbox } from '../../../src/machine/qemu/vm-sandbox.ts';
+import type { Machines, NodeHandle } from '../../../src/machine/types.ts';
+import { run } from '../../cli/run-kvci.ts';
+import { isMissing } from '../../fixtures/needs.ts';
+import { toolsTree } from '../../fixtures/tools-tree.ts';
+import { LAN, nodeDisk, sandboxRequest, testVms, WITHOUT_KUBERNETES } from '../../fixtures/vms.ts';
+
+/*
+ * What goes wrong with virtual machines while they run, and KVM that cannot be had. What keeps a machine from starting at all is in
+ * test/full/part-3/virtual-machines.test.ts, a sandbox that is killed in vm-machines.test.ts, faults of clusters in faults.test.ts.
+ */
+
+const NEVER = new AbortController().signal;
+const IMAGE: Digest = `sha256:${'0'.repeat(64)}`;
+
+let tools: string;
+let disk: Awaited<ReturnType<typeof nodeDisk>>;
+
+beforeAll(async () => {
+  tools = await toolsTree();
+  disk = await nodeDisk('1.36');
+});
+
+async function temporary(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'kvci-vm-faults-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+async function machinesIn(folder: string): Promise<Machines> {
+  const machines = vmMachines(await testVms(tools, folder), () => Promise.resolve(disk), { cluster: 'faults', run: 'first', image: IMAGE });
+  await machines.network(LAN.families, NEVER);
+  return machines;
+}
+
+const start = (machines: Machines): Promise<NodeHandle> =>
+  machines.start({ name: 'node01', addresses: lanAddresses(LAN.families, 1), memory: 2 ** 30, vm: WITHOUT_KUBERNETES }, NEVER);
+
+describe('a full disk', () => {
+  const problem = process.getuid?.() === 0 ? undefined : 'a file system of its own needs root';
+
+  it.skipIf(isMissing('root', problem))('of the host is named, and with room there the machine goes on', async () => {
+    const folder = await temporary();
+    const own = join(folder, 'cache', 'machines');
+    await mkdir(own, { recursive: true });
+    expect((await run('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', own])).code).toBe(0);
+    try {
+      const machines = await machinesIn(folder);
+      await expect(start(machines)).rejects.toMatchObject({
+        code: 'disk-full',
+        exitCode: 3,
+        message: expect.stringContaining('node01 stands still') as string,
+        hint: expect.stringContaining(own) as string,
+      });
+      expect((await run('mount', ['-o', 'remount,size=2g', own])).code).toBe(0);
+      expect((await (await start(machines)).run(['hostname'])).stdout).toBe('node01\n');
+      await machines.destroy();
+      await machines[Symbol.asyncDispose]();
+    } finally {
+      expect((await run('umount', [own])).code).toBe(0);
+    }
+  });
+
+  it('of a node is named by what meets it; with room there the node is as before', async () => {
+    const machines = await machinesIn(await temporary());
+    const node = await start(machines);
+    await node.run(['sh', '-c', 'fallocate -l "$(df --output=avail -B1 /var | tail -1)" /var/fill; cat /dev/zero >/var/rest || true']);
+    await expect(node.write([{ path: '/var/lib/new', content: 'x'.repeat(100_000) }])).rejects.toMatchObject({
+      code: 'command-failed',
+      message: expect.stringContaining('No space left on device') as string,
+    });
+    await node.run(['rm', '/var/fill', '/var/rest']);
+    await node.write([{ path: '/var/lib/new', content: 'new' }]);
+    expect((await node.run(['cat', '/var/lib/new'])).stdout).toBe('new');
+    await machines.destroy();
+    await machines[Symbol.asyncDispose]();
+  });
+});
+
+describe('KVM that this user may not use', () => {
+  let folder: string;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'kvci-vm-faults-'));
+  });
+
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  it('is an error where it was asked for, and emulation elsewhere, which is told', async () => {
+    const said: string[] = [];
+    const parts = {
+      ...(await testVms(tools, folder)),
+      events: (event: { type: string; message?: string }) => said.push(event.message ?? ''),
+    };
+    await using sandbox = await startVmSandbox(parts, sandboxRequest('no-kvm', filesOfDisk(disk)));
+    // Whatever this host has.
+    await sandbox.runner.run(['sh', '-c', 'umount /dev/kvm && rm -f /dev/kvm'], { accept: [1, 32] });
+    const spec: VmSpec = {
+      name: 'node01',
+      addresses: lanAddresses(LAN.families, 1),
+      cpus: 1,
+      memory: 2 ** 29,
+      disk,
+      firmware: 'direct',
+      acceleration: 'kvm',
+      kernelArguments: [],
+      hostKey: 'given',
+    };
+    await expect(startVm(parts, sandbox, spec, NEVER)).rejects.toMatchObject({ code: 'kvm-unusable', exitCode: 3 });
+    await using vm = await startVm(parts, sandbox, { ...spec, acceleration: 'auto' }, NEVER);
+    expect(vm.record.accelerator).toBe('tcg');
+    expect(said.join('\n')).toContain('this host has no KVM: machines are emulated');
+    await vm.kill();
+  });
+});
