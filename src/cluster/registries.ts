@@ -79,6 +79,19 @@ export async function ensureRegistry(
   return options.registry === true ? (await ports.registry()).ensure(signal) : undefined;
 }
 
+/** Nodes in an engine of the host do not reach this host's loopback, where the registry is. */
+export function registryOutOfReach(engine: string): KvciError {
+  return new KvciError(
+    'usage',
+    'not-reachable-from-nodes',
+    `--registry: nodes in the engine at ${engine} reach no port of this host's loopback`,
+    {
+      hint: "Have the nodes in kvci's own engine: --engine embedded.",
+      facts: { flag: '--registry', engine },
+    },
+  );
+}
+
 /** Ends the registry with the last cluster that has it. Answers whether it is gone now. */
 export async function releaseRegistry({ registry, states }: Pick<ClusterPorts, 'registry' | 'states'>): Promise<boolean> {
   const isNeeded = async (): Promise<boolean> => {

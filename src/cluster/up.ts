@@ -15,7 +15,7 @@ import { lockCluster } from './lock-cluster.ts';
 import { sizedNodes } from './memory.ts';
 import { checkTogether, type ClusterOptions } from './options.ts';
 import type { ClusterPorts, NodeImage } from './ports.ts';
-import { ensureRegistry, readTrusted, releaseRegistry } from './registries.ts';
+import { ensureRegistry, readTrusted, registryOutOfReach, releaseRegistry } from './registries.ts';
 import { clusterProvider, familiesOf, type NodeSpec, nodeSpecs } from './spec.ts';
 import { type ClusterState, machinesSpec, parseState, withoutLeaving } from './state.ts';
 import { runId } from './tokens.ts';
@@ -66,7 +66,7 @@ export async function up(request: UpRequest, ports: ClusterPorts, run: RunContex
   const nodes = await sizedNodes(nodeSpecs(options), provided, ports, run.events, availableParallelism());
   if (provided !== 'kind') await ports.checkSandbox(options.sandbox);
   const engine = provided === 'kind' ? await ports.engine(request.engine, run) : undefined;
-  if (request.options.registry === true && engine !== undefined) throw noWayToRegistry(engine);
+  if (request.options.registry === true && engine !== undefined) throw registryOutOfReach(engine);
   await using provider = await ports.provider(provided, engine, run);
   return await make(
     await firstState({ ...request, options, image }, nodes, provider, engine, run),
@@ -255,19 +255,6 @@ function refuseEngine({ kind }: EngineChoice): void {
     hint: 'Leave --engine out, or the key "engine" of kvci.yaml.',
     facts: { flag: '--engine' },
   });
-}
-
-/** Nodes in an engine of the host do not reach this host's loopback, where the registry is. */
-function noWayToRegistry(engine: string): KvciError {
-  return new KvciError(
-    'usage',
-    'not-reachable-from-nodes',
-    `--registry: nodes in the engine at ${engine} reach no port of this host's loopback`,
-    {
-      hint: "Have the nodes in kvci's own engine: --engine embedded.",
-      facts: { flag: '--registry', engine },
-    },
-  );
 }
 
 /** A cluster of this name that is not what was asked for. */

@@ -1,13 +1,15 @@
 import type { RuntimeImages } from './types.ts';
 
 /**
- * containerd 2 imports by its transfer service, which refuses what lacks blobs, unless it is told not to. What a failed import has
- * written belongs to a lease that went with it: a lease that is removed in step takes what nobody needs away before it is done.
+ * The client's own import, as the image's import unit has it, which takes what lacks blobs that are there; containerd 2 has another
+ * one, too. What a failed import has written belongs to a lease that went with it: a lease that is removed in step takes what nobody needs away before it is done.
+ * The rest of the tar is read to its end: where nobody reads, that would be all that is told of the failure.
  */
 const TAKE = `local=
 if ctr images import --help | grep -q -e --local; then local=--local; fi
 ctr --namespace k8s.io images import $local - && exit
 status=$?
+cat >/dev/null
 ctr --namespace k8s.io leases delete --sync "$(ctr --namespace k8s.io leases create)" >/dev/null
 exit $status`;
 

@@ -15,7 +15,7 @@ const layersSchema = z.array(z.looseObject({ 'compressed-diff-digest': z.string(
 const TAKE = `exec 9>/run/kvci-load.lock && flock 9
 folder=/var/tmp/kvci-load
 trap 'rm -rf "$folder"' EXIT
-rm -rf "$folder" && mkdir -p "$folder" && tar --extract --directory="$folder" --file=- || exit
+rm -rf "$folder" && mkdir -p "$folder" && tar --extract --directory="$folder" --file=- || { status=$?; cat >/dev/null; exit $status; }
 while [ $# -gt 0 ]; do skopeo copy --quiet "oci:$folder:$1" "containers-storage:$2" || exit; shift 2; done`;
 
 /** Exit code of `cat` for a storage that has nothing yet. */

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { crioImages } from '../../../src/machine/cri/cri-o.ts';
@@ -33,6 +34,7 @@ describe('images of CRI-O', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'kvci-cri-o-'));
     const sandboxes = testSandboxes(await toolsTree(), folder);
+    for (const name of ['storage', 'scratch']) await mkdir(join(folder, name));
     const storage = { host: join(folder, 'storage'), inside: '/var/lib/containers', writable: true };
     node = await sandboxes.start({
       name: 'cri-o',
@@ -83,7 +85,6 @@ describe('images of CRI-O', () => {
     const image = { layout: other.layout, descriptor: other.image.descriptor, name: 'example.org/greeter:cut' };
     const chunks: Buffer[] = [];
     for await (const chunk of partialArchive(layoutTools.tar, [image], new Set())) chunks.push(chunk as Buffer);
-    const { Readable } = await import('node:stream');
     const half = Readable.from([Buffer.concat(chunks).subarray(0, 500_000)]);
     await expect(crioImages.take(node, half, [wanted(image)], NEVER)).rejects.toMatchObject({ code: 'command-failed' });
     expect((await node.run(['sh', '-c', 'ls /var/tmp'])).stdout).toBe('');

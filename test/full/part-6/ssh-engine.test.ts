@@ -6,9 +6,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { connectEngine } from '../../../src/host/adapters/dockerode-engine.ts';
 import { tarStreamTar } from '../../../src/host/adapters/tar-stream-tar.ts';
+import { systemClock } from '../../../src/host/clock.ts';
 import { NO_CREDENTIALS } from '../../../src/host/engine/registry-credentials.ts';
 import { openTunnel, type Tunnel } from '../../../src/host/engine/tunnel.ts';
+import { fileLocks } from '../../../src/host/locks.ts';
+import { createArtifactStore } from '../../../src/host/store/artifact-store.ts';
 import type { ContainerEngine } from '../../../src/host/types.ts';
+import { acquireImages, type AcquirePorts } from '../../../src/image/acquire.ts';
 import { loadArchive } from '../../../src/oci/archive-load.ts';
 import { readImage } from '../../../src/oci/image.ts';
 import { createLayout } from '../../../src/oci/layout.ts';
@@ -72,6 +76,36 @@ describe.skipIf(skip)('Docker over ssh', () => {
     const [saved] = await loadArchive(layout, await engine.save(TAG, NEVER));
     const { config } = await readImage(layout, saved?.descriptor.digest ?? '');
     expect(config.config?.Labels).toMatchObject({ built: 'there' });
+  });
+
+  it('is where an image is found that kvci has not, and got from once', async () => {
+    const layout = await createLayout(join(folder, 'images'), layoutTools);
+    let saved = 0;
+    const ports: AcquirePorts = {
+      layout: () => Promise.resolve(layout),
+      layoutIn: (path) => createLayout(path, layoutTools),
+      store: createArtifactStore({ directories: { cache: folder }, locks: fileLocks(systemClock), clock: systemClock }),
+      registry: () => Promise.reject(new Error('no registry is asked')),
+      runningEngine: () =>
+        Promise.resolve({
+          info: () => engine.info(),
+          imageId: (tag: string) => engine.imageId(tag),
+          save: (tag: string, signal: AbortSignal) => {
+            saved += 1;
+            return engine.save(tag, signal);
+          },
+          [Symbol.asyncDispose]: () => Promise.resolve(),
+        }),
+    };
+    const request = { engine: { kind: 'auto' }, architecture: process.arch === 'arm64' ? 'arm64' : 'amd64', cwd: folder } as const;
+    const run = { events: () => undefined, clock: systemClock, signal: NEVER };
+    const [first] = await acquireImages(TAG, request, ports, run);
+    const [second] = await acquireImages(TAG, request, ports, run);
+    expect(first).toMatchObject({ name: TAG, from: 'engine' });
+    expect(second?.descriptor).toEqual(first?.descriptor);
+    expect(saved).toBe(1);
+    const failing = acquireImages('localhost/kvci-test/none:1', request, ports, run);
+    await expect(failing).rejects.toMatchObject({ code: 'image-not-found' });
   });
 
   it('a connection that breaks in the middle of a build is told, and the next build goes through', async () => {
