@@ -113,6 +113,11 @@ async function checkMemory({ name, memory }: VmSpec, { memoryAvailable }: VmSand
   );
 }
 
+/** How many machines with so many bytes of memory there is room for. */
+export async function roomFor(memory: number, { memoryAvailable }: Pick<VmSandboxParts, 'memoryAvailable'>): Promise<number> {
+  return Math.floor((await memoryAvailable()) / (memory + QEMU_MEMORY));
+}
+
 async function requireTun(runner: CommandRunner): Promise<void> {
   const state = await deviceInside(runner, '/dev/net/tun');
   if (state === 'usable') return;
