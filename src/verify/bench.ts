@@ -23,6 +23,8 @@ export interface TestNode extends AsyncDisposable {
 export interface TestBench {
   /** What machines run by, `kvm` or `tcg`; known when the first has started. */
   readonly accelerator?: string | undefined;
+  /** For how many nodes at a time this host has room; missing where they take none of their own. */
+  room?(): Promise<number>;
   /**
    * @param network of a machine: it is alone in a network of that kind
    * @throws KvciError where it does not come up; the fact `console` holds the last lines of its console

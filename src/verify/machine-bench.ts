@@ -9,7 +9,7 @@ import { plain } from '../machine/qemu/console-cause.ts';
 import { type DiskSource, filesOfDisk } from '../machine/qemu/disk-source.ts';
 import { keepConsole } from '../machine/qemu/kept-console.ts';
 import type { Acceleration } from '../machine/vm-options.ts';
-import { startVm, type VmSpec } from '../machine/qemu/start-vm.ts';
+import { roomFor, startVm, type VmSpec } from '../machine/qemu/start-vm.ts';
 import type { Vm } from '../machine/qemu/vm.ts';
 import { consoleFile } from '../machine/qemu/vm-files.ts';
 import { startVmSandbox, type VmSandbox, type VmSandboxParts } from '../machine/qemu/vm-sandbox.ts';
@@ -46,6 +46,7 @@ export function machineBench(parts: MachineBenchParts): TestBench {
     get accelerator() {
       return accelerator;
     },
+    room: () => roomFor(MEMORY, vms),
     boot: async (name, network, signal) => {
       if (network === undefined) throw new KvciError('bug', 'no-network', 'a machine is tested in a network');
       await using undo = new AsyncDisposableStack();

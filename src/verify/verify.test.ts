@@ -59,13 +59,25 @@ interface Scenario {
   readonly file?: unknown;
   readonly machine?: (name: string, good: AnsweringMachine) => AnsweringMachine;
   readonly signal?: AbortSignal;
+  /** For how many machines the host has room. */
+  readonly room?: number;
 }
 
-async function verified({ kind = 'machine', file = {}, machine = (_name, one) => one, signal = new AbortController().signal }: Scenario) {
+async function verified({
+  kind = 'machine',
+  file = {},
+  room = 9,
+  machine = (_name, one) => one,
+  signal = new AbortController().signal,
+}: Scenario) {
   const events: Event[] = [];
   const bench = answeringBench((name, network) => machine(name, good(network, name === 'dual-stack' || name === 'first')));
   const run = { events: (event: Event) => void events.push(event), clock: clock(), signal };
-  const report = verify({ subject: { kind, name: 'node' }, facts: factsFileSchema.parse(file), versions: {} }, bench.bench, run);
+  const report = verify(
+    { subject: { kind, name: 'node' }, facts: factsFileSchema.parse(file), versions: {} },
+    { ...bench.bench, room: () => Promise.resolve(room) },
+    run,
+  );
   return { report: await report, bench, events };
 }
 
@@ -98,6 +110,12 @@ describe('a verification of machines', () => {
       addresses: ['fd00::101'],
       seconds: { ssh: 2, ipv4: 1 },
     });
+  });
+
+  it.each([1, 0])('boots one after the other where the host has room for %s', async (room) => {
+    const { report, bench } = await verified({ room });
+    expect(report.passed).toBe(true);
+    expect({ boots: report.boots.length, most: bench.most() }).toEqual({ boots: 6, most: 1 });
   });
 
   it('tells of a network in which the machine does not come up, with its console, and goes on', async () => {

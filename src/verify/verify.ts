@@ -11,7 +11,7 @@ import { asTrouble, BOOT_ENDS, copyQuestions, look, lookQuestions, step, trialQu
 import { NETWORK_CASES, type NetworkCase } from './network-cases.ts';
 import type { CaseResult, Fact, VerifyReport, VerifySubject } from './types.ts';
 
-/** How many nodes run at a time: on a small host more of them take longer each. */
+/** How many nodes run at a time, where there is room for them: on a small host more of them take longer each. */
 const LANES = 2;
 
 export interface VerifyRequest {
@@ -69,7 +69,10 @@ interface Life {
 }
 
 async function verifyContainers(work: Work): Promise<{ readonly life: Life; readonly network: readonly CaseResult[] }> {
-  const [first, other] = await inLanes([() => firstNode(undefined, work), () => anotherNode('copy', undefined, work)]);
+  const [first, other] = await inLanes(await lanesOf(work.bench), [
+    () => firstNode(undefined, work),
+    () => anotherNode('copy', undefined, work),
+  ]);
   const trouble = first?.trouble ?? other?.trouble;
   return { life: { looks: withCopy(first?.looks, other?.outcome), trouble }, network: [] };
 }
@@ -81,7 +84,7 @@ async function verifyMachines(work: Work): Promise<{ readonly life: Life; readon
   const wanted = NETWORK_CASES.filter(({ name }) => expected.skip[name] === undefined);
   // The first network is asked even where its own result does not count.
   const [firstNetwork, ...others] = [...NETWORK_CASES.slice(0, 1), ...wanted.filter((network) => network !== NETWORK_CASES[0])];
-  const [first, ...rest] = await inLanes<Life & { readonly outcome: CaseOutcome }>([
+  const [first, ...rest] = await inLanes<Life & { readonly outcome: CaseOutcome }>(await lanesOf(work.bench), [
     () => firstNode(firstNetwork, work),
     ...others.map((network) => () => anotherNode(network.name, network, work)),
   ]);
@@ -146,8 +149,13 @@ async function boot(name: string, network: NetworkCase | undefined, { bench, boo
   return node;
 }
 
+/** At least one: what does not fit at all says so by itself. */
+async function lanesOf(bench: TestBench): Promise<number> {
+  return Math.max(1, Math.min(LANES, (await bench.room?.()) ?? LANES));
+}
+
 /** Does pieces of work, so many at a time, in order. After a failure nothing more begins, and what is under way is awaited. */
-async function inLanes<T>(works: readonly (() => Promise<T>)[]): Promise<T[]> {
+async function inLanes<T>(count: number, works: readonly (() => Promise<T>)[]): Promise<T[]> {
   const results: T[] = [];
   const queue = [...works.entries()];
   const lane = async (): Promise<void> => {
@@ -161,7 +169,7 @@ async function inLanes<T>(works: readonly (() => Promise<T>)[]): Promise<T[]> {
       }
     }
   };
-  const lanes = Array.from({ length: LANES }, lane);
+  const lanes = Array.from({ length: count }, lane);
   await Promise.allSettled(lanes);
   await Promise.all(lanes);
   return results;

@@ -3,7 +3,7 @@ import type { CommandRunner, Directories } from '../../host/types.ts';
 import type { Architecture } from '../../payload/types.ts';
 import type { Acceleration } from '../vm-options.ts';
 import type { DeviceState } from './checks.ts';
-import { chooseAccelerator, emulationNote, readVerdict, tryKvm, writeVerdict } from './kvm.ts';
+import { chooseAccelerator, emulationNote, readVerdict, tryKvm, untoldNote, writeVerdict } from './kvm.ts';
 import { type Accelerator, type QemuMachine, qemuProgram, qemuTrialArgv } from './qemu-arguments.ts';
 
 export interface AccelerateParts {
@@ -33,10 +33,13 @@ export async function accelerate(
     if (known.note !== undefined) note(known.note);
     return known.accelerator;
   }
-  const verdict = await tryKvm(runner, qemuTrialArgv(await trial()), signal);
-  await writeVerdict(directories.state, { qemu, ...verdict });
-  if (!verdict.usable) note(emulationNote(verdict.reason));
-  return verdict.usable ? 'kvm' : 'tcg';
+  const machine = await trial();
+  const { usable, reason, source } = await tryKvm(runner, qemuTrialArgv(machine), signal);
+  // A disk that is bad, or whose console is elsewhere, says nothing of KVM; that of a direct boot is told by its own arguments.
+  const told = source === 'told' || (source === 'silent' && machine.boot.firmware === 'direct');
+  if (told) await writeVerdict(directories.state, { qemu, usable, reason });
+  if (!usable) note((told ? emulationNote : untoldNote)(reason));
+  return usable ? 'kvm' : 'tcg';
 }
 
 /** Whether a sandbox may use a device. */

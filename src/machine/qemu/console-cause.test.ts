@@ -72,6 +72,38 @@ const CONSOLES: readonly [what: string, console: string, id: string, final: bool
     'no-host-key',
     false,
   ],
+  [
+    'a unit that fails in a boot that goes on',
+    `${KERNEL}[\x1b[0;1;31mFAILED\x1b[0m] Failed to start \x1b[0;1;39msystemd-modules-load.service\x1b[0m - Load Kernel Modules.\r\n`,
+    'silent',
+    false,
+  ],
+  ['the same of a kernel that is quiet', '[FAILED] Failed to start Load Kernel Modules.\r\n', 'silent', false],
+  [
+    'a unit that is named by SELinux',
+    `${KERNEL}[FAILED] Failed to start selinux-autorelabel-mark.service - Mark the need to relabel for SELinux.\r\n`,
+    'silent',
+    false,
+  ],
+  [
+    'a program that misses a file of the kernel',
+    `${KERNEL}[    4.2] systemd-sysctl[99]: x\r\nFailed to open /sys/kernel/x\r\n`,
+    'silent',
+    false,
+  ],
+  [
+    'a boot loader that misses its kernel after a reboot',
+    `${BOOTED}\r\n[   60.1] reboot: Restarting system\r\nFailed to load kernel image: Not Found\r\n`,
+    'no-boot-program',
+    true,
+  ],
+  [
+    'a disk that lost its boot loader before a reboot',
+    `${BOOTED}\r\n[   60.1] reboot: Restarting system\r\nBdsDxe: No bootable option or device was found.\r\n`,
+    'no-bootable-device',
+    true,
+  ],
+  ['a boot loader that found its kernel at last', `Failed to load initrd\r\n${KERNEL}`, 'silent', false],
   ['a boot that is done', BOOTED, 'no-address', false],
   ['a restart after a panic', `${KERNEL}Kernel panic - not syncing: x\r\n${BOOTED}`, 'no-address', false],
 ];

@@ -44,7 +44,7 @@ const SYMPTOMS: readonly Symptom[] = [
   {
     id: 'no-boot-program',
     pattern:
-      /error: (file|no such (device|partition)|unknown filesystem|invalid (arch-dependent )?ELF)[^\n]*[^]*grub( rescue)?>|Failed to (load|open|start) [^\n]*(kernel|linux|initrd|entries)/i,
+      /error: (file|no such (device|partition)|unknown filesystem|invalid (arch-dependent )?ELF)[^\n]*[^]*grub( rescue)?>|Failed to (load|open) [^\n]*(kernel|linux|initrd|entries)/i,
     message: 'the boot loader cannot load the kernel',
     hint: 'The boot loader entry names files that are not on the disk.',
     final: true,
@@ -132,7 +132,8 @@ export function consoleCause(console: string, leased?: boolean): ConsoleCause {
   const text = plain(console);
   // The last boot counts: a machine that was restarted has several in its log.
   const last = text.slice(Math.max(0, text.lastIndexOf('Linux version')));
-  const found = SYMPTOMS.find(({ pattern, id }) => pattern.test(id === 'no-bootable-device' || id === 'no-boot-program' ? text : last));
+  const before = beforeKernel(text);
+  const found = SYMPTOMS.find(({ pattern, id }) => pattern.test(id === 'no-bootable-device' || id === 'no-boot-program' ? before : last));
   if (found !== undefined) {
     const { id, message, hint, final } = found;
     return { id, message, hint, final };
@@ -147,6 +148,13 @@ export function consoleCause(console: string, leased?: boolean): ConsoleCause {
     };
   }
   return reached ?? SILENT;
+}
+
+/** What firmware and boot loader of the last boot have said; nothing where its kernel runs, whose units and programs may say the same. */
+function beforeKernel(text: string): string {
+  const kernel = [...text.matchAll(/^(\[ *\d+\.\d+\]|Linux version)[^\n]*/gm)].at(-1);
+  if (kernel === undefined) return text;
+  return /reboot: |Rebooting in/.test(kernel[0]) ? text.slice(kernel.index + kernel[0].length) : '';
 }
 
 /** Without what terminals are told: colours, positions of the cursor. */

@@ -40,7 +40,7 @@ export async function kvmHere(
     return { usable: false, reason: `whether KVM can be used could not be tried: ${messageOf(error)}` };
   }
   const found = await readVerdict(state);
-  return found === undefined ? { usable: false, reason: 'KVM is closed to sandboxes' } : judged(found);
+  return found === undefined ? { usable: false, reason: 'KVM is closed to sandboxes, or a trial of it told nothing' } : judged(found);
 }
 
 function judged({ usable, reason }: { readonly usable: boolean; readonly reason: string }) {

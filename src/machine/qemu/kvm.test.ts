@@ -36,14 +36,15 @@ describe('what a machine under trial says', () => {
 
   const commands = hostCommands(() => undefined, systemClock);
   it.each<[string, string, object]>([
-    ['a kernel that starts', 'echo BIOS; echo "[ 0.0] Linux version 6"; sleep 100', { usable: true }],
-    ['a kernel that dies', 'echo "KVM internal error. Suberror: 3" >&2; sleep 100', { usable: false }],
+    ['a kernel that starts', 'echo BIOS; echo "[ 0.0] Linux version 6"; sleep 100', { usable: true, source: 'told' }],
+    ['a kernel that dies', 'echo "KVM internal error. Suberror: 3" >&2; sleep 100', { usable: false, source: 'told' }],
     [
       'a QEMU that dies',
       'echo "Assertion failed" >&2; exit 134',
-      { usable: false, reason: 'no kernel has started under it (Assertion failed)' },
+      { usable: false, reason: 'no kernel has started under it (Assertion failed)', source: 'silent' },
     ],
-    ['a machine that switches itself off', 'exit 0', { usable: false }],
+    ['a machine that switches itself off', 'exit 0', { usable: false, reason: 'no kernel has started under it', source: 'silent' }],
+    ['a disk that is none', 'echo "Image is not in qcow2 format" >&2; exit 1', { usable: false, source: 'nothing' }],
   ])('%s', async (_what, script, verdict) => {
     expect(await tryKvm(commands, ['sh', '-c', script], NEVER)).toMatchObject(verdict);
   });

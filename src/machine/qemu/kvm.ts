@@ -8,6 +8,7 @@ import { writeFileAtomic } from '../../host/files.ts';
 import type { CommandRunner } from '../../host/types.ts';
 import type { Acceleration } from '../vm-options.ts';
 import type { Accelerator } from './qemu-arguments.ts';
+import { qemuFailure } from './qemu-failure.ts';
 
 /** How long a kernel may take from QEMU's start to its first line under KVM, firmware and boot loader included: it takes one second. */
 const FIRST_LINE_MS = 15_000;
@@ -66,17 +67,25 @@ export function trialSays(line: string): { readonly usable: boolean; readonly re
   return undefined;
 }
 
+/** How a trial went. */
+export interface TrialOutcome {
+  readonly usable: boolean;
+  /** For people. */
+  readonly reason: string;
+  /**
+   * Where it comes from. Told: in words of the kernel or of KVM. Silent: the machine has ended without any, which says something only
+   * of one whose kernel is known to speak. Nothing: it took too long, or what is wrong is another thing.
+   */
+  readonly source: 'told' | 'silent' | 'nothing';
+}
+
 /**
  * Starts a machine under KVM and looks for the first line of its kernel. That /dev/kvm opens, that machines and processors can be
  * made, that firmware runs: all of it is true on hosts where no kernel starts.
  *
  * @param argv of `qemuTrialArgv`
  */
-export async function tryKvm(
-  sandbox: CommandRunner,
-  argv: readonly [string, ...string[]],
-  signal: AbortSignal,
-): Promise<{ readonly usable: boolean; readonly reason: string }> {
+export async function tryKvm(sandbox: CommandRunner, argv: readonly [string, ...string[]], signal: AbortSignal): Promise<TrialOutcome> {
   const enough = new AbortController();
   let said: ReturnType<typeof trialSays>;
   let heard = '';
@@ -85,18 +94,34 @@ export async function tryKvm(
     said ??= trialSays(line);
     if (said !== undefined) enough.abort();
   };
+  let source: TrialOutcome['source'] = 'silent';
+  let reason = 'no kernel has started under it';
   try {
     await sandbox.run(argv, { signal: AbortSignal.any([signal, enough.signal]), timeoutMs: FIRST_LINE_MS, onLine });
   } catch (error) {
-    if (said !== undefined) return said;
-    if (isTimeout(error)) return { usable: false, reason: `no kernel has started under it within ${FIRST_LINE_MS / 1000} s` };
-    if (!(error instanceof CommandError)) throw error;
+    if (isTimeout(error)) {
+      source = 'nothing';
+      reason += ` within ${FIRST_LINE_MS / 1000} s`;
+    } else if (error instanceof CommandError) {
+      source = sourceOfFailure(error);
+    } else if (said === undefined) {
+      throw error;
+    }
   }
-  return said ?? { usable: false, reason: `no kernel has started under it (${heard})` };
+  if (said !== undefined) return { ...said, source: 'told' };
+  return { usable: false, reason: heard === '' ? reason : `${reason} (${heard})`, source };
 }
 
 function isTimeout(error: unknown): boolean {
   return error instanceof KvciError && error.code === 'timed-out';
+}
+
+/** What QEMU says when it refuses a machine may be of KVM, or of the disk, the kernel, the memory. */
+function sourceOfFailure(error: CommandError): TrialOutcome['source'] {
+  const failure = qemuFailure(error, 'trial');
+  const code = failure instanceof KvciError ? failure.code : undefined;
+  if (code === 'kvm-unusable') return 'told';
+  return code === 'machine-not-started' ? 'silent' : 'nothing';
 }
 
 export interface AcceleratorQuestion {
@@ -125,4 +150,9 @@ export function chooseAccelerator({
 
 export function emulationNote(reason: string): string {
   return `KVM is there but cannot be used: ${reason}; machines are emulated, which is about ten times as slow`;
+}
+
+/** For a machine that is emulated because its trial told nothing: the next one is tried anew. */
+export function untoldNote(reason: string): string {
+  return `it could not be told whether KVM can be used: ${reason}; this machine is emulated, which is about ten times as slow`;
 }

@@ -125,6 +125,11 @@ async function checkMemory(spec: VmSpec, { memoryAvailable }: VmSandboxParts): P
   );
 }
 
+/** How many machines with so many bytes of memory there is room for. */
+export async function roomFor(memory: number, { memoryAvailable }: Pick<VmSandboxParts, 'memoryAvailable'>): Promise<number> {
+  return Math.floor((await memoryAvailable()) / (memory + QEMU_MEMORY));
+}
+
 async function requireTun(runner: CommandRunner): Promise<void> {
   const state = await deviceInside(runner, '/dev/net/tun');
   if (state === 'usable') return;

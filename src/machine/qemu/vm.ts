@@ -4,13 +4,13 @@ import { createConnection } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 import { KvciError } from '../../core/errors.ts';
-import { CommandError } from '../../host/command-error.ts';
 import { execNode } from '../exec-node.ts';
 import type { NodeHandle } from '../types.ts';
 import { hasLease } from '../net/lan-services.ts';
 import { consoleCause } from './console-cause.ts';
 import { notReachable } from './not-reachable.ts';
 import { openQmp, type QmpClient, type QmpEvent } from './qmp.ts';
+import { rebootMachine } from './reboot.ts';
 import { SshSessions } from './ssh-sessions.ts';
 import { consoleFile, socketsOf, vmFolder } from './vm-files.ts';
 import type { VmRecord } from './vm-record.ts';
@@ -41,7 +41,7 @@ export interface VmAccess extends AsyncDisposable {
    *   `kvm-unusable`, `host-key-differs`, `ssh-refused`, `cancelled`
    */
   node(deadlineMs: number, signal: AbortSignal): Promise<NodeHandle>;
-  /** Restarts it in order and answers when it answers again. */
+  /** Restarts it in order and answers when it answers again. @throws as `node`; `machine-not-reachable` also where it does not restart */
   reboot(deadlineMs: number, signal: AbortSignal): Promise<NodeHandle>;
   /** Shuts it down in order, then by force. */
   stop(signal: AbortSignal): Promise<void>;
@@ -193,18 +193,7 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
     name,
     record,
     node,
-    reboot: async (deadlineMs, signal) => {
-      const bootId = async (): Promise<string> => (await handle.run(['cat', '/proc/sys/kernel/random/boot_id'], { signal })).stdout;
-      const before = await bootId();
-      await handle.run(['systemctl', 'reboot'], { signal }).catch(unlessLost);
-      const deadline = clock.monotonic() + deadlineMs;
-      for (;;) {
-        const again = await node(deadline - clock.monotonic(), signal);
-        const now = await bootId().catch(unlessLost);
-        if (now !== undefined && now !== before) return again;
-        await clock.wait(POLL_MS, signal).catch(() => undefined);
-      }
-    },
+    reboot: (deadlineMs, signal) => rebootMachine({ name, node, runner: handle, clock }, deadlineMs, signal),
     stop: async (signal) => {
       await sessions[Symbol.asyncDispose]();
       await command('system_powerdown');
@@ -250,11 +239,4 @@ function untilAborted(signal: AbortSignal): Promise<void> {
       resolve();
     });
   });
-}
-
-/** A machine that goes down takes the connection with it, and the command may say anything. */
-function unlessLost(error: unknown): undefined {
-  if (error instanceof CommandError || (error instanceof KvciError && ['ssh-lost', 'ssh-unreachable'].includes(error.code)))
-    return undefined;
-  throw error;
 }
