@@ -69,6 +69,19 @@ async function verified({ kind = 'machine', file = {}, machine = (_name, one) =>
   return { report: await report, bench, events };
 }
 
+/** Everything that any node is asked. */
+function asked() {
+  const questions = new Set<string>();
+  const machine = (_name: string, one: AnsweringMachine): AnsweringMachine => ({
+    ...one,
+    answers: (boot) => (question) => {
+      questions.add(question);
+      return one.answers(boot)(question);
+    },
+  });
+  return { questions, machine };
+}
+
 const statuses = ({ facts, network }: VerifyReport): Record<string, string> =>
   Object.fromEntries([
     ...facts.map(({ id, status }) => [id, status] as const),
@@ -154,12 +167,25 @@ describe('a verification of machines', () => {
   });
 
   it('asks nothing of what is skipped, and tells the reason', async () => {
-    const file = { skip: { 'slow-dhcp': 'not here', clock: 'no clock' }, seconds: { ssh: 1.5 } };
-    const { report, bench } = await verified({ file });
+    const file = { skip: { 'slow-dhcp': 'not here', clock: 'no clock', 'host-keys': 'no SSH' }, seconds: { ssh: 1.5 } };
+    const { questions, machine } = asked();
+    const { report, bench } = await verified({ file, machine });
     expect(bench.log).not.toContain('boot slow-dhcp');
+    expect([...questions]).toEqual(expect.arrayContaining(['standalone-kubelet', 'markers']));
+    expect([...questions]).not.toEqual(expect.arrayContaining(['clock']));
+    expect([...questions]).not.toEqual(expect.arrayContaining(['host-keys']));
     expect(statuses(report)).toMatchObject({ 'slow-dhcp': 'skipped', clock: 'skipped', 'dual-stack': 'failed' });
     expect(report.network[0]?.findings).toMatchObject([{ expected: 'SSH within 1.5 s', seen: 'after 2 s' }]);
     expect(report.facts.find(({ id }) => id === 'clock')?.reason).toBe('no clock');
+  });
+
+  it('tries nothing and writes nothing for facts that are skipped', async () => {
+    const file = { skip: { 'kubelet-standalone': 'none', pod: 'none', persistent: 'none' } };
+    const { questions, machine } = asked();
+    const { report, events } = await verified({ file, machine });
+    expect(notPassed(report)).toEqual({ 'kubelet-standalone': 'skipped', pod: 'skipped', persistent: 'skipped' });
+    expect([...questions].filter((name) => /standalone|markers/.test(name))).toEqual([]);
+    expect(events).not.toContainEqual(expect.objectContaining({ step: 'trial' }));
   });
 
   it.each([

@@ -28,6 +28,7 @@ type Boots = VerifyReport['boots'][number][];
 /** Everything one verification works on. */
 interface Work {
   readonly bench: TestBench;
+  /** Those that are asked: all but the skipped ones. */
   readonly facts: readonly Fact[];
   readonly expected: Expectations;
   readonly boots: Boots;
@@ -44,7 +45,8 @@ export async function verify(request: VerifyRequest, bench: TestBench, run: RunC
   const { subject, versions } = request;
   const expected = expectations(subject.kind, request.facts, request.diskSize);
   const facts = factsOf(subject.kind, request.facts);
-  const work: Work = { bench, facts, expected, boots: [], run };
+  const asked = facts.filter(({ id }) => expected.skip[id] === undefined);
+  const work: Work = { bench, facts: asked, expected, boots: [], run };
   const { life, network } = subject.kind === 'machine' ? await verifyMachines(work) : await verifyContainers(work);
   const results = judge(facts, expected, life.looks, life.trouble?.message);
   return {
@@ -77,7 +79,7 @@ async function verifyContainers(work: Work): Promise<{ readonly life: Life; read
 /** The first machine, in the first network, tells all facts; those in the other networks are its copies. */
 async function verifyMachines(work: Work): Promise<{ readonly life: Life; readonly network: readonly CaseResult[] }> {
   const { facts, expected } = work;
-  const everywhere = facts.filter(({ id }) => id === BOOT_ENDS && expected.skip[id] === undefined);
+  const everywhere = facts.filter(({ id }) => id === BOOT_ENDS);
   const wanted = NETWORK_CASES.filter(({ name }) => expected.skip[name] === undefined);
   // The first network is asked even where its own result does not count.
   const [firstNetwork, ...others] = [...NETWORK_CASES.slice(0, 1), ...wanted.filter((network) => network !== NETWORK_CASES[0])];
@@ -112,8 +114,10 @@ async function firstNode(network: NetworkCase | undefined, work: Work): Promise<
     looks = { first };
     outcome = { look: first, times: node.times(), fixed: node.handle.addresses };
     const trials = trialQuestions(facts, expected);
-    const trial = await step('trial', 'standalone kubelet', run, () => ask(node.handle, trials, run.clock, run.signal));
-    looks = { ...looks, trial };
+    if (trials.length > 0) {
+      const trial = await step('trial', 'standalone kubelet', run, () => ask(node.handle, trials, run.clock, run.signal));
+      looks = { ...looks, trial };
+    }
     await step('reboot', 'reboot', run, () => node.reboot(run.signal));
     work.boots.push({ what: `${name}, again`, ms: Math.round(node.times().commands) });
     const rebooted = await step('facts again', 'facts after the reboot', run, () => look(node, questions, network, run));
