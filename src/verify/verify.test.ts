@@ -166,6 +166,22 @@ describe('a verification of machines', () => {
     ]);
   });
 
+  it('tells of an answer that cannot be read what it was', async () => {
+    const odd = (name: string, one: AnsweringMachine): AnsweringMachine => ({
+      ...one,
+      answers: (boot) => (question) =>
+        question === 'addresses' && name === 'ipv6-only'
+          ? { text: 'ip: no such option -json\n[]', exitCode: 0 }
+          : one.answers(boot)(question),
+    });
+    const { report } = await verified({ machine: odd });
+    expect(notPassed(report)).toEqual({ 'ipv6-only': 'failed' });
+    expect(report.network.find(({ name }) => name === 'ipv6-only')?.findings[0]).toMatchObject({
+      expected: 'ip lists the addresses',
+      seen: 'ip: no such option -json\n[]',
+    });
+  });
+
   it('asks nothing of what is skipped, and tells the reason', async () => {
     const file = { skip: { 'slow-dhcp': 'not here', clock: 'no clock', 'host-keys': 'no SSH' }, seconds: { ssh: 1.5 } };
     const { questions, machine } = asked();
