@@ -204,9 +204,19 @@ describe('a verification of machines', () => {
     expect(events).not.toContainEqual(expect.objectContaining({ step: 'trial' }));
   });
 
+  it.each(['command-failed', 'timed-out', 'no-answer'])('takes %s for trouble of a machine that runs', async (code) => {
+    const failure = new KvciError('failed', code, 'systemctl reboot');
+    const { report } = await verified({
+      machine: (name, one) => (name === 'dual-stack' ? { ...one, fails: (boot) => (boot === 1 ? failure : undefined) } : one),
+    });
+    expect(report.facts.find(({ id }) => id === 'reboots')).toMatchObject({ status: 'unknown', reason: 'systemctl reboot' });
+  });
+
   it.each([
     ['a host that is not ready', new KvciError('hostNotReady', 'no-tun', 'no tun')],
     ['a disk that is none', new KvciError('failed', 'bad-disk', 'no disk')],
+    ['a command of this host that fails before the machine runs', new KvciError('failed', 'command-failed', 'dnsmasq')],
+    ['one that does not end', new KvciError('timedOut', 'timed-out', 'nft')],
     ['a bug', new KvciError('bug', 'x', 'x')],
   ])('is none on %s', async (_what, failure) => {
     await expect(verified({ machine: (_name, one) => ({ ...one, fails: () => failure }) })).rejects.toBe(failure);

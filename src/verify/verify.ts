@@ -107,8 +107,10 @@ async function firstNode(network: NetworkCase | undefined, work: Work): Promise<
   const name = network?.name ?? 'first';
   let looks: Looks = {};
   let outcome: CaseOutcome = {};
+  let running = false;
   try {
     await using node = await boot(name, network, work);
+    running = true;
     const questions = lookQuestions(facts, expected);
     const first = await step(`facts ${name}`, `facts (${name})`, run, () => look(node, questions, network, run));
     looks = { first };
@@ -124,7 +126,7 @@ async function firstNode(network: NetworkCase | undefined, work: Work): Promise<
     looks = { ...looks, rebooted };
     return { looks, outcome };
   } catch (error) {
-    const trouble = asTrouble(error, run.signal);
+    const trouble = asTrouble(error, running, run.signal);
     return { looks, outcome: { ...outcome, trouble }, trouble };
   }
 }
@@ -133,13 +135,15 @@ async function firstNode(network: NetworkCase | undefined, work: Work): Promise<
 async function anotherNode(name: string, network: NetworkCase | undefined, work: Work): Promise<Life & { readonly outcome: CaseOutcome }> {
   const { facts, expected, run } = work;
   let times: BootTimes | undefined;
+  let running = false;
   try {
     await using node = await boot(name, network, work);
+    running = true;
     times = node.times();
     const seen = await step(`facts ${name}`, `facts (${name})`, run, () => look(node, copyQuestions(facts, expected), network, run));
     return { looks: {}, outcome: { look: seen, times: node.times(), fixed: node.handle.addresses } };
   } catch (error) {
-    const trouble = asTrouble(error, run.signal);
+    const trouble = asTrouble(error, running, run.signal);
     return { looks: {}, outcome: { times, trouble }, trouble };
   }
 }
