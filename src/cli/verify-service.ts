@@ -4,7 +4,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { parseYaml } from '../config/parse.ts';
 import { hasErrno, KvciError } from '../core/errors.ts';
 import { type RunContext, runStep } from '../core/plan.ts';
-import { digestFile, writeFileAtomic } from '../host/files.ts';
+import { digestFile } from '../host/files.ts';
 import type { Ledger } from '../host/types.ts';
 import { KVCI_LABELS } from '../image/labels.ts';
 import { locateImage, type LocatedImage } from '../image/locate.ts';
@@ -23,6 +23,7 @@ import { verify } from '../verify/verify.ts';
 import { isDiskFile } from './boot-disk.ts';
 import { reportStatement } from './render/verify.ts';
 import type { DiskService, ImageService, VerifyService, WantedVerification } from './services.ts';
+import { besideDisk, checkReportFile, writeReportFile } from './verification-file.ts';
 
 export interface VerifyServiceParts {
   /** kvci's image store. */
@@ -47,13 +48,15 @@ export function createVerifyService(parts: VerifyServiceParts): VerifyService {
   return {
     verify: async (wanted, cwd, run) => {
       const facts = await readFacts(wanted.factsFile, cwd);
+      const named = wanted.report === undefined ? undefined : resolve(cwd, wanted.report);
+      if (named !== undefined) await checkReportFile(named);
       const report = await (wanted.as === 'machine'
         ? verifyMachines(wanted, cwd, facts, parts, run)
         : verifyContainers(wanted, facts, parts, run));
-      const beside = report.subject.disk === undefined ? undefined : `${report.subject.disk.file}.verification.json`;
-      const file = wanted.report === undefined ? beside : resolve(cwd, wanted.report);
-      if (file !== undefined) await writeFileAtomic(file, reportStatement(report, run.clock.now()));
-      return { report, ...(file === undefined ? {} : { statement: file }) };
+      const { disk } = report.subject;
+      const file = named ?? (disk === undefined ? undefined : besideDisk(disk.file));
+      const statement = file === undefined ? undefined : await writeReportFile(file, reportStatement(report, run.clock.now()), run);
+      return { report, ...(statement === undefined ? {} : { statement }) };
     },
   };
 }
@@ -67,6 +70,7 @@ async function verifyMachines(
   run: RunContext,
 ): Promise<VerifyReport> {
   const { disk, image } = await diskOf(wanted, cwd, parts, run);
+  await checkReportFile(wanted.report === undefined ? besideDisk(disk.path) : resolve(cwd, wanted.report), disk.path);
   const vms = await parts.vms();
   const [{ digest, size }, virtual] = await Promise.all([digestFile(disk.path), sizeOfDisk(disk, vms, run.signal)]);
   const diskSize = virtual * GROWTH;
