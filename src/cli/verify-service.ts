@@ -98,7 +98,7 @@ interface DiskToVerify {
 
 /** A disk by its path, or the one of an image. */
 async function diskOf(
-  { disk, settings }: WantedVerification,
+  { disk, diskFlags, settings }: WantedVerification,
   cwd: string,
   parts: VerifyServiceParts,
   run: RunContext,
@@ -106,6 +106,7 @@ async function diskOf(
   if (disk.image.kind === 'stored') {
     const path = resolve(cwd, disk.image.ref);
     if (await isDiskFile(disk.image.ref, path)) {
+      refuseDiskFlags(diskFlags, `${disk.image.ref} is a disk already`);
       await requireDisk(path);
       return { disk: { path }, image: undefined };
     }
@@ -116,6 +117,15 @@ async function diskOf(
     disk: { path: built.path, directBoot: built.directBoot, architecture: parts.hostArchitecture },
     image: await imageOf(await locateImage(await parts.layout(), ref), parts),
   };
+}
+
+/** @throws KvciError `flag-without-disk` */
+function refuseDiskFlags(flags: readonly string[], why: string): void {
+  if (flags.length === 0) return;
+  throw new KvciError('usage', 'flag-without-disk', `${flags.join(', ')}: ${why}, and no disk is made`, {
+    hint: 'These flags say how the disk of an image is made: leave them out.',
+    facts: { flags },
+  });
 }
 
 /** How the result calls what was verified. */
@@ -129,6 +139,7 @@ async function verifyContainers(
   parts: VerifyServiceParts,
   run: RunContext,
 ): Promise<VerifyReport> {
+  refuseDiskFlags(wanted.diskFlags, 'containers have no disk');
   const layout = await parts.layout();
   const { settings } = wanted;
   const { image } = wanted.disk;

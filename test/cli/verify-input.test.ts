@@ -18,6 +18,18 @@ test('nothing to verify', async () => {
   expect(await here.refused('image', 'verify')).toMatchObject({ code: 'missing-image', exitCode: 2 });
 });
 
+test('flags of a disk that is not made are refused by name', async () => {
+  const here = await place({ 'node.qcow2': 'disk' });
+  const refused = (...args: readonly string[]) => here.refused('image', 'verify', ...args);
+  const flags = ['--size', '20G', '--karg', 'quiet', '--converter', 'native', '--ssh-key', 'id.pub'];
+  const disk = await refused('node.qcow2', ...flags);
+  expect(disk).toMatchObject({ code: 'flag-without-disk', exitCode: 2 });
+  expect(disk.message).toBe('--converter, --size, --karg, --ssh-key: node.qcow2 is a disk already, and no disk is made');
+  const container = await refused('localhost/node:1', '--as', 'container', '--filesystem', 'xfs');
+  expect(container).toMatchObject({ code: 'flag-without-disk', exitCode: 2 });
+  expect(container.message).toMatch(/^--filesystem: containers have no disk/);
+});
+
 test('a report that cannot be written is refused before anything is booted', async () => {
   const here = await place({ 'node.qcow2': 'disk' });
   const refused = (...args: readonly string[]) => here.refused('image', 'verify', ...args);
