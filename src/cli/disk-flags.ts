@@ -21,14 +21,25 @@ export interface DiskFlags {
   readonly sshKey?: readonly string[];
 }
 
-const FLAG_OF_KEY: Readonly<Record<string, string>> = {
+const FLAG_OF_KEY = {
   format: '--format',
   converter: '--converter',
   converterImage: '--converter-image',
   size: '--size',
   filesystem: '--filesystem',
   kargs: '--karg',
-};
+} as const;
+
+/** Names of the flags that were given of those that say what a disk to make is like. */
+export function givenDiskFlags({ format, converter, converterImage, size, filesystem, karg, sshKey }: DiskFlags): readonly string[] {
+  const { kargs, ...single } = FLAG_OF_KEY;
+  const given = Object.keys(present({ format, converter, converterImage, size, filesystem }));
+  return [
+    ...given.map((key) => single[key as keyof typeof single]),
+    ...(karg === undefined ? [] : [kargs]),
+    ...(sshKey === undefined ? [] : ['--ssh-key']),
+  ];
+}
 
 export function addDiskFlags(command: Command): Command {
   return command

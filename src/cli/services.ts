@@ -211,6 +211,8 @@ export interface BootService {
 export interface WantedVerification {
   /** The image, or the path of a disk in place of its reference; what the disk is to be where one has to be made. */
   readonly disk: WantedDisk;
+  /** Flags that say what a disk to make is like: refused where none is made. */
+  readonly diskFlags: readonly string[];
   readonly settings: BuildSettings;
   readonly as: NodeKind;
   /** What machines run in. */

@@ -2,13 +2,15 @@ import { readFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 
 import { parseYaml } from '../config/parse.ts';
+import type { Digest } from '../core/digest.ts';
 import { hasErrno, KvciError } from '../core/errors.ts';
 import { type RunContext, runStep } from '../core/plan.ts';
-import { digestFile, writeFileAtomic } from '../host/files.ts';
+import { digestFile } from '../host/files.ts';
 import type { Ledger } from '../host/types.ts';
 import { KVCI_LABELS } from '../image/labels.ts';
 import { locateImage, type LocatedImage } from '../image/locate.ts';
 import { type DiskSource, inspectDisk, requireDisk } from '../machine/qemu/disk-source.ts';
+import { qemuProgram } from '../machine/qemu/qemu-arguments.ts';
 import type { VmSandboxParts } from '../machine/qemu/vm-sandbox.ts';
 import type { MachineProvider } from '../machine/types.ts';
 import { readImageAt } from '../oci/image.ts';
@@ -21,8 +23,10 @@ import { machineBench } from '../verify/machine-bench.ts';
 import type { VerifyReport, VerifySubject } from '../verify/types.ts';
 import { verify } from '../verify/verify.ts';
 import { isDiskFile } from './boot-disk.ts';
+import { qemuVersion } from './qemu-version.ts';
 import { reportStatement } from './render/verify.ts';
 import type { DiskService, ImageService, VerifyService, WantedVerification } from './services.ts';
+import { besideDisk, checkReportFile, writeReportFile } from './verification-file.ts';
 
 export interface VerifyServiceParts {
   /** kvci's image store. */
@@ -35,8 +39,10 @@ export interface VerifyServiceParts {
   readonly image: () => Promise<ImageService>;
   readonly disk: () => Promise<DiskService>;
   readonly vms: () => Promise<VmSandboxParts>;
-  /** Programs that take part, by name. */
+  /** Versions of kvci and what runs it, by name. */
   readonly versions: Readonly<Record<string, string>>;
+  /** The tools image, by the digest over all it is made of. */
+  readonly tools: () => Promise<{ readonly key: Digest }>;
 }
 
 /** How much larger the copies are that machines get: whether the root grows shows only in a larger one. */
@@ -47,13 +53,15 @@ export function createVerifyService(parts: VerifyServiceParts): VerifyService {
   return {
     verify: async (wanted, cwd, run) => {
       const facts = await readFacts(wanted.factsFile, cwd);
+      const named = wanted.report === undefined ? undefined : resolve(cwd, wanted.report);
+      if (named !== undefined) await checkReportFile(named);
       const report = await (wanted.as === 'machine'
         ? verifyMachines(wanted, cwd, facts, parts, run)
         : verifyContainers(wanted, facts, parts, run));
-      const beside = report.subject.disk === undefined ? undefined : `${report.subject.disk.file}.verification.json`;
-      const file = wanted.report === undefined ? beside : resolve(cwd, wanted.report);
-      if (file !== undefined) await writeFileAtomic(file, reportStatement(report, run.clock.now()));
-      return { report, ...(file === undefined ? {} : { statement: file }) };
+      const { disk } = report.subject;
+      const file = named ?? (disk === undefined ? undefined : besideDisk(disk.file));
+      const statement = file === undefined ? undefined : await writeReportFile(file, reportStatement(report, run.clock.now()), run);
+      return { report, ...(statement === undefined ? {} : { statement }) };
     },
   };
 }
@@ -67,9 +75,11 @@ async function verifyMachines(
   run: RunContext,
 ): Promise<VerifyReport> {
   const { disk, image } = await diskOf(wanted, cwd, parts, run);
+  await checkReportFile(wanted.report === undefined ? besideDisk(disk.path) : resolve(cwd, wanted.report), disk.path);
   const vms = await parts.vms();
-  const [{ digest, size }, virtual] = await Promise.all([digestFile(disk.path), sizeOfDisk(disk, vms, run.signal)]);
-  const diskSize = virtual * GROWTH;
+  const [{ digest, size }, look] = await Promise.all([digestFile(disk.path), lookAtDisk(disk, vms, run.signal)]);
+  const diskSize = look.size * GROWTH;
+  const versions = { ...parts.versions, qemu: look.qemu, tools: (await parts.tools()).key };
   const bench = machineBench({ vms, disk, diskSize, acceleration: 'auto', sandbox: wanted.sandbox });
   const subject: VerifySubject = {
     kind: 'machine',
@@ -77,14 +87,23 @@ async function verifyMachines(
     disk: { file: disk.path, digest, size },
     ...(image === undefined ? {} : { image }),
   };
-  return verify({ subject, facts, versions: parts.versions, diskSize }, bench, run);
+  return verify({ subject, facts, versions, diskSize }, bench, run);
 }
 
-/** Bytes of the virtual disk. @throws KvciError as `inspectDisk` */
-async function sizeOfDisk(disk: DiskSource, { sandboxes, architecture }: VmSandboxParts, signal: AbortSignal): Promise<number> {
+interface DiskLook {
+  /** Bytes of the virtual disk. */
+  readonly size: number;
+  /** The version of what will run it. */
+  readonly qemu: string;
+}
+
+/** @throws KvciError as `inspectDisk` */
+async function lookAtDisk(disk: DiskSource, { sandboxes, architecture }: VmSandboxParts, signal: AbortSignal): Promise<DiskLook> {
   const binds = [{ host: dirname(disk.path), inside: '/disk', writable: false }];
   await using sandbox = await sandboxes.start({ name: 'disk', binds, network: 'private', cgroups: false, signal });
-  return (await inspectDisk(disk, join('/disk', basename(disk.path)), sandbox, architecture)).size;
+  const { size } = await inspectDisk(disk, join('/disk', basename(disk.path)), sandbox, architecture);
+  const { stdout } = await sandbox.run([qemuProgram(architecture), '--version'], { signal });
+  return { size, qemu: qemuVersion(stdout) };
 }
 
 interface DiskToVerify {
@@ -94,7 +113,7 @@ interface DiskToVerify {
 
 /** A disk by its path, or the one of an image. */
 async function diskOf(
-  { disk, settings }: WantedVerification,
+  { disk, diskFlags, settings }: WantedVerification,
   cwd: string,
   parts: VerifyServiceParts,
   run: RunContext,
@@ -102,6 +121,7 @@ async function diskOf(
   if (disk.image.kind === 'stored') {
     const path = resolve(cwd, disk.image.ref);
     if (await isDiskFile(disk.image.ref, path)) {
+      refuseDiskFlags(diskFlags, `${disk.image.ref} is a disk already`);
       await requireDisk(path);
       return { disk: { path }, image: undefined };
     }
@@ -112,6 +132,15 @@ async function diskOf(
     disk: { path: built.path, directBoot: built.directBoot, architecture: parts.hostArchitecture },
     image: await imageOf(await locateImage(await parts.layout(), ref), parts),
   };
+}
+
+/** @throws KvciError `flag-without-disk` */
+function refuseDiskFlags(flags: readonly string[], why: string): void {
+  if (flags.length === 0) return;
+  throw new KvciError('usage', 'flag-without-disk', `${flags.join(', ')}: ${why}, and no disk is made`, {
+    hint: 'These flags say how the disk of an image is made: leave them out.',
+    facts: { flags },
+  });
 }
 
 /** How the result calls what was verified. */
@@ -125,6 +154,7 @@ async function verifyContainers(
   parts: VerifyServiceParts,
   run: RunContext,
 ): Promise<VerifyReport> {
+  refuseDiskFlags(wanted.diskFlags, 'containers have no disk');
   const layout = await parts.layout();
   const { settings } = wanted;
   const { image } = wanted.disk;
@@ -147,7 +177,9 @@ async function verifyContainers(
     run,
   );
   await using bench = await openContainerBench({ provider, image: digest, engine, ledger: parts.ledger, run });
-  return await verify({ subject, facts, versions: parts.versions }, bench, run);
+  // Another engine than kvci's own takes nothing of the tools image.
+  const versions = engine === undefined ? { ...parts.versions, tools: (await parts.tools()).key } : parts.versions;
+  return await verify({ subject, facts, versions }, bench, run);
 }
 
 async function imageOf(

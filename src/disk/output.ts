@@ -10,23 +10,35 @@ import type { CommandRunner, Ledger } from '../host/types.ts';
 const COPY = 'disk-copy';
 
 /**
- * Finds out before the work whether a file can be put there.
+ * Finds out before the work whether a new file can be put there.
  *
  * @throws KvciError `file-exists`, `folder-missing`, `folder-read-only`
  */
 export async function checkOutput(file: string): Promise<void> {
+  await checkFolderOf(file, '--output');
+  if ((await lstat(file).catch(() => undefined)) !== undefined) throw exists(file);
+}
+
+/**
+ * Finds out whether the folder of a file can be written to.
+ *
+ * @param flag which names the file
+ * @throws KvciError `folder-missing`, `folder-read-only`
+ */
+export async function checkFolderOf(file: string, flag: string): Promise<void> {
   const folder = dirname(file);
+  const facts = { flag, folder };
   const there = await stat(folder).catch(() => undefined);
-  if (there?.isDirectory() !== true) throw new KvciError('notFoundOrExists', 'folder-missing', `--output: there is no folder ${folder}`);
+  if (there?.isDirectory() !== true)
+    throw new KvciError('notFoundOrExists', 'folder-missing', `${flag}: there is no folder ${folder}`, { facts });
   const probe = temporaryName(file);
   try {
     await writeFile(probe, '', { flag: 'wx' });
   } catch (cause) {
-    throw new KvciError('usage', 'folder-read-only', `--output: nothing can be written to ${folder}`, { cause });
+    throw new KvciError('usage', 'folder-read-only', `${flag}: nothing can be written to ${folder}`, { facts, cause });
   } finally {
     await rm(probe, { force: true });
   }
-  if ((await lstat(file).catch(() => undefined)) !== undefined) throw exists(file);
 }
 
 /**

@@ -34,7 +34,7 @@ export function judgeCase(network: NetworkCase, everywhere: readonly Fact[], exp
   return {
     ...head,
     status: findings.length === 0 ? 'passed' : 'failed',
-    addresses: look === undefined ? [] : seenAddresses(look).map(({ address }) => address),
+    addresses: (look === undefined ? undefined : seenAddresses(look))?.map(({ address }) => address) ?? [],
     seconds: secondsOf(times),
     findings,
     ...(typeof console === 'string' && console !== '' ? { console } : {}),

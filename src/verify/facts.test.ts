@@ -106,6 +106,20 @@ const MUTATIONS: readonly Mutation[] = [
     seen: 'bash: lsblk: command not found',
   },
   {
+    fact: 'disk-size',
+    what: 'lsblk with a warning before its answer',
+    question: 'block-devices',
+    change: { text: 'lsblk: sr0: failed to open\n{"blockdevices": []}\n', exitCode: 0 },
+    seen: 'lsblk: sr0: failed to open',
+  },
+  {
+    fact: 'disk-size',
+    what: 'lsblk in another form',
+    question: 'block-devices',
+    change: { text: '{"blockdevices": {"name": "vda"}}', exitCode: 0 },
+    seen: '{"blockdevices": {"name": "vda"}}',
+  },
+  {
     fact: 'units-failed',
     what: 'a unit',
     question: 'failed-units',
@@ -205,6 +219,15 @@ const MUTATIONS: readonly Mutation[] = [
     change: failed('ctr: cannot access socket\n'),
     seen: 'ctr: cannot access socket',
   },
+  {
+    fact: 'images',
+    what: 'an answer that is none',
+    question: 'images',
+    change: { text: '{"images": null}', exitCode: 0 },
+    seen: '{"images": null}',
+  },
+  { fact: 'cri', what: 'a torn answer', question: 'cri', change: { text: '{"status":', exitCode: 0 }, seen: '{"status":' },
+  { fact: 'cri', what: 'an answer that is none', question: 'cri', change: { text: '{"status": {}}', exitCode: 0 }, seen: '{"status": {}}' },
   {
     fact: 'kubelet-standalone',
     what: 'no answer',

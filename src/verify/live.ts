@@ -56,7 +56,7 @@ export async function look(
   return { ...first, answers: new Map([...first.answers, ...seen.answers]) };
 }
 
-/** What a node is told by that came up badly, went away or does not answer; everything else is no fault of the node. */
+/** What a node is told by that came up badly or went away; everything else is no fault of the node. */
 const TROUBLES: ReadonlySet<string> = new Set([
   'machine-not-reachable',
   'machine-ended',
@@ -65,13 +65,19 @@ const TROUBLES: ReadonlySet<string> = new Set([
   'ssh-refused',
   'host-key-differs',
   'container-stopped',
-  'command-failed',
-  'timed-out',
-  'no-answer',
 ]);
 
-/** A failure of the node under test, which is a result. @throws the error itself where it is none */
-export function asTrouble(error: unknown, signal: AbortSignal): KvciError {
-  if (!signal.aborted && error instanceof KvciError && TROUBLES.has(error.code)) return error;
+/** What only a node that runs is told by: while one is started, it is commands of this host that fail so. */
+const TROUBLES_OF_RUNNING: ReadonlySet<string> = new Set(['command-failed', 'timed-out', 'no-answer']);
+
+/**
+ * A failure of the node under test, which is a result.
+ *
+ * @param running it had come up before
+ * @throws the error itself where it is none
+ */
+export function asTrouble(error: unknown, running: boolean, signal: AbortSignal): KvciError {
+  const isTrouble = (code: string): boolean => TROUBLES.has(code) || (running && TROUBLES_OF_RUNNING.has(code));
+  if (!signal.aborted && error instanceof KvciError && isTrouble(error.code)) return error;
   throw error;
 }

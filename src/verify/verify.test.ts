@@ -81,6 +81,19 @@ async function verified({
   return { report: await report, bench, events };
 }
 
+/** Everything that any node is asked. */
+function asked() {
+  const questions = new Set<string>();
+  const machine = (_name: string, one: AnsweringMachine): AnsweringMachine => ({
+    ...one,
+    answers: (boot) => (question) => {
+      questions.add(question);
+      return one.answers(boot)(question);
+    },
+  });
+  return { questions, machine };
+}
+
 const statuses = ({ facts, network }: VerifyReport): Record<string, string> =>
   Object.fromEntries([
     ...facts.map(({ id, status }) => [id, status] as const),
@@ -171,18 +184,57 @@ describe('a verification of machines', () => {
     ]);
   });
 
+  it('tells of an answer that cannot be read what it was', async () => {
+    const odd = (name: string, one: AnsweringMachine): AnsweringMachine => ({
+      ...one,
+      answers: (boot) => (question) =>
+        question === 'addresses' && name === 'ipv6-only'
+          ? { text: 'ip: no such option -json\n[]', exitCode: 0 }
+          : one.answers(boot)(question),
+    });
+    const { report } = await verified({ machine: odd });
+    expect(notPassed(report)).toEqual({ 'ipv6-only': 'failed' });
+    expect(report.network.find(({ name }) => name === 'ipv6-only')?.findings[0]).toMatchObject({
+      expected: 'ip lists the addresses',
+      seen: 'ip: no such option -json\n[]',
+    });
+  });
+
   it('asks nothing of what is skipped, and tells the reason', async () => {
-    const file = { skip: { 'slow-dhcp': 'not here', clock: 'no clock' }, seconds: { ssh: 1.5 } };
-    const { report, bench } = await verified({ file });
+    const file = { skip: { 'slow-dhcp': 'not here', clock: 'no clock', 'host-keys': 'no SSH' }, seconds: { ssh: 1.5 } };
+    const { questions, machine } = asked();
+    const { report, bench } = await verified({ file, machine });
     expect(bench.log).not.toContain('boot slow-dhcp');
+    expect([...questions]).toEqual(expect.arrayContaining(['standalone-kubelet', 'markers']));
+    expect([...questions]).not.toEqual(expect.arrayContaining(['clock']));
+    expect([...questions]).not.toEqual(expect.arrayContaining(['host-keys']));
     expect(statuses(report)).toMatchObject({ 'slow-dhcp': 'skipped', clock: 'skipped', 'dual-stack': 'failed' });
     expect(report.network[0]?.findings).toMatchObject([{ expected: 'SSH within 1.5 s', seen: 'after 2 s' }]);
     expect(report.facts.find(({ id }) => id === 'clock')?.reason).toBe('no clock');
   });
 
+  it('tries nothing and writes nothing for facts that are skipped', async () => {
+    const file = { skip: { 'kubelet-standalone': 'none', pod: 'none', persistent: 'none' } };
+    const { questions, machine } = asked();
+    const { report, events } = await verified({ file, machine });
+    expect(notPassed(report)).toEqual({ 'kubelet-standalone': 'skipped', pod: 'skipped', persistent: 'skipped' });
+    expect([...questions].filter((name) => /standalone|markers/.test(name))).toEqual([]);
+    expect(events).not.toContainEqual(expect.objectContaining({ step: 'trial' }));
+  });
+
+  it.each(['command-failed', 'timed-out', 'no-answer'])('takes %s for trouble of a machine that runs', async (code) => {
+    const failure = new KvciError('failed', code, 'systemctl reboot');
+    const { report } = await verified({
+      machine: (name, one) => (name === 'dual-stack' ? { ...one, fails: (boot) => (boot === 1 ? failure : undefined) } : one),
+    });
+    expect(report.facts.find(({ id }) => id === 'reboots')).toMatchObject({ status: 'unknown', reason: 'systemctl reboot' });
+  });
+
   it.each([
     ['a host that is not ready', new KvciError('hostNotReady', 'no-tun', 'no tun')],
     ['a disk that is none', new KvciError('failed', 'bad-disk', 'no disk')],
+    ['a command of this host that fails before the machine runs', new KvciError('failed', 'command-failed', 'dnsmasq')],
+    ['one that does not end', new KvciError('timedOut', 'timed-out', 'nft')],
     ['a bug', new KvciError('bug', 'x', 'x')],
   ])('is none on %s', async (_what, failure) => {
     await expect(verified({ machine: (_name, one) => ({ ...one, fails: () => failure }) })).rejects.toBe(failure);

@@ -28,6 +28,7 @@ type Boots = VerifyReport['boots'][number][];
 /** Everything one verification works on. */
 interface Work {
   readonly bench: TestBench;
+  /** Those that are asked: all but the skipped ones. */
   readonly facts: readonly Fact[];
   readonly expected: Expectations;
   readonly boots: Boots;
@@ -44,7 +45,8 @@ export async function verify(request: VerifyRequest, bench: TestBench, run: RunC
   const { subject, versions } = request;
   const expected = expectations(subject.kind, request.facts, request.diskSize);
   const facts = factsOf(subject.kind, request.facts);
-  const work: Work = { bench, facts, expected, boots: [], run };
+  const asked = facts.filter(({ id }) => expected.skip[id] === undefined);
+  const work: Work = { bench, facts: asked, expected, boots: [], run };
   const { life, network } = subject.kind === 'machine' ? await verifyMachines(work) : await verifyContainers(work);
   const results = judge(facts, expected, life.looks, life.trouble?.message);
   return {
@@ -80,7 +82,7 @@ async function verifyContainers(work: Work): Promise<{ readonly life: Life; read
 /** The first machine, in the first network, tells all facts; those in the other networks are its copies. */
 async function verifyMachines(work: Work): Promise<{ readonly life: Life; readonly network: readonly CaseResult[] }> {
   const { facts, expected } = work;
-  const everywhere = facts.filter(({ id }) => id === BOOT_ENDS && expected.skip[id] === undefined);
+  const everywhere = facts.filter(({ id }) => id === BOOT_ENDS);
   const wanted = NETWORK_CASES.filter(({ name }) => expected.skip[name] === undefined);
   // The first network is asked even where its own result does not count.
   const [firstNetwork, ...others] = [...NETWORK_CASES.slice(0, 1), ...wanted.filter((network) => network !== NETWORK_CASES[0])];
@@ -108,22 +110,26 @@ async function firstNode(network: NetworkCase | undefined, work: Work): Promise<
   const name = network?.name ?? 'first';
   let looks: Looks = {};
   let outcome: CaseOutcome = {};
+  let running = false;
   try {
     await using node = await boot(name, network, work);
+    running = true;
     const questions = lookQuestions(facts, expected);
     const first = await step(`facts ${name}`, `facts (${name})`, run, () => look(node, questions, network, run));
     looks = { first };
     outcome = { look: first, times: node.times(), fixed: node.handle.addresses };
     const trials = trialQuestions(facts, expected);
-    const trial = await step('trial', 'standalone kubelet', run, () => ask(node.handle, trials, run.clock, run.signal));
-    looks = { ...looks, trial };
+    if (trials.length > 0) {
+      const trial = await step('trial', 'standalone kubelet', run, () => ask(node.handle, trials, run.clock, run.signal));
+      looks = { ...looks, trial };
+    }
     await step('reboot', 'reboot', run, () => node.reboot(run.signal));
     work.boots.push({ what: `${name}, again`, ms: Math.round(node.times().commands) });
     const rebooted = await step('facts again', 'facts after the reboot', run, () => look(node, questions, network, run));
     looks = { ...looks, rebooted };
     return { looks, outcome };
   } catch (error) {
-    const trouble = asTrouble(error, run.signal);
+    const trouble = asTrouble(error, running, run.signal);
     return { looks, outcome: { ...outcome, trouble }, trouble };
   }
 }
@@ -132,13 +138,15 @@ async function firstNode(network: NetworkCase | undefined, work: Work): Promise<
 async function anotherNode(name: string, network: NetworkCase | undefined, work: Work): Promise<Life & { readonly outcome: CaseOutcome }> {
   const { facts, expected, run } = work;
   let times: BootTimes | undefined;
+  let running = false;
   try {
     await using node = await boot(name, network, work);
+    running = true;
     times = node.times();
     const seen = await step(`facts ${name}`, `facts (${name})`, run, () => look(node, copyQuestions(facts, expected), network, run));
     return { looks: {}, outcome: { look: seen, times: node.times(), fixed: node.handle.addresses } };
   } catch (error) {
-    const trouble = asTrouble(error, run.signal);
+    const trouble = asTrouble(error, running, run.signal);
     return { looks: {}, outcome: { times, trouble }, trouble };
   }
 }

@@ -33,6 +33,7 @@ export async function verifyService(
       return vmSandboxParts(host, parts.sandboxes, run);
     },
     versions: { kvci: parts.kvci.version, node: process.versions.node },
+    tools: async () => parts.tools.use(),
   });
   if (!settings.setup) return service;
   return {

@@ -1,11 +1,10 @@
 import { Option } from 'commander';
 
-import { parseEngineChoice } from '../../host/engine/discovery.ts';
 import type { SandboxKind } from '../../sandbox/types.ts';
 import { NODE_KINDS, type NodeKind } from '../../verify/types.ts';
 import type { CommandModule } from '../command.ts';
-import { addDiskFlags, type DiskFlags, wantedDisk } from '../disk-flags.ts';
-import { lockFile } from '../image-flags.ts';
+import { addDiskFlags, type DiskFlags, givenDiskFlags, wantedDisk } from '../disk-flags.ts';
+import { buildSettings } from '../image-flags.ts';
 import { formatVerification, junitReport } from '../render/verify.ts';
 import { sandboxFlag } from '../sandbox-flag.ts';
 
@@ -36,13 +35,8 @@ export const imageVerify: CommandModule = {
           const loaded = await context.config();
           const wanted = {
             disk: wantedDisk(loaded, what, flags, context.cwd),
-            settings: {
-              lockFile: lockFile(loaded, context.cwd, undefined),
-              locked: false,
-              noCache: false,
-              engine: parseEngineChoice(loaded.config.engine ?? 'auto'),
-              folder: context.cwd,
-            },
+            diskFlags: givenDiskFlags(flags),
+            settings: buildSettings(loaded, context.cwd, {}),
             as: flags.as,
             sandbox: flags.sandbox,
             factsFile: flags.facts,

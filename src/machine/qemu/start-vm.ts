@@ -1,5 +1,6 @@
 import { KvciError } from '../../core/errors.ts';
 import { formatSize } from '../../core/sizes.ts';
+import { asDiskFull } from '../../host/files.ts';
 import type { SshKeyPair } from '../../host/ssh.ts';
 import type { CommandRunner } from '../../host/types.ts';
 import { joinLan } from '../net/lan-services.ts';
@@ -67,9 +68,17 @@ const COPY_ONCE = '[ -e "$2" ] || { cp -- "$1" "$2.new" && chmod 0600 "$2.new" &
 /**
  * Starts a machine from a copy-on-write child of its disk; one whose child is there already goes on from it.
  *
- * @throws KvciError `not-enough-memory`, `disk-architecture`, `bad-disk`, `no-such-firmware`, `kvm-unusable`, and what QEMU refuses
+ * @throws KvciError `not-enough-memory`, `disk-architecture`, `bad-disk`, `no-such-firmware`, `kvm-unusable`, `disk-full`, and what QEMU refuses
  */
 export async function startVm(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSpec, signal: AbortSignal): Promise<Vm> {
+  try {
+    return await startOnDisk(parts, sandbox, spec, signal);
+  } catch (error) {
+    throw asDiskFull(error, sandbox.record.folder);
+  }
+}
+
+async function startOnDisk(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSpec, signal: AbortSignal): Promise<Vm> {
   const { runner } = sandbox;
   const { name, addresses, firmware, cpus, memory } = spec;
   checkFirmware(firmware, parts.architecture);

@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import { formatSize } from '../../core/sizes.ts';
 import { answerTo, command, shown } from '../ask.ts';
+import { jsonAnswer } from '../json-answer.ts';
 import type { StateFact } from '../types.ts';
 
 const BLOCK_DEVICES = command('block-devices', 'lsblk', '--bytes', '--json', '--output', 'NAME,TYPE,SIZE,FSSIZE,MOUNTPOINTS');
@@ -33,9 +34,9 @@ const devices = z.object({ blockdevices: z.array(blockDevice) });
 const SMALLEST_SHARE = 0.9;
 const BESIDE_ROOT = 768 * 1024 * 1024;
 
-/** The disk that the root file system lies on, and that file system, in bytes; undefined where lsblk shows none. */
+/** The disk that the root file system lies on, and that file system, in bytes; undefined where lsblk shows none, or something else. */
 export function rootDisk(text: string): { readonly disk: number; readonly filesystem: number } | undefined {
-  const { blockdevices } = devices.parse(JSON.parse(text));
+  const { blockdevices } = jsonAnswer(text, devices) ?? { blockdevices: [] };
   const hasRoot = (device: BlockDevice): boolean => device.mountpoints.some((path) => path === '/sysroot' || path === '/');
   for (const disk of blockdevices) {
     const root = [disk, ...disk.children].find(hasRoot);

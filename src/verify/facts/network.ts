@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import type { IpFamily, NodeAddresses } from '../../machine/types.ts';
 import { answerTo, command, shown } from '../ask.ts';
+import { jsonAnswer } from '../json-answer.ts';
 import type { NetworkCase } from '../network-cases.ts';
 import type { Finding, Look, Question } from '../types.ts';
 
@@ -22,9 +23,9 @@ export interface SeenAddress {
   readonly address: string;
 }
 
-/** Answers of `ip -json address`, which has empty objects among them. */
-export function parseAddresses(text: string): readonly SeenAddress[] {
-  return links.parse(JSON.parse(text.trim() === '' ? '[]' : text)).flatMap(({ addr_info: all }) =>
+/** Answers of `ip -json address`, which has empty objects among them; undefined for what is none. */
+export function parseAddresses(text: string): readonly SeenAddress[] | undefined {
+  return jsonAnswer(text.trim() === '' ? '[]' : text, links)?.flatMap(({ addr_info: all }) =>
     all.flatMap(({ family = '', local }) => {
       const known = FAMILIES[family];
       return known === undefined || local === undefined ? [] : [{ family: known, address: local }];
@@ -32,9 +33,10 @@ export function parseAddresses(text: string): readonly SeenAddress[] {
   );
 }
 
-export function seenAddresses(look: Look): readonly SeenAddress[] {
+/** Undefined where the node could not list them. */
+export function seenAddresses(look: Look): readonly SeenAddress[] | undefined {
   const answer = answerTo(look, ADDRESSES);
-  return answer.exitCode === 0 ? parseAddresses(answer.text) : [];
+  return answer.exitCode === 0 ? parseAddresses(answer.text) : undefined;
 }
 
 /** What decides how a node comes into its network: of networkd, and of NetworkManager. */
@@ -44,9 +46,11 @@ const NAMES: Readonly<Record<IpFamily, string>> = { ipv4: 'IPv4', ipv6: 'IPv6' }
 
 /** @param fixed the addresses that the network keeps for the machine */
 export function* addressFindings(look: Look, network: NetworkCase, fixed: NodeAddresses): Generator<Finding> {
-  const answer = answerTo(look, ADDRESSES);
-  if (answer.exitCode !== 0) yield { expected: 'ip lists the addresses', seen: shown(answer), file: PROFILE };
   const seen = seenAddresses(look);
+  if (seen === undefined) {
+    yield { expected: 'ip lists the addresses', seen: shown(answerTo(look, ADDRESSES)), file: PROFILE };
+    return;
+  }
   for (const family of ['ipv4', 'ipv6'] as const) {
     const have = seen.filter((one) => one.family === family).map(({ address }) => address);
     const wanted = fixed[family];
@@ -60,6 +64,6 @@ export function* addressFindings(look: Look, network: NetworkCase, fixed: NodeAd
 
 /** Whether every address that has to come is there. */
 export function hasAddresses(look: Look, network: NetworkCase): boolean {
-  const seen = new Set(seenAddresses(look).map(({ family }) => family));
+  const seen = new Set(seenAddresses(look)?.map(({ family }) => family));
   return network.addresses.every((family) => seen.has(family));
 }

@@ -17,11 +17,11 @@ describe('images of a container runtime', () => {
     ['ctr', `REF TYPE DIGEST SIZE PLATFORMS LABELS\nregistry.k8s.io/pause:3.10 application/x ${DIGEST} 1.0 MiB linux/amd64 -\n`],
     ['crictl', CRICTL_IMAGES],
   ])('as %s lists them', (_program, text) => {
-    expect([...parseImages(text)]).toEqual([['registry.k8s.io/pause:3.10', [DIGEST]]]);
+    expect([...parseImages(text)!]).toEqual([['registry.k8s.io/pause:3.10', [DIGEST]]]);
   });
 
   it('none', () => {
-    expect(parseImages('REF TYPE DIGEST SIZE PLATFORMS LABELS\n').size).toBe(0);
+    expect(parseImages('REF TYPE DIGEST SIZE PLATFORMS LABELS\n')?.size).toBe(0);
   });
 });
 

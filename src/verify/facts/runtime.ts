@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { answerTo, file, linesOf, shown } from '../ask.ts';
+import { jsonAnswer } from '../json-answer.ts';
 import type { Answer, Look, Question, StateFact } from '../types.ts';
 
 const LIST = file('/usr/lib/kvci/images.list');
@@ -17,12 +18,18 @@ const crictlImages = z.object({
   images: z.array(z.object({ repoTags: z.array(z.string()).default([]), repoDigests: z.array(z.string()).default([]) })),
 });
 
-/** Digests of the images that a container runtime has, by reference: the table of `ctr images ls` or the JSON of `crictl images`. */
-export function parseImages(text: string): ReadonlyMap<string, readonly string[]> {
+/**
+ * Digests of the images that a container runtime has, by reference: the table of `ctr images ls` or the JSON of `crictl images`.
+ * Undefined for JSON of another form.
+ */
+export function parseImages(text: string): ReadonlyMap<string, readonly string[]> | undefined {
   if (text.trimStart().startsWith('{')) {
-    const { images } = crictlImages.parse(JSON.parse(text));
+    const listing = jsonAnswer(text, crictlImages);
+    if (listing === undefined) return undefined;
     return new Map(
-      images.flatMap(({ repoTags, repoDigests }) => repoTags.map((tag) => [tag, repoDigests.map((name) => name.replace(/^.*@/, ''))])),
+      listing.images.flatMap(({ repoTags, repoDigests }) =>
+        repoTags.map((tag) => [tag, repoDigests.map((name) => name.replace(/^.*@/, ''))]),
+      ),
     );
   }
   const rows = linesOf({ text }).map((line) => line.split(/\s+/));
@@ -48,11 +55,11 @@ const images: StateFact = {
     if (wanted.length === 0)
       yield { expected: 'a list of control-plane images', seen: shown(answerTo(look, LIST)), file: '/usr/lib/kvci/images.list' };
     const answer = answerTo(look, HAVE);
-    if (answer.exitCode !== 0) {
+    const have = answer.exitCode === 0 ? parseImages(answer.text) : undefined;
+    if (have === undefined) {
       yield { expected: 'the container runtime lists its images', seen: shown(answer), file: '/usr/lib/systemd/system' };
       return;
     }
-    const have = parseImages(answer.text);
     for (const [ref, digest] of wanted) {
       const found = have.get(ref) ?? [];
       if (!found.includes(digest))
@@ -71,8 +78,9 @@ const crictlInfo = z.object({ status: z.object({ conditions: z.array(z.object({ 
 export function criProblem({ text, exitCode }: Answer): string | undefined {
   if (exitCode !== 0) return shown({ text, exitCode });
   if (text.trimStart().startsWith('{')) {
-    const { conditions } = crictlInfo.parse(JSON.parse(text)).status;
-    return conditions.some(({ type, status }) => type === 'RuntimeReady' && status) ? undefined : 'the runtime is not ready';
+    const info = jsonAnswer(text, crictlInfo);
+    if (info === undefined) return shown({ text, exitCode });
+    return info.status.conditions.some(({ type, status }) => type === 'RuntimeReady' && status) ? undefined : 'the runtime is not ready';
   }
   const plugins = linesOf({ text })
     .map((line) => line.trim().split(/\s+/))
