@@ -6,13 +6,12 @@ import { parseDuration } from '../../core/durations.ts';
 import { KvciError } from '../../core/errors.ts';
 import { parseName } from '../../core/names.ts';
 import { parseSize } from '../../core/sizes.ts';
-import { parseEngineChoice } from '../../host/engine/discovery.ts';
 import { type Firmware, FIRMWARES } from '../../machine/qemu/qemu-arguments.ts';
 import type { IpFamily } from '../../machine/types.ts';
 import { ACCELERATIONS, type Acceleration } from '../../machine/vm-options.ts';
 import type { SandboxKind } from '../../sandbox/types.ts';
 import { type CommandContext, type CommandModule, type CommandResult, flagValue } from '../command.ts';
-import { lockFile } from '../image-flags.ts';
+import { buildSettings } from '../image-flags.ts';
 import { formatBooted, formatMachines } from '../render/machine.ts';
 import { sandboxFlag } from '../sandbox-flag.ts';
 import type { BootRequest } from '../services.ts';
@@ -119,13 +118,7 @@ async function request(what: string, flags: Flags, context: CommandContext): Pro
     sandbox: flags.sandbox,
     timeoutMs: flags.timeout ?? TIMEOUT_MS,
     cwd,
-    settings: {
-      lockFile: lockFile(loaded, cwd, undefined),
-      locked: false,
-      noCache: false,
-      engine: parseEngineChoice(loaded.config.engine ?? 'auto'),
-      folder: cwd,
-    },
+    settings: buildSettings(loaded, cwd, {}),
   };
 }
 
