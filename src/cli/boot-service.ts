@@ -1,5 +1,5 @@
-import { KvciError, throwIfCancelled } from '../core/errors.ts';
-import { type RunContext, runStep } from '../core/plan.ts';
+import { KvciError } from '../core/errors.ts';
+import type { RunContext } from '../core/plan.ts';
 import { lanAddresses } from '../machine/net/lan.ts';
 import { type DiskSource, filesOfDisk } from '../machine/qemu/disk-source.ts';
 import { keepConsole } from '../machine/qemu/kept-console.ts';
@@ -9,8 +9,8 @@ import { openVm, type Vm } from '../machine/qemu/vm.ts';
 import { consoleFile } from '../machine/qemu/vm-files.ts';
 import { VmSandboxRecords } from '../machine/qemu/vm-record.ts';
 import { endVmSandbox, findVmSandbox, startVmSandbox, type VmSandbox, type VmSandboxParts } from '../machine/qemu/vm-sandbox.ts';
-import type { AttachedStreams, NodeHandle } from '../machine/types.ts';
-import { attachConsole } from './attach-console.ts';
+import type { AttachedStreams } from '../machine/types.ts';
+import { type KeptConsole, reach, untilLeft } from './boot-console.ts';
 import type { BootedMachine, BootRequest, BootService } from './services.ts';
 
 export interface BootServiceParts {
@@ -52,11 +52,11 @@ export function createBootService({ vms, disk, streams }: BootServiceParts): Boo
       try {
         return request.keep
           ? await untilEntered(vm, request, run)
-          : await untilLeft(vm, request, streams, consoleFile(sandbox.record, vm.name), run);
+          : await untilLeft(vm, request, streams, consoleOf(sandbox, request, parts), run);
       } catch (error) {
         // Who cancels does not want it to stay.
         if (run.signal.aborted) await sandbox.end();
-        throw await withConsole(error, sandbox, vm, request, parts);
+        throw await withConsole(error, sandbox, request, parts);
       } finally {
         await vm[Symbol.asyncDispose]();
       }
@@ -106,89 +106,22 @@ function specOf(request: BootRequest, disk: DiskSource): VmSpec {
   };
 }
 
-/** Waits until the machine answers, as a step of its own. */
-async function reach(
-  vm: Vm,
-  { timeoutMs, name }: BootRequest,
-  run: RunContext,
-): Promise<{ readonly node: NodeHandle; readonly ms: number }> {
-  const started = run.clock.monotonic();
-  const node = await runStep(
-    {
-      id: 'boot',
-      title: `boot ${name}`,
-      why: 'it has just been started',
-      find: () => Promise.resolve(undefined),
-      make: ({ signal }) => vm.node(timeoutMs, signal),
-    },
-    run,
-  );
-  return { node, ms: Math.round(run.clock.monotonic() - started) };
-}
-
 async function untilEntered(vm: Vm, request: BootRequest, run: RunContext): Promise<BootedMachine> {
   const { ms } = await reach(vm, request, run);
   const { accelerator, firmware, addresses } = vm.record;
   return { name: request.name, accelerator, firmware, addresses, sshMs: ms, running: true };
 }
 
-/** The console is whoever started it; a machine that cannot be entered stays for them to see why. */
-async function untilLeft(
-  vm: Vm,
-  request: BootRequest,
-  streams: () => AttachedStreams & AsyncDisposable,
-  file: string,
-  run: RunContext,
-): Promise<BootedMachine> {
-  const { accelerator, firmware, addresses } = vm.record;
-  const note = (message: string, hint?: string): void => {
-    run.events({ type: 'problem', level: 'note', message, ...(hint === undefined ? {} : { hint }) });
-  };
-  await using attached = streams();
-  const interactive = attached.terminal !== undefined;
-  note(`the console of ${request.name}${interactive ? '; Ctrl-] switches the machine off' : ''}`);
-  const done = new AbortController();
-  const signal = AbortSignal.any([run.signal, done.signal]);
-  let sshMs: number | undefined;
-  const reached = reach(vm, request, { ...run, signal }).then(
-    ({ ms }) => {
-      sshMs = ms;
-      note(`${request.name} answers by SSH after ${(ms / 1000).toFixed(1)} s: kvci disk ssh ${request.name}`);
-    },
-    (error: unknown) => {
-      if (done.signal.aborted) return;
-      if (!interactive || !(error instanceof KvciError)) throw error;
-      run.events({ type: 'problem', level: 'warning', message: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) });
-    },
-  );
-  try {
-    // Without a terminal standard output is for the result.
-    const { stdin, stdout, stderr } = attached;
-    const left = attachConsole(
-      { log: file, openConsole: () => vm.openConsole() },
-      interactive && stdin !== undefined ? { stdin, stdout } : { stdout: stderr },
-      signal,
-    );
-    // A machine that cannot be reached ends the wait only where nobody looks on.
-    await Promise.race([left, reached.then(() => left)]);
-    throwIfCancelled(run.signal);
-  } finally {
-    done.abort();
-    await reached.catch(() => undefined);
-  }
-  return { name: request.name, accelerator, firmware, addresses, ...(sshMs === undefined ? {} : { sshMs }), running: false };
+function consoleOf({ record }: VmSandbox, { name }: BootRequest, { directories, clock }: VmSandboxParts): KeptConsole {
+  const file = consoleFile(record, name);
+  return { file, keep: () => keepConsole(file, name, directories.state, clock.now()) };
 }
 
 /** The console of a machine that failed is kept, and the error tells where. */
-async function withConsole(
-  error: unknown,
-  { record }: VmSandbox,
-  vm: Vm,
-  { name, keep }: BootRequest,
-  parts: VmSandboxParts,
-): Promise<unknown> {
+async function withConsole(error: unknown, sandbox: VmSandbox, request: BootRequest, parts: VmSandboxParts): Promise<unknown> {
   if (!(error instanceof KvciError) || error.code === 'cancelled') return error;
-  const file = await keepConsole(consoleFile(record, vm.name), name, parts.directories.state, parts.clock.now());
+  const { name, keep } = request;
+  const file = await consoleOf(sandbox, request, parts).keep();
   const hint = [
     ...(error.hint === undefined ? [] : [error.hint]),
     `The whole console: ${file}`,

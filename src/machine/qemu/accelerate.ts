@@ -23,7 +23,7 @@ export async function accelerate(
   const note = (message: string): void => {
     events({ type: 'problem', level: 'note', message });
   };
-  const qemu = (await runner.run([qemuProgram(architecture), '--version'], { signal })).stdout.split('\n')[0] ?? '';
+  const qemu = await qemuRelease(runner, architecture, signal);
   const known = chooseAccelerator({
     wanted,
     device: await deviceInside(runner, '/dev/kvm'),
@@ -40,6 +40,20 @@ export async function accelerate(
   if (told) await writeVerdict(directories.state, { qemu, usable, reason });
   if (!usable) note((told ? emulationNote : untoldNote)(reason));
   return usable ? 'kvm' : 'tcg';
+}
+
+/** Has KVM known as unusable for the rest of the host's boot: it has failed a machine that ran. */
+export async function rememberFailure(
+  { directories, architecture }: Omit<AccelerateParts, 'events'>,
+  runner: CommandRunner,
+  reason: string,
+): Promise<void> {
+  await writeVerdict(directories.state, { qemu: await qemuRelease(runner, architecture), usable: false, reason });
+}
+
+async function qemuRelease(runner: CommandRunner, architecture: Architecture, signal?: AbortSignal): Promise<string> {
+  const { stdout } = await runner.run([qemuProgram(architecture), '--version'], signal === undefined ? {} : { signal });
+  return stdout.split('\n')[0] ?? '';
 }
 
 /** Whether a sandbox may use a device. */

@@ -11,9 +11,12 @@ import type { Acceleration } from '../vm-options.ts';
 import { accelerate, deviceInside } from './accelerate.ts';
 import { machineCredentials } from './credentials.ts';
 import { type DiskSource, inspectDisk } from './disk-source.ts';
+import { withFallBack } from './fall-back.ts';
+import { emulationNote } from './kvm.ts';
 import {
   type Accelerator,
   checkFirmware,
+  commonCpuModel,
   defaultCpuModel,
   type Firmware,
   qemuArgv,
@@ -39,8 +42,12 @@ export interface VmSpec {
   readonly diskSize?: number;
   readonly firmware: Firmware;
   readonly acceleration: Acceleration;
-  /** As QEMU names it; undefined: all that the accelerator has. */
+  /** Where KVM fails it while it runs it goes on emulated; without a word: with `auto`. */
+  readonly orEmulated?: boolean | undefined;
+  /** As QEMU names it; undefined: as `commonCpu` says. */
   readonly cpuModel?: string | undefined;
+  /** A processor that machines on other hosts can have, too, instead of all that the accelerator has. */
+  readonly commonCpu?: boolean | undefined;
   /** Added to the kernel's arguments; only with `direct` firmware. */
   readonly kernelArguments: readonly string[];
   /** It has a screen, seen by VNC. */
@@ -66,11 +73,27 @@ const OWN_SHARE = 0.2;
 const COPY_ONCE = '[ -e "$2" ] || { cp -- "$1" "$2.new" && chmod 0600 "$2.new" && mv -- "$2.new" "$2"; }';
 
 /**
- * Starts a machine from a copy-on-write child of its disk; one whose child is there already goes on from it.
+ * Starts a machine from a copy-on-write child of its disk; one whose child is there already goes on from it. One that KVM fails while it
+ * runs is started again without it, where that may be.
  *
  * @throws KvciError `not-enough-memory`, `disk-architecture`, `bad-disk`, `no-such-firmware`, `kvm-unusable`, `disk-full`, and what QEMU refuses
  */
 export async function startVm(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSpec, signal: AbortSignal): Promise<Vm> {
+  const vm = await startOnce(parts, sandbox, spec, signal);
+  const { acceleration, orEmulated = acceleration === 'auto' } = spec;
+  // What was saved under KVM goes on under KVM only.
+  if (vm.record.accelerator !== 'kvm' || !orEmulated || spec.saved !== undefined) return vm;
+  return withFallBack(vm, async () => {
+    const message = `${spec.name} is started again: ${emulationNote('QEMU has ended it with an internal error')}`;
+    parts.events({ type: 'problem', level: 'note', message });
+    // What it said is kept apart, so that nobody takes it for what the next one says.
+    const console = socketsOf(spec.name).consoleLog;
+    await sandbox.runner.run(['mv', '-f', '--', console, `${console}.kvm`], { signal });
+    return startOnce(parts, sandbox, { ...spec, acceleration: 'emulation' }, signal);
+  });
+}
+
+async function startOnce(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSpec, signal: AbortSignal): Promise<Vm> {
   try {
     return await startOnDisk(parts, sandbox, spec, signal);
   } catch (error) {
@@ -212,11 +235,12 @@ async function bootOf(
 
 function machineOf(
   { architecture }: VmSandboxParts,
-  { name, cpus, memory, cpuModel }: VmSpec,
+  { name, cpus, memory, cpuModel, commonCpu = false }: VmSpec,
   boot: QemuBoot,
   accelerator: Accelerator,
 ): Omit<QemuMachine, 'disk' | 'network' | 'credentials'> {
-  return { architecture, name, accelerator, cpuModel: cpuModel ?? defaultCpuModel(architecture, accelerator), cpus, memory, boot };
+  const model = cpuModel ?? (commonCpu ? commonCpuModel : defaultCpuModel)(architecture, accelerator);
+  return { architecture, name, accelerator, cpuModel: model, cpus, memory, boot };
 }
 
 /** A machine that is only looked at under KVM. */

@@ -12,7 +12,7 @@ import type { MachineNetwork, Machines, MachineSpec, MachinesSpec, NodeHandle } 
 import type { Acceleration } from '../vm-options.ts';
 import { type DiskSource, filesOfDisk } from './disk-source.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
-import { type Accelerator, commonCpuModel } from './qemu-arguments.ts';
+import type { Accelerator } from './qemu-arguments.ts';
 import { acceleratorFor, startVm, type VmSpec } from './start-vm.ts';
 import { openVm, runningVms, type VmAccess } from './vm.ts';
 import { consoleFile, vncSocket } from './vm-files.ts';
@@ -96,7 +96,7 @@ export function vmMachines(
     vmSpec({ name: 'trial', addresses: {} }, await diskOf(record), spec.acceleration ?? 'auto');
   const specOf = async (machine: MachineSpec, sandbox: VmSandbox, kind: Accelerator): Promise<VmSpec> => {
     const made = vmSpec(machine, await diskOf(sandbox.record), kind === 'kvm' ? 'kvm' : 'emulation');
-    return { ...made, cpuModel: machine.vm?.cpuModel ?? commonCpuModel(parts.architecture, kind) };
+    return { ...made, commonCpu: true, orEmulated: (spec.acceleration ?? 'auto') === 'auto' };
   };
 
   const access = async (sandbox: VmSandbox, node: string): Promise<VmAccess> => {

@@ -3,10 +3,11 @@ import { readFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import type { Duplex } from 'node:stream';
 
-import { KvciError } from '../../core/errors.ts';
+import { KvciError, messageOf } from '../../core/errors.ts';
 import { execNode } from '../exec-node.ts';
 import type { NodeHandle } from '../types.ts';
 import { hasLease } from '../net/lan-services.ts';
+import { rememberFailure } from './accelerate.ts';
 import { consoleCause } from './console-cause.ts';
 import { notReachable } from './not-reachable.ts';
 import { openQmp, type QmpClient, type QmpEvent } from './qmp.ts';
@@ -57,6 +58,10 @@ export interface VmAccess extends AsyncDisposable {
 export interface Vm extends VmAccess {
   /** Resolves when it has ended, however it did. */
   readonly ended: Promise<void>;
+  /** Why it was ended, where KVM could not run it. */
+  failure(): KvciError | undefined;
+  /** For whoever has seen its console close: waits for its end, and tells whether there is a new start of it, which is told once. */
+  goesOn(): Promise<boolean>;
 }
 
 /** Names of the machines that run in a sandbox. */
@@ -85,6 +90,10 @@ export async function watchVm(parts: VmSandboxParts, sandbox: VmSandbox, name: s
         facts: { machine: name },
       }),
     );
+    // No other one is to fail by it. Before its end: whoever goes on then without KVM finds that written.
+    await rememberFailure(parts, sandbox.runner, `${name} was ended by an internal error of QEMU`).catch((error: unknown) => {
+      parts.events({ type: 'problem', level: 'warning', message: `that KVM is unusable cannot be remembered: ${messageOf(error)}` });
+    });
     await monitor.execute('quit').catch(() => undefined);
   }
 
@@ -103,6 +112,8 @@ export async function watchVm(parts: VmSandboxParts, sandbox: VmSandbox, name: s
   return {
     ...access,
     ended,
+    failure: state.failure,
+    goesOn: () => ended.then(() => false),
     [Symbol.asyncDispose]: async () => {
       await access[Symbol.asyncDispose]();
       monitor[Symbol.dispose]();

@@ -6,8 +6,9 @@ import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
 import type { BootedMachine, ListedMachine } from '../../../src/cli/services.ts';
-import { kvci, REPOSITORY, type Run, temporaryFolder } from '../../cli/run-kvci.ts';
+import { kvci, REPOSITORY, run as runProgram, type Run, temporaryFolder } from '../../cli/run-kvci.ts';
 import { until } from '../../fixtures/traces.ts';
+import { isMissing } from '../../fixtures/needs.ts';
 import { nodeDisk } from '../../fixtures/vms.ts';
 
 /* Disks booted by the command line, with a state of their own over the cache of whoever runs the tests. */
@@ -85,4 +86,16 @@ it('one that cannot come up says why, and keeps its console', async () => {
   expect(await readFile(error.facts.console, 'utf8')).toContain('BdsDxe');
   expect((await stat(error.facts.console)).mode & 0o077).toBe(0);
   expect((await run('disk', 'boot', '--end', 'empty')).code).toBe(0);
+});
+
+const NO_ROOT = isMissing('root', process.getuid?.() === 0 ? undefined : 'only root can hide a device of the host');
+
+it.skipIf(NO_ROOT)('a host without /dev/net/tun is told so, and nothing of the machine stays', async () => {
+  const hidden = ['--mount', 'sh', '-c', 'mount -t tmpfs tmpfs /dev/net && exec "$@"', 'sh'];
+  const boot = [join(REPOSITORY, 'kvci'), 'disk', 'boot', disk, '--name', 'no-tun', '--output', 'json'];
+  const { code, stdout } = await runProgram('unshare', [...hidden, ...boot], { cwd: folder.path, env });
+  const { error } = JSON.parse(stdout) as { readonly error: { readonly hint: string } };
+  expect({ code, error }).toMatchObject({ code: 3, error: { code: 'no-tun', message: '/dev/net/tun does not exist' } });
+  expect(error.hint).toContain('kvci doctor');
+  expect(await list()).toEqual([]);
 });
