@@ -49,7 +49,7 @@ export async function untilLeft(
   const done = new AbortController();
   const signal = AbortSignal.any([run.signal, done.signal]);
   let sshMs: number | undefined;
-  let failed = false;
+  let failed: boolean | undefined;
   const reached = reach(vm, request, { ...run, signal }).then(
     ({ ms }) => {
       sshMs = ms;
@@ -79,7 +79,8 @@ export async function untilLeft(
     const how = await Promise.race([left, reached.then(() => left)]);
     throwIfCancelled(run.signal);
     // One that was never entered and has ended by itself has failed, too: nobody has said so yet.
-    if (interactive && sshMs === undefined && (failed || how === 'ended')) note(`the whole console of ${request.name}: ${await keep()}`);
+    if (interactive && sshMs === undefined && (failed === true || how === 'ended'))
+      note(`the whole console of ${request.name}: ${await keep()}`);
   } finally {
     done.abort();
     await reached.catch(() => undefined);

@@ -20,6 +20,10 @@ function machine(accelerator: Accelerator) {
     over = true;
     done.resolve(undefined);
   };
+  const stopped = (): Promise<void> => {
+    end();
+    return Promise.resolve();
+  };
   const answer = (what: string) => async (): Promise<NodeHandle> => {
     log.push(what);
     // Others get their turn, as with real machines.
@@ -35,8 +39,8 @@ function machine(accelerator: Accelerator) {
     ended: done.promise,
     node: answer('node'),
     reboot: answer('reboot'),
-    stop: () => Promise.resolve(end()),
-    kill: () => Promise.resolve(end()),
+    stop: stopped,
+    kill: stopped,
     console: () => Promise.resolve(accelerator),
     openConsole: () => Promise.reject(new Error('nobody asked for this')),
     [Symbol.asyncDispose]: () => Promise.resolve(void log.push('let go')),

@@ -112,7 +112,7 @@ export async function watchVm(parts: VmSandboxParts, sandbox: VmSandbox, name: s
   return {
     ...access,
     ended,
-    failure: state.failure,
+    failure: () => failures[0],
     goesOn: () => ended.then(() => false),
     [Symbol.asyncDispose]: async () => {
       await access[Symbol.asyncDispose]();
