@@ -1,16 +1,12 @@
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 
-import { tarStreamTar } from '../../../src/host/adapters/tar-stream-tar.ts';
-import { systemClock } from '../../../src/host/clock.ts';
-import { fileLocks } from '../../../src/host/locks.ts';
-import { createLayout } from '../../../src/oci/layout.ts';
 import { run } from '../../cli/run-kvci.ts';
-import { copyFromStore } from '../../fixtures/container-machines.ts';
 import { delegatedGroup } from '../../fixtures/delegated-group.ts';
 import { isMissing } from '../../fixtures/needs.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
 import { ordinaryUser, userProblem } from '../../fixtures/ordinary-user.ts';
+import { giveImage, processesOf } from '../../fixtures/users-machines.ts';
 
 /* A whole cluster of a user without rights: the tools image and the engine are the user's own. */
 
@@ -24,9 +20,7 @@ it.skipIf(isMissing('root', userProblem()))('an ordinary user has a cluster of t
   await using user = await ordinaryUser();
   const id = async (flag: string): Promise<number> => Number((await run('id', [flag, user.name])).stdout);
   await using group = await delegatedGroup(await id('-u'), await id('-g'));
-  const layout = await createLayout(join(user.home, '.cache/kvci/images'), { tar: tarStreamTar, locks: fileLocks(systemClock) });
-  await copyFromStore(image.store, image.digest, layout);
-  expect((await run('chown', ['--recursive', `${user.name}:`, join(user.home, '.cache')])).code).toBe(0);
+  await giveImage(user, image);
 
   const kvci = (...args: readonly string[]) => user.run([join(user.home, 'kvci/kvci'), ...args], {}, group.enter);
   const up = await kvci('up', 'lab', '--image', image.digest, '--nodes', '2', '--engine', 'embedded');
@@ -38,8 +32,6 @@ it.skipIf(isMissing('root', userProblem()))('an ordinary user has a cluster of t
   const again = await kvci('up', 'lab', '--image', image.digest, '--nodes', '2', '--engine', 'embedded', '--output', 'json');
   expect(JSON.parse(again.stdout)).toMatchObject({ reused: true });
   expect((await kvci('down', 'lab')).code).toBe(0);
-  // Whoever has ended and was not waited for yet runs no more.
-  const processes = (await run('ps', ['-u', user.name, '-o', 'stat=,args='])).stdout.split('\n');
-  expect(processes.filter((line) => line !== '' && !line.startsWith('Z'))).toEqual([]);
+  expect(await processesOf(user)).toEqual([]);
   expect(await group.groups()).toEqual([]);
 });

@@ -1,4 +1,3 @@
-import { chmod, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 
@@ -6,9 +5,8 @@ import { run } from '../../cli/run-kvci.ts';
 import { isMissing } from '../../fixtures/needs.ts';
 import { ordinaryUser, userProblem } from '../../fixtures/ordinary-user.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
+import { openTun, processesOf } from '../../fixtures/users-machines.ts';
 import { nodeDisk } from '../../fixtures/vms.ts';
-
-const TUN = '/dev/net/tun';
 
 async function must(file: string, ...args: readonly string[]): Promise<void> {
   const { code, stderr } = await run(file, args, { cwd: '/' });
@@ -18,10 +16,7 @@ async function must(file: string, ...args: readonly string[]): Promise<void> {
 it.skipIf(isMissing('root', userProblem()))('an ordinary user has virtual machines, in a user namespace', async () => {
   const disk = await nodeDisk('1.31');
   await using stack = new AsyncDisposableStack();
-  // Ordinary distributions leave it open to all.
-  const { mode } = await stat(TUN);
-  stack.defer(() => chmod(TUN, mode & 0o777));
-  await chmod(TUN, 0o666);
+  stack.use(await openTun());
   const user = stack.use(await ordinaryUser());
   const { home } = user;
 
@@ -40,5 +35,5 @@ it.skipIf(isMissing('root', userProblem()))('an ordinary user has virtual machin
   const said = JSON.parse(stdout) as { readonly uid: number; readonly stdout: string };
   expect(said.uid).toBeGreaterThan(0);
   expect(said.stdout).toMatch(/^node01\n[^]*192\.168\.66\.101\/24 [^]*fd00::101\/128/);
-  expect((await run('pgrep', ['-u', user.name])).stdout).toBe('');
+  expect(await processesOf(user)).toEqual([]);
 });
