@@ -63,7 +63,8 @@ export class NodeNames {
   async #tell(started: NodeHandle, signal: AbortSignal): Promise<void> {
     const nodes = [...this.#started.values()];
     const stdin = hostsLines(nodes);
-    await Promise.all(
+    // Whoever is told of a failure finds nobody still being told.
+    const told = await Promise.allSettled(
       nodes.map(async (node) => {
         try {
           await node.run(['sh', '-c', REPLACE], { stdin, signal });
@@ -73,5 +74,6 @@ export class NodeNames {
         }
       }),
     );
+    for (const outcome of told) if (outcome.status === 'rejected') throw outcome.reason;
   }
 }
