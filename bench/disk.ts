@@ -10,7 +10,7 @@ import { blobPath } from '../src/oci/blobs.ts';
 import { readImageAt } from '../src/oci/image.ts';
 import { temporaryMappedFolder } from '../src/sandbox/mapped-folder.ts';
 import { hostArchitecture } from '../src/wiring/host.ts';
-import { Bounds, seconds, times as ratio } from './lib/bounds.ts';
+import { Bounds, median, seconds, times as ratio } from './lib/bounds.ts';
 import { benchParts } from './lib/parts.ts';
 import { kvciIn, peakMemory } from './lib/run-kvci.ts';
 
@@ -78,7 +78,6 @@ async function byHand(raw: string): Promise<{ readonly steps: ReadonlyMap<string
 
 const sum = (values: Iterable<number>): number => [...values].reduce((total, value) => total + value, 0);
 const fastest = (values: readonly number[]): number => Math.min(...values);
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 
 const made: BuiltDisk[] = [];
 try {

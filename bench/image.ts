@@ -6,7 +6,7 @@ import type { BuiltImage } from '../src/cli/services.ts';
 import { formatSize } from '../src/core/sizes.ts';
 import type { CheckReport } from '../src/image/check/types.ts';
 import type { ImageInspection } from '../src/image/inspect.ts';
-import { Bounds, seconds } from './lib/bounds.ts';
+import { Bounds, median, seconds } from './lib/bounds.ts';
 import { kvciIn } from './lib/run-kvci.ts';
 
 /*
@@ -33,8 +33,8 @@ try {
   const { answer: built } = buildNode();
   const again = Array.from({ length: RUNS }, () => buildNode('--locked', '--offline'));
   if (again.some(({ answer }) => !answer.reused || answer.digest !== built.digest)) throw new Error('the same inputs were built again');
-  const median = again.map((one) => one.seconds).toSorted((a, b) => a - b)[Math.floor(RUNS / 2)] ?? Number.NaN;
-  bounds.most('the same inputs again', median, REUSE_BOUND_S, seconds);
+  const took = again.map((one) => one.seconds);
+  bounds.most('the same inputs again', median(took), REUSE_BOUND_S, seconds);
 
   const labelled = buildNode('--label', 'bench=1');
   const [before, after] = [built, labelled.answer].map(

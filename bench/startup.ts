@@ -1,6 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
+import { median } from './lib/bounds.ts';
+
 /*
  * `./kvci --version`, shell and all, against `node -e 0` with the same Node: interleaved runs, the median of each.
  */
@@ -15,10 +17,6 @@ function milliseconds(argv: readonly [string, ...string[]]): number {
   const { status, error } = spawnSync(argv[0], argv.slice(1), { stdio: 'ignore' });
   if (status !== 0) throw new Error(`${argv.join(' ')} failed`, { cause: error });
   return performance.now() - started;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
 const ours: number[] = [];

@@ -3,6 +3,10 @@ import process from 'node:process';
 export const seconds = (value: number): string => `${value.toFixed(value < 10 ? 2 : 1)} s`;
 export const times = (value: number): string => `${value.toFixed(2)} times`;
 
+export function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
+
 /** Figures, each on a line beside its bound; the process fails when one of them is over it. */
 export class Bounds {
   readonly #over: string[] = [];

@@ -13,11 +13,11 @@ export interface Answered {
   readonly seconds: number;
 }
 
-/** This checkout's kvci, called in a folder. Throws when a command fails, with what it printed. */
-export function kvciIn(folder: string): (...args: readonly string[]) => Answered {
+/** This checkout's kvci, called in a folder. @param env beside this process' own; throws when a command fails, with what it printed */
+export function kvciIn(folder: string, env: Readonly<Record<string, string>> = {}): (...args: readonly string[]) => Answered {
   return (...args) => {
     const started = performance.now();
-    const said = runKvci(folder, ['--output', 'json', '--progress', 'none', ...args]);
+    const said = runKvci(folder, ['--output', 'json', '--progress', 'none', ...args], env);
     return { answer: JSON.parse(said) as unknown, seconds: (performance.now() - started) / 1000 };
   };
 }

@@ -1,3 +1,4 @@
+import { allOf } from '../core/all-of.ts';
 import { KvciError } from '../core/errors.ts';
 import type { Machines, NodeHandle } from './types.ts';
 
@@ -63,8 +64,7 @@ export class NodeNames {
   async #tell(started: NodeHandle, signal: AbortSignal): Promise<void> {
     const nodes = [...this.#started.values()];
     const stdin = hostsLines(nodes);
-    // Whoever is told of a failure finds nobody still being told.
-    const told = await Promise.allSettled(
+    await allOf(
       nodes.map(async (node) => {
         try {
           await node.run(['sh', '-c', REPLACE], { stdin, signal });
@@ -74,6 +74,5 @@ export class NodeNames {
         }
       }),
     );
-    for (const outcome of told) if (outcome.status === 'rejected') throw outcome.reason;
   }
 }

@@ -2,6 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 
+import { allOf } from '../core/all-of.ts';
 import { asDiskFull } from '../host/files.ts';
 import { indexTar } from '../host/tar-index.ts';
 import { blobPath, hasBlob, openBlob } from './blobs.ts';
@@ -110,8 +111,7 @@ async function spoolLayer(layout: ImageLayout, descriptor: Descriptor, path: str
 /** Checks a blob and has it unpacked meanwhile. That it is another than its digest says explains what it did to who unpacks it. */
 async function unpacked(layout: ImageLayout, descriptor: Descriptor, unpack: Unpack | undefined, path: string): Promise<void> {
   const checked = drain(await openBlob(layout, descriptor));
-  const outcomes = await Promise.allSettled([checked, unpack?.(blobPath(layout, descriptor.digest), path)]);
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  await allOf([checked, unpack?.(blobPath(layout, descriptor.digest), path) ?? Promise.resolve()]);
 }
 
 /** The chunks as they come, each written to a file before. */

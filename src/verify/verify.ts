@@ -1,3 +1,4 @@
+import { allOf } from '../core/all-of.ts';
 import { digestOf, type Digest } from '../core/digest.ts';
 import type { KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
@@ -177,8 +178,6 @@ async function inLanes<T>(count: number, works: readonly (() => Promise<T>)[]): 
       }
     }
   };
-  const lanes = Array.from({ length: count }, lane);
-  await Promise.allSettled(lanes);
-  await Promise.all(lanes);
+  await allOf(Array.from({ length: count }, lane));
   return results;
 }

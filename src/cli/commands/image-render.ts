@@ -1,7 +1,6 @@
 import { formatSize } from '../../core/sizes.ts';
-import { parseEngineChoice } from '../../host/engine/discovery.ts';
 import type { CommandModule } from '../command.ts';
-import { addImageFlags, type ImageFlags, imageOptions, lockFile } from '../image-flags.ts';
+import { addImageFlags, buildSettings, type ImageFlags, imageOptions } from '../image-flags.ts';
 import { table } from '../render/table.ts';
 
 interface Flags extends ImageFlags {
@@ -23,17 +22,7 @@ export const imageRender: CommandModule = {
           const loaded = await context.config();
           const data = await (
             await context.services.image()
-          ).render(
-            imageOptions(loaded, flags),
-            {
-              lockFile: lockFile(loaded, context.cwd, flags.lock),
-              locked: flags.locked ?? false,
-              noCache: false,
-              engine: parseEngineChoice(loaded.config.engine ?? 'auto'),
-              folder: context.cwd,
-            },
-            context.run,
-          );
+          ).render(imageOptions(loaded, flags), buildSettings(loaded, context.cwd, flags), context.run);
           return {
             data,
             text: () =>

@@ -3,6 +3,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
+import { allOf } from '../../core/all-of.ts';
 import type { StepContext } from '../../core/plan.ts';
 import type { TemplateSources } from '../../core/template.ts';
 import { asDiskFull, removeTree } from '../../host/files.ts';
@@ -12,7 +13,6 @@ import { type SpooledTree, spoolTree } from '../../oci/spool.ts';
 import type { Tools } from '../../sandbox/tools-image.ts';
 import type { Sandboxes } from '../../sandbox/types.ts';
 import type { ConvertedDisk, DiskRequest } from '../types.ts';
-import { allOf } from './all-of.ts';
 import { streamOf } from './contents.ts';
 import { compressArgv, unpackArgv } from './filesystem.ts';
 import { type DiskPlan, planDisk } from './plan-disk.ts';

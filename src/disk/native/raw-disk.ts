@@ -2,12 +2,12 @@ import { open, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 
+import { allOf } from '../../core/all-of.ts';
 import type { StepContext } from '../../core/plan.ts';
 import type { TemplateSources } from '../../core/template.ts';
 import type { CommandRunner } from '../../host/types.ts';
 import { gathered } from '../../oci/streams.ts';
 import type { DiskRequest } from '../types.ts';
-import { allOf } from './all-of.ts';
 import { biosCommand, biosWrites, BOOT_SECTOR, espCommands } from './boot-loader.ts';
 import { fixedTime, immutableArgv, mkfsArgv } from './filesystem.ts';
 import { partitionArgv, partitionTable } from './partitions.ts';
