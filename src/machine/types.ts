@@ -101,6 +101,8 @@ export interface MachinesSpec {
   readonly acceleration?: Acceleration;
   /** What virtual machines are in; namespaces where it is missing. */
   readonly sandbox?: SandboxKind;
+  /** Socket of the engine of this host that the machines or their sandbox are in, where they are in one. */
+  readonly engine?: string;
 }
 
 /**

@@ -33,6 +33,24 @@ test.each([
     code: 'engine-of-another',
     message: "--engine: containers beside virtual machines are in kvci's own engine",
   },
+  {
+    args: ['--provider', 'vm', '--engine', 'docker'],
+    code: 'engine-of-another',
+    message: '--engine: nodes that are virtual machines in namespaces are in no engine',
+  },
+  // Nothing is tried to find out that only machines can have that.
+  {
+    args: ['--nodes', '2', '--disk-size', '40G', '--engine', 'docker'],
+    code: 'engine-of-another',
+    message: '--engine: nodes that are virtual',
+  },
+  { args: ['--provider', 'vm', '--engine', 'docker', '--instant'], code: 'engine-of-another', message: '--engine: nodes that are virtual' },
+  { args: ['--provider', 'vm', '--engine', 'docker', '--dry-run'], code: 'engine-of-another', message: '--engine: nodes that are virtual' },
+  {
+    args: ['--provider', 'vm', '--sandbox', 'container', '--engine', 'embedded'],
+    code: 'engine-of-another',
+    message: '--engine: a sandbox that is a container is in an engine of this host',
+  },
 ])('up $args', async ({ args, code, message }) => {
   const here = await place();
   const error = await here.refused('up', '--offline', ...args);
@@ -43,9 +61,14 @@ test.each([
 
 test('the engine that a sandbox is to be a container of has to answer, before an image is built', async () => {
   const here = await place({ 'kvci.yaml': 'engine: /no/such.sock\n' });
-  const error = await here.refused('up', '--offline', '--provider', 'vm', '--sandbox', 'container');
-  expect(error).toMatchObject({ code: 'engine-unreachable', exitCode: 3 });
-  expect(error.message).toContain('/no/such.sock');
+  for (const [named, flags] of [
+    ['/no/such.sock', []],
+    ['/no/other.sock', ['--engine', '/no/other.sock']],
+  ] as const) {
+    const error = await here.refused('up', '--offline', '--provider', 'vm', '--sandbox', 'container', ...flags);
+    expect(error).toMatchObject({ code: 'engine-unreachable', exitCode: 3 });
+    expect(error.message).toContain(named);
+  }
 });
 
 test.each([

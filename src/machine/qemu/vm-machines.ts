@@ -63,7 +63,7 @@ export function vmMachines(
     // Of an earlier life of the cluster, whose kvci was killed.
     if (other !== undefined) await places.end(other);
     const kind = spec.sandbox === undefined ? {} : { kind: spec.sandbox };
-    const common = { name, owner: 'cluster-machines', source: sourceOf(spec), keep: true, ...kind } as const;
+    const common = { name, owner: 'cluster-machines', source: sourceOf(spec), keep: true, engine: spec.engine, ...kind } as const;
     return places.start({ ...common, lan, files: filesOfDisk(source), disk: source, ...(key === undefined ? {} : { key }), signal });
   };
 

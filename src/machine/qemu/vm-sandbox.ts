@@ -39,6 +39,8 @@ export interface VmSandboxRequest {
   readonly owner?: VmOwner;
   /** Default: namespaces. */
   readonly kind?: SandboxKind;
+  /** Socket of the engine for one that is a container; default: one that is looked for. */
+  readonly engine?: string | undefined;
   /** What the machines run from, for people. */
   readonly source: string;
   readonly lan: LanOptions;
@@ -95,6 +97,7 @@ export async function startVmSandbox(parts: VmSandboxParts, request: VmSandboxRe
     createdAt: new Date(parts.clock.now()).toISOString(),
     source: request.source,
     ...(request.kind === undefined ? {} : { kind: request.kind }),
+    ...(request.engine === undefined ? {} : { engine: request.engine }),
     folder: join(parts.directories.cache, 'machines', `${name}-${randomBytes(4).toString('hex')}`),
     lan: request.lan,
     key: request.key ?? parts.ssh.newKeyPair('kvci'),
