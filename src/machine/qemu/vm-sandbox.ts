@@ -194,11 +194,14 @@ export async function endVmSandbox(parts: VmSandboxParts, name: string): Promise
 export async function endRecorded(
   { sandboxes }: Pick<VmSandboxParts, 'sandboxes'>,
   records: VmSandboxRecords,
-  { name, folder, sandbox, lan }: VmSandboxRecord,
+  { name, folder, sandbox, lan, machines }: VmSandboxRecord,
 ): Promise<void> {
   const running = sandbox === undefined ? undefined : await sandboxes.find(sandbox);
   if (lan.joined === undefined) await running?.end();
-  else if (running !== undefined) await endJoinedPlace(running, name);
+  else if (running !== undefined) {
+    const addresses = Object.values(machines).map((machine) => machine.addresses);
+    await endJoinedPlace(running, name, addresses);
+  }
   await remove(records, name, folder);
 }
 
