@@ -58,6 +58,6 @@ export interface ClusterPorts {
    * @throws KvciError `no-engine`, `engine-unreachable`, `engine-missing`, `engine-elsewhere`
    */
   sandboxEngine(kind: SandboxKind, choice: EngineChoice): Promise<string | undefined>;
-  /** How much of the last minute somebody has waited for a processor of this host, from 0 to 1. */
-  cpuPressure(): Promise<number>;
+  /** How much of a moment, which it takes, somebody waits for a processor of this host, from 0 to 1. */
+  cpuPressure(run: RunContext): Promise<number>;
 }

@@ -106,10 +106,11 @@ export interface MachinesSpec {
 }
 
 /**
- * How nodes come up side by side on this host: all at once, or one after the other. An emulated control plane needs all processors
- * until it serves; beside a second machine that boots it does not get there.
+ * How nodes come up side by side on this host: all at once, or one after the other; beside containers, which come up at once, those that
+ * are virtual machines. An emulated control plane needs all processors until it serves; beside a second machine that boots it does not
+ * get there.
  */
-export type Schedule = 'together' | 'in-turn';
+export type Schedule = 'together' | 'in-turn' | 'machines-in-turn';
 
 export type MachineState = 'running' | 'stopped';
 
