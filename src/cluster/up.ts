@@ -63,7 +63,7 @@ export async function up(request: UpRequest, ports: ClusterPorts, run: RunContex
   const image = (): Promise<NodeImage> => (found ??= request.image(run));
   const options = await decided(request, image, ports, run);
   const provided = clusterProvider(options);
-  const nodes = await sizedNodes(nodeSpecs(options), provided, ports, run.events, availableParallelism());
+  const nodes = await sizedNodes(nodeSpecs(options), provided, ports, run.events, availableParallelism(), options.overrides);
   const engine = provided === 'kind' ? await ports.engine(request.engine, run) : await ports.sandboxEngine(options.sandbox, request.engine);
   if (request.options.registry === true && provided === 'kind' && engine !== undefined) throw registryOutOfReach(engine);
   await using provider = await ports.provider(provided, engine, run);
@@ -84,7 +84,9 @@ async function decided(
   run: RunContext,
 ): Promise<ClusterOptions> {
   // What does not even fit as containers is told before a machine is tried, for which an image may have to be built.
-  if (options.provider === 'auto') await sizedNodes(nodeSpecs(options), 'kind', ports, () => undefined, availableParallelism());
+  if (options.provider === 'auto') {
+    await sizedNodes(nodeSpecs(options), 'kind', ports, () => undefined, availableParallelism(), options.overrides);
+  }
   const chosen = await chooseProvider(options, engine.kind !== 'auto', () => ports.kvm(async () => (await image()).digest, run));
   refuseMisfit(chosen.options);
   refuseEngine(engine, chosen.options);
@@ -201,9 +203,11 @@ export async function planUp(
   }
   const reason = before === undefined ? 'there is no such cluster yet' : `it is ${before.phase}`;
   const nodes = before?.nodes ?? nodeSpecs(options);
+  const withDisk = (before?.provider ?? clusterProvider(options)) !== 'kind';
   const step = (id: string, title: string, why = reason): PlannedStep => ({ id, title, action: 'run', reason: why });
   return [
     ...(before === undefined ? await imageSteps() : []),
+    step('image', 'node image to where machines start from', withDisk ? 'as a disk, unless it is made already' : 'unless it is there'),
     ...(options.registry === true ? [step('registry', 'registry')] : []),
     step('network', `network (${familiesOf(options.ipFamily).join(', ')})`),
     ...nodes.map(({ name, role }) => step(`boot ${name}`, `boot ${name} (${role})`)),
