@@ -21,7 +21,13 @@ import { toolsTree } from '../../fixtures/tools-tree.ts';
 const NEVER = new AbortController().signal;
 
 it.each<[string, readonly NodeAddresses[]]>([
-  ['of both families', [{ ipv4: '10.89.1.12', ipv6: 'fd00:6b76:6369:1::12' }, { ipv4: '10.89.2.12', ipv6: 'fd00:6b76:6369:2::12' }]],
+  [
+    'of both families',
+    [
+      { ipv4: '10.89.1.12', ipv6: 'fd00:6b76:6369:1::12' },
+      { ipv4: '10.89.2.12', ipv6: 'fd00:6b76:6369:2::12' },
+    ],
+  ],
   ['of IPv6 alone', [{ ipv6: 'fd00:6b76:6369:1::12' }, { ipv6: 'fd00:6b76:6369:2::12' }]],
 ])('a cluster %s takes its devices out of the network that the others go on in', async (_families, nodes) => {
   const folder = await mkdtemp(join(tmpdir(), 'kvci-joined-'));

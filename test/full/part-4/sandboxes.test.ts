@@ -31,7 +31,8 @@ import { until } from '../../fixtures/traces.ts';
 const NEVER = new AbortController().signal;
 
 /** Greets whoever comes. */
-const SERVE = 'my $s = IO::Socket::INET->new(LocalPort => 7777, Listen => 5) or die; while (my $c = $s->accept) { print $c "in\\n"; close $c }';
+const SERVE =
+  'my $s = IO::Socket::INET->new(LocalPort => 7777, Listen => 5) or die; while (my $c = $s->accept) { print $c "in\\n"; close $c }';
 
 describe.each<[string, string | undefined, (tools: string, folder: string) => Promise<HostEngine>]>([
   ['Docker', dockerProblem(), () => startDockerDaemon()],
@@ -159,7 +160,15 @@ describe('a sandbox that is a container, where machines are to reach the outside
     await using engine = await seeingPodman(tools, `${folder}-podman`, folder, 'private');
     const boxes = testAllSandboxes(tools, folder, engine.socket);
     const templates = await readTemplates(new URL('../../../templates', import.meta.url).pathname);
-    const request: SandboxRequest = { kind: 'container', name: 'out', binds: [], network: 'private', cgroups: false, outbound: true, signal: NEVER };
+    const request: SandboxRequest = {
+      kind: 'container',
+      name: 'out',
+      binds: [],
+      network: 'private',
+      cgroups: false,
+      outbound: true,
+      signal: NEVER,
+    };
     await using box = await boxes.start({ ...request, settings: lanSettings(lan, 'container') });
     await using neighbour = await boxes.start({ ...request, name: 'neighbour' });
     const ended = new AbortController();
