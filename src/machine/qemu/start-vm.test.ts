@@ -19,7 +19,7 @@ const RUNNER: CommandRunner = {
   },
 };
 
-it('a full disk is told as one, with its folder', async () => {
+function starting(change: Partial<VmSpec>): Promise<unknown> {
   const sandbox = { runner: RUNNER, record: { machines: {}, folder: '/cache/machines/a' }, inside: (file: string) => file };
   const parts = { architecture: 'amd64', memoryAvailable: () => Promise.resolve(2 ** 40) };
   const spec: VmSpec = {
@@ -32,7 +32,19 @@ it('a full disk is told as one, with its folder', async () => {
     acceleration: 'emulation',
     kernelArguments: [],
     hostKey: 'own',
+    ...change,
   };
-  const started = startVm(parts as VmSandboxParts, sandbox as unknown as VmSandbox, spec, new AbortController().signal);
-  await expect(started).rejects.toMatchObject({ code: 'disk-full', exitCode: 3, facts: { path: '/cache/machines/a' } });
+  return startVm(parts as VmSandboxParts, sandbox as unknown as VmSandbox, spec, new AbortController().signal);
+}
+
+it('a full disk is told as one, with its folder', async () => {
+  await expect(starting({})).rejects.toMatchObject({ code: 'disk-full', exitCode: 3, facts: { path: '/cache/machines/a' } });
+});
+
+it.each(['bios', 'uefi'] as const)('kernel arguments that a boot loader (%s) would not hand on are refused', async (firmware) => {
+  await expect(starting({ firmware, kernelArguments: ['quiet'] })).rejects.toMatchObject({
+    code: 'bad-flag',
+    exitCode: 2,
+    message: '--karg: the boot loader of /disk.qcow2 starts its kernel, with arguments of its own',
+  });
 });

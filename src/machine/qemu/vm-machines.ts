@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 
 import { KvciError } from '../../core/errors.ts';
+import { compareNames } from '../../core/names.ts';
 import { parseSize } from '../../core/sizes.ts';
 import type { SshKeyPair } from '../../host/ssh.ts';
 import { ownForwards } from '../container/own-forwards.ts';
@@ -63,7 +64,7 @@ export function vmMachines(
     // Of an earlier life of the cluster, whose kvci was killed.
     if (other !== undefined) await places.end(other);
     const kind = spec.sandbox === undefined ? {} : { kind: spec.sandbox };
-    const common = { name, owner: 'cluster-machines', source: sourceOf(spec), keep: true, ...kind } as const;
+    const common = { name, owner: 'cluster-machines', source: sourceOf(spec), keep: true, engine: spec.engine, ...kind } as const;
     return places.start({ ...common, lan, files: filesOfDisk(source), disk: source, ...(key === undefined ? {} : { key }), signal });
   };
 
@@ -112,7 +113,7 @@ export function vmMachines(
     const sandbox = await running();
     const alive = sandbox === undefined ? new Set() : await runningVms(sandbox);
     return Object.keys(record?.machines ?? {})
-      .toSorted()
+      .toSorted(compareNames)
       .map((node) => ({ name: node, state: alive.has(node) ? ('running' as const) : ('stopped' as const) }));
   };
 

@@ -39,6 +39,8 @@ export interface VmSandboxRequest {
   readonly owner?: VmOwner;
   /** Default: namespaces. */
   readonly kind?: SandboxKind;
+  /** Socket of the engine for one that is a container; default: one that is looked for. */
+  readonly engine?: string | undefined;
   /** What the machines run from, for people. */
   readonly source: string;
   readonly lan: LanOptions;
@@ -95,6 +97,7 @@ export async function startVmSandbox(parts: VmSandboxParts, request: VmSandboxRe
     createdAt: new Date(parts.clock.now()).toISOString(),
     source: request.source,
     ...(request.kind === undefined ? {} : { kind: request.kind }),
+    ...(request.engine === undefined ? {} : { engine: request.engine }),
     folder: join(parts.directories.cache, 'machines', `${name}-${randomBytes(4).toString('hex')}`),
     lan: request.lan,
     key: request.key ?? parts.ssh.newKeyPair('kvci'),
@@ -191,11 +194,14 @@ export async function endVmSandbox(parts: VmSandboxParts, name: string): Promise
 export async function endRecorded(
   { sandboxes }: Pick<VmSandboxParts, 'sandboxes'>,
   records: VmSandboxRecords,
-  { name, folder, sandbox, lan }: VmSandboxRecord,
+  { name, folder, sandbox, lan, machines }: VmSandboxRecord,
 ): Promise<void> {
   const running = sandbox === undefined ? undefined : await sandboxes.find(sandbox);
   if (lan.joined === undefined) await running?.end();
-  else if (running !== undefined) await endJoinedPlace(running, name);
+  else if (running !== undefined) {
+    const addresses = Object.values(machines).map((machine) => machine.addresses);
+    await endJoinedPlace(running, name, addresses);
+  }
   await remove(records, name, folder);
 }
 
