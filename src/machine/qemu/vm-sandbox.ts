@@ -105,7 +105,11 @@ export async function startVmSandbox(parts: VmSandboxParts, request: VmSandboxRe
   };
   const { folder } = record;
   await using undo = new AsyncDisposableStack();
-  const entry = undo.use(await parts.ledger.enter(VM_FOLDER, { folder, record: records.path(name) }));
+  // Those of a cluster are told of by its state, and are whoever's who goes on: the ledger would have `prune` take them away.
+  const entry =
+    request.owner === 'cluster-machines'
+      ? undefined
+      : undo.use(await parts.ledger.enter(VM_FOLDER, { folder, record: records.path(name) }));
   undo.defer(() => remove(records, name, folder));
   await records.write(record);
   await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -117,7 +121,7 @@ export async function startVmSandbox(parts: VmSandboxParts, request: VmSandboxRe
     await resources.disposeAsync();
   };
   // From here on the record tells of a kept one; the ledger would have the next `prune` take it away.
-  if (keep) await parts.ledger.forget(entry.entry);
+  if (keep && entry !== undefined) await parts.ledger.forget(entry.entry);
   return vmSandbox(records, started, { ...placeOf(started, runner), letGo: keep ? leaveSandbox : end, end });
 }
 
