@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -75,7 +76,7 @@ async function machinesIn(sandboxes: FakeSandboxes): Promise<Machines> {
     architecture: 'amd64',
     clock: systemClock,
     events: () => undefined,
-  } as Partial<VmSandboxParts> as VmSandboxParts;
+  } as unknown as VmSandboxParts;
   const spec = { cluster: 'lab', run: 'one', image: sha256('image'), acceleration: 'emulation' } as const;
   return vmMachines(parts, () => Promise.resolve({ path: join(folder, 'disk.qcow2') }), spec);
 }
@@ -102,8 +103,27 @@ describe('a kvci that was killed while it made the network of a cluster', () => 
     expect(await fileLedger({ state: join(folder, 'state') }).entries()).toEqual([]);
   });
 
+  it('has left what the next one makes anew', async () => {
+    expect(await next.network(['ipv4'], NEVER)).toMatchObject({ ipv4: '192.168.66.0/24' });
+    expect(await next.schedule(NEVER)).toBe('in-turn');
+    expect([...sandboxes.running.keys()]).toEqual([2]);
+    expect(sandboxes.running.get(2)?.map(([program]) => program)).toContain('haproxy');
+    // From then on it is found, and stays.
+    expect(await (await machinesIn(sandboxes)).schedule(NEVER)).toBe('in-turn');
+    expect([...sandboxes.running.keys()]).toEqual([2]);
+  });
+
   it('is not disturbed by whoever only looks', async () => {
     expect(await next.list()).toEqual([]);
     expect([...sandboxes.running.keys()]).toEqual([1]);
+  });
+
+  it('may have got no further than its record', async () => {
+    const { sandbox: _sandbox, ...record } = (await recorded())!;
+    await new VmSandboxRecords({ state: join(folder, 'state') }, 'cluster-machines').write(record);
+    await rm(record.folder, { recursive: true });
+    await next.network(['ipv4'], NEVER);
+    await next.schedule(NEVER);
+    expect(existsSync(record.folder)).toBe(true);
   });
 });
