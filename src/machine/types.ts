@@ -144,8 +144,8 @@ export interface Machines extends AsyncDisposable {
   schedule(signal: AbortSignal): Promise<Schedule>;
   /** Makes and starts a node, or starts one that is stopped; answers when commands can be run on it. */
   start(machine: MachineSpec, signal: AbortSignal): Promise<NodeHandle>;
-  /** A running node. @throws KvciError `node-not-found`, `node-stopped` */
-  node(name: string): Promise<NodeHandle>;
+  /** A running node. @param signal of whoever waits for it @throws KvciError `node-not-found`, `node-stopped`, `cancelled` */
+  node(name: string, signal?: AbortSignal): Promise<NodeHandle>;
   /** All nodes there are, in order of name. */
   list(): Promise<readonly { readonly name: string; readonly state: MachineState }[]>;
   /** Shuts a node down in order, then by force. */

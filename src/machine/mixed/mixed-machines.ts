@@ -10,7 +10,7 @@ export function mixedMachines(containers: Machines, vms: Machines): Machines {
     const lists = await Promise.all([containers.list(), vms.list()]);
     return lists.flat().toSorted((a, b) => (a.name < b.name ? -1 : 1));
   };
-  const node: Machines['node'] = async (name) => (await whose(name)).node(name);
+  const node: Machines['node'] = async (name, signal) => (await whose(name)).node(name, signal);
   return {
     network: async (families, signal) => {
       const network = await containers.network(families, signal);

@@ -159,9 +159,9 @@ export function vmMachines(
       entered.push(vm);
       return vm.node(BOOT_MS, signal);
     },
-    node: async (node) => {
+    node: async (node, signal = new AbortController().signal) => {
       const { sandbox } = await requireRunning(node);
-      return (await access(sandbox, node)).node(ENTER_MS, new AbortController().signal);
+      return (await access(sandbox, node)).node(ENTER_MS, signal);
     },
     list,
     stop: async (node, signal) => {

@@ -1,52 +1,115 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import type { Clock } from '../../core/clock.ts';
+import { KvciError } from '../../core/errors.ts';
+import type { Event } from '../../core/events.ts';
 import { systemClock } from '../../host/clock.ts';
+import type { CommandRunner } from '../../host/types.ts';
 import { readVerdict, writeVerdict } from './kvm.ts';
-import { watchVm } from './vm.ts';
+import { openVm, type VmAccess, watchVm } from './vm.ts';
 import type { VmRecord } from './vm-record.ts';
 import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
 
+const NEVER = new AbortController().signal;
 const QEMU = 'QEMU emulator version 10.0.2';
 const RECORD: VmRecord = { addresses: { ipv4: '192.168.66.101' }, accelerator: 'kvm', firmware: 'direct', cpus: 1, memory: 2 ** 30 };
 
-it('an internal error of QEMU ends the machine, and no other one trusts KVM', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'kvci-vm-'));
-  const monitor = createServer((client) => {
+let folder: string;
+let qemu: FakeQemu;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kvci-vm-'));
+  qemu = new FakeQemu();
+  await qemu.listen();
+});
+
+afterEach(async () => {
+  qemu.end();
+  await rm(folder, { recursive: true });
+});
+
+/** The monitors of a machine, which is of some status and does as it is told. */
+class FakeQemu {
+  status = 'running';
+  running = true;
+  /** Greets nobody: it hangs, or serves another one. */
+  mute = false;
+  readonly asked: string[] = [];
+  readonly #servers: Server[] = [];
+  readonly #clients = new Set<Socket>();
+
+  async listen(): Promise<void> {
+    for (const socket of ['events.qmp', 'commands.qmp']) {
+      const server = createServer((client) => {
+        this.#clients.add(client.on('close', () => this.#clients.delete(client)));
+        if (!this.mute) this.#serve(client);
+      });
+      this.#servers.push(server.listen(join(folder, socket)));
+      await once(server, 'listening');
+    }
+  }
+
+  #serve(client: Socket): void {
     client.write('{"QMP": {}}\n');
     createInterface({ input: client }).on('line', (line) => {
       const { execute, id } = JSON.parse(line) as { readonly execute: string; readonly id: number };
-      client.write(`${JSON.stringify({ return: execute === 'query-status' ? { status: 'internal-error' } : {}, id })}\n`);
-      if (execute === 'quit') client.end();
+      this.asked.push(execute);
+      client.write(`${JSON.stringify({ return: execute === 'query-status' ? { status: this.status } : {}, id })}\n`);
+      if (execute === 'quit') this.end();
     });
-  });
-  try {
-    monitor.listen(join(folder, 'events.qmp'));
-    await once(monitor, 'listening');
-    await writeVerdict(folder, { qemu: QEMU, usable: true, reason: 'a kernel has started under it' });
-    const parts = {
-      clock: systemClock,
-      events: () => undefined,
-      directories: { state: folder, cache: folder },
-      architecture: 'amd64',
-    } as const;
-    const runner = {
-      where: 'tools sandbox',
-      run: (argv: readonly [string, ...string[]]) => Promise.resolve({ argv, exitCode: 0, stdout: `${QEMU}\n`, stderr: '', ms: 1 }),
-    };
-    const sandbox = { runner, record: { folder }, outside: (file: string) => join(folder, basename(file)) };
-    const vm = await watchVm(parts as unknown as VmSandboxParts, sandbox as unknown as VmSandbox, 'node01', RECORD);
-    await vm.ended;
-    expect(vm.failure()).toMatchObject({ code: 'kvm-unusable', exitCode: 3 });
-    expect(await readVerdict(folder, QEMU)).toMatchObject({ usable: false, reason: 'node01 was ended by an internal error of QEMU' });
-    await vm[Symbol.asyncDispose]();
-  } finally {
-    monitor.close();
-    await rm(folder, { recursive: true });
   }
+
+  end(): void {
+    this.running = false;
+    for (const server of this.#servers) server.close();
+    for (const client of this.#clients) client.end();
+  }
+}
+
+/** Of a sandbox in which QEMU runs as long as the fake one does. */
+const runner: CommandRunner = {
+  where: 'tools sandbox',
+  run: (argv) => {
+    const exitCode = argv[2]?.startsWith('kill -0') === true && !qemu.running ? 1 : 0;
+    return Promise.resolve({ argv, exitCode, stdout: `${QEMU}\n`, stderr: '', ms: 1 });
+  },
+};
+
+function machine(change: Partial<Pick<VmSandboxParts, 'clock' | 'events' | 'ssh'>> = {}): [VmSandboxParts, VmSandbox, string, VmRecord] {
+  const directories = { state: folder, cache: folder };
+  const parts = { clock: systemClock, events: () => undefined, directories, architecture: 'amd64', ...change };
+  const sandbox = { runner, record: { folder }, outside: (file: string) => join(folder, basename(file)) };
+  return [parts as unknown as VmSandboxParts, sandbox as unknown as VmSandbox, 'node01', RECORD];
+}
+
+it('an internal error of QEMU ends the machine, and no other one trusts KVM', async () => {
+  qemu.status = 'internal-error';
+  await writeVerdict(folder, { qemu: QEMU, usable: true, reason: 'a kernel has started under it' });
+  const vm = await watchVm(...machine());
+  await vm.ended;
+  expect(vm.failure()).toMatchObject({ code: 'kvm-unusable', exitCode: 3 });
+  expect(await readVerdict(folder, QEMU)).toMatchObject({ usable: false, reason: 'node01 was ended by an internal error of QEMU' });
+  await vm[Symbol.asyncDispose]();
+});
+
+describe('a machine whose QEMU does not answer', () => {
+  it('is not waited for when whoever waits gives up', async () => {
+    qemu.mute = true;
+    const vm = await openVm(...machine());
+    await expect(vm.node(60_000, AbortSignal.abort())).rejects.toMatchObject({ code: 'cancelled' });
+  });
+
+  it('is told after the time that it may take', async () => {
+    qemu.mute = true;
+    // Time is up at once.
+    const clock: Clock = { ...systemClock, wait: () => Promise.resolve() };
+    const vm = await openVm(...machine({ clock }));
+    await expect(vm.node(60_000, NEVER)).rejects.toMatchObject({ code: 'machine-not-reachable', facts: { cause: 'silent-monitor' } });
+  });
 });

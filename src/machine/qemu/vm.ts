@@ -1,8 +1,7 @@
-import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { createConnection } from 'node:net';
 import type { Duplex } from 'node:stream';
 
+import { deadline } from '../../core/deadline.ts';
 import { KvciError, messageOf } from '../../core/errors.ts';
 import { execNode } from '../exec-node.ts';
 import type { NodeHandle } from '../types.ts';
@@ -10,12 +9,12 @@ import { hasLease } from '../net/lan-services.ts';
 import { rememberFailure } from './accelerate.ts';
 import { consoleCause } from './console-cause.ts';
 import { notReachable } from './not-reachable.ts';
-import { openQmp, type QmpClient, type QmpEvent } from './qmp.ts';
 import { rebootMachine } from './reboot.ts';
 import { SshSessions } from './ssh-sessions.ts';
 import { consoleFile, socketsOf, vmFolder } from './vm-files.ts';
 import type { VmRecord } from './vm-record.ts';
 import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
+import { connectMonitor, connectSocket, machineEnded } from './vm-sockets.ts';
 import { diskFull, isStatus, unlessGone } from './vm-status.ts';
 
 const SSH_PORT = 22;
@@ -126,7 +125,7 @@ export async function openVm(parts: VmSandboxParts, sandbox: VmSandbox, name: st
   const { pid } = socketsOf(name);
   const running = async (): Promise<boolean> =>
     (await sandbox.runner.run(['sh', '-c', 'kill -0 "$(cat "$1")"', 'sh', pid], { accept: [1, 2] })).exitCode === 0;
-  if (!(await running())) throw ended(name);
+  if (!(await running())) throw machineEnded(name);
   const untilEnded = async (): Promise<void> => {
     while (await running()) await parts.clock.wait(POLL_MS);
   };
@@ -157,16 +156,18 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
     return notReachable(name, console, consoleCause(console, leased), running);
   };
 
-  const status = async (): Promise<unknown> => {
-    using control = await connectMonitor(sandbox, sockets.monitors[1], name, () => undefined);
-    return await control.execute('query-status');
+  const command = async (what: string, signal?: AbortSignal): Promise<unknown> => {
+    using control = await connectMonitor(sandbox, sockets.monitors[1], name, () => undefined, signal);
+    return await control.execute(what);
   };
-  const isStarved = async (): Promise<boolean> => isStatus(await status().catch(unlessGone), 'io-error');
+  const isStarved = async (signal: AbortSignal): Promise<boolean> =>
+    isStatus(await command('query-status', signal).catch(unlessGone), 'io-error');
 
   const node: VmAccess['node'] = async (deadlineMs, signal) => {
+    using limit = deadline(clock, deadlineMs, signal, () => silentMonitor(name));
     // There may be room by now.
-    if (await isStarved()) await command('cont').catch(unlessGone);
-    const deadline = clock.monotonic() + deadlineMs;
+    if (await isStarved(limit.signal)) await command('cont', limit.signal).catch(unlessGone);
+    const end = clock.monotonic() + deadlineMs;
     let nextLook = clock.monotonic() + CONSOLE_MS;
     for (;;) {
       const failure = state.failure();
@@ -178,20 +179,15 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
         if (!(error instanceof KvciError) || error.code !== 'ssh-unreachable') throw error;
       }
       const now = clock.monotonic();
-      if (now > deadline) throw await why();
+      if (now > end) throw await why();
       if (now > nextLook) {
         nextLook = now + CONSOLE_MS;
-        if (await isStarved()) throw diskFull(name, sandbox.record);
+        if (await isStarved(limit.signal)) throw diskFull(name, sandbox.record);
         if (!(await state.running()) || consoleCause(await readConsole()).final) throw state.failure() ?? (await why());
       }
       // An abort shows in the next round.
       await clock.wait(POLL_MS, signal).catch(() => undefined);
     }
-  };
-
-  const command = async (what: string): Promise<void> => {
-    using control = await connectMonitor(sandbox, sockets.monitors[1], name, () => undefined);
-    await control.execute(what);
   };
 
   const kill = async (): Promise<void> => {
@@ -214,33 +210,21 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
     },
     kill,
     console: readConsole,
-    openConsole: () => connect(sandbox, sockets.console, name),
+    openConsole: () => connectSocket(sandbox, sockets.console, name),
     [Symbol.asyncDispose]: () => sessions[Symbol.asyncDispose](),
   };
 }
 
-/** @throws KvciError `machine-ended` */
-export async function connectMonitor(
-  sandbox: VmSandbox,
-  path: string,
-  name: string,
-  onEvent: (event: QmpEvent) => void,
-): Promise<QmpClient> {
-  return openQmp(await connect(sandbox, path, name), onEvent);
-}
-
-async function connect(sandbox: VmSandbox, path: string, name: string): Promise<Duplex> {
-  const stream = createConnection(sandbox.outside(path));
-  try {
-    await once(stream, 'connect');
-    return stream;
-  } catch (error) {
-    throw ended(name, error);
-  }
-}
-
-function ended(name: string, cause?: unknown): KvciError {
-  return new KvciError('notFoundOrExists', 'machine-ended', `the machine ${name} has ended`, { facts: { machine: name }, cause });
+/** It serves one at a time; whoever saves the machine has it for as long. */
+function silentMonitor(name: string): KvciError {
+  return new KvciError(
+    'timedOut',
+    'machine-not-reachable',
+    `QEMU of ${name} does not answer: it hangs, or another kvci saves the machine`,
+    {
+      facts: { machine: name, cause: 'silent-monitor' },
+    },
+  );
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {
