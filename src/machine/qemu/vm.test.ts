@@ -113,3 +113,34 @@ describe('a machine whose QEMU does not answer', () => {
     await expect(vm.node(60_000, NEVER)).rejects.toMatchObject({ code: 'machine-not-reachable', facts: { cause: 'silent-monitor' } });
   });
 });
+
+describe('a machine that is to shut down', () => {
+  it('goes on with it when whoever waits gives up', async () => {
+    const giveUp = new AbortController();
+    const vm = await openVm(...machine());
+    const stopping = vm.stop(giveUp.signal);
+    await expect.poll(() => qemu.asked).toContain('system_powerdown');
+    giveUp.abort();
+    await expect(stopping).rejects.toMatchObject({ code: 'cancelled' });
+    expect(qemu.asked).not.toContain('quit');
+  });
+
+  it.each([
+    ['kvm', 120],
+    ['tcg', 300],
+  ] as const)('has its power cut after a time, which is told (%s)', async (accelerator, seconds) => {
+    const said: string[] = [];
+    const waited: number[] = [];
+    // A long time is up at once.
+    const clock: Clock = {
+      ...systemClock,
+      wait: (ms, signal) => (ms < 1000 ? systemClock.wait(ms, signal) : Promise.resolve(void waited.push(ms))),
+    };
+    const [parts, sandbox, name, record] = machine({ clock, events: (event) => event.type === 'problem' && said.push(event.message) });
+    const vm = await openVm(parts, sandbox, name, { ...record, accelerator });
+    await vm.stop(NEVER);
+    expect(qemu.asked).toEqual(['qmp_capabilities', 'system_powerdown', 'qmp_capabilities', 'quit']);
+    expect(said).toEqual([`node01 has not shut down within ${seconds} s: its power is cut`]);
+    expect(waited).toEqual([seconds * 1000]);
+  });
+});

@@ -2,13 +2,14 @@ import { readFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 
 import { deadline } from '../../core/deadline.ts';
-import { KvciError, messageOf } from '../../core/errors.ts';
+import { KvciError, messageOf, throwIfCancelled } from '../../core/errors.ts';
 import { execNode } from '../exec-node.ts';
 import type { NodeHandle } from '../types.ts';
 import { hasLease } from '../net/lan-services.ts';
 import { rememberFailure } from './accelerate.ts';
 import { consoleCause } from './console-cause.ts';
 import { notReachable } from './not-reachable.ts';
+import type { Accelerator } from './qemu-arguments.ts';
 import { rebootMachine } from './reboot.ts';
 import { SshSessions } from './ssh-sessions.ts';
 import { consoleFile, socketsOf, vmFolder } from './vm-files.ts';
@@ -23,8 +24,11 @@ const SSH_PORT = 22;
 const POLL_MS = 100;
 const CONSOLE_MS = 2_000;
 
-/** What a machine gets to shut down in order before its power is cut: systemd's own limit for a service, and more. */
-const SHUTDOWN_MS = 120_000;
+/**
+ * What a machine gets to shut down in order before its power is cut: systemd's own limit for a service, and more. Emulated, the end of a
+ * control plane's containers alone may take that.
+ */
+const SHUTDOWN_MS: Readonly<Record<Accelerator, number>> = { kvm: 120_000, tcg: 300_000 };
 
 const LIST_RUNNING = `for file in "$1"*/qemu.pid; do
   if kill -0 "$(cat "$file" 2>/dev/null)" 2>/dev/null; then basename "$(dirname "$file")"; fi
@@ -43,7 +47,7 @@ export interface VmAccess extends AsyncDisposable {
   node(deadlineMs: number, signal: AbortSignal): Promise<NodeHandle>;
   /** Restarts it in order and answers when it answers again. @throws as `node`; `machine-not-reachable` also where it does not restart */
   reboot(deadlineMs: number, signal: AbortSignal): Promise<NodeHandle>;
-  /** Shuts it down in order, then by force. */
+  /** Shuts it down in order, then by force, which is told. @throws KvciError `cancelled`: it goes on shutting down */
   stop(signal: AbortSignal): Promise<void>;
   /** Cuts its power. */
   kill(): Promise<void>;
@@ -126,8 +130,8 @@ export async function openVm(parts: VmSandboxParts, sandbox: VmSandbox, name: st
   const running = async (): Promise<boolean> =>
     (await sandbox.runner.run(['sh', '-c', 'kill -0 "$(cat "$1")"', 'sh', pid], { accept: [1, 2] })).exitCode === 0;
   if (!(await running())) throw machineEnded(name);
-  const untilEnded = async (): Promise<void> => {
-    while (await running()) await parts.clock.wait(POLL_MS);
+  const untilEnded = async (signal?: AbortSignal): Promise<void> => {
+    while (signal?.aborted !== true && (await running())) await parts.clock.wait(POLL_MS);
   };
   return vmAccess(parts, sandbox, name, record, { failure: () => undefined, running, untilEnded });
 }
@@ -137,7 +141,8 @@ interface RunningState {
   /** Why it was ended, where that was for a reason. */
   failure(): KvciError | undefined;
   running(): Promise<boolean>;
-  untilEnded(): Promise<void>;
+  /** @param signal of whoever waits: it may resolve as it aborts */
+  untilEnded(signal?: AbortSignal): Promise<void>;
 }
 
 function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, record: VmRecord, state: RunningState): VmAccess {
@@ -203,10 +208,15 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
     reboot: (deadlineMs, signal) => rebootMachine({ name, node, runner: handle, clock }, deadlineMs, signal),
     stop: async (signal) => {
       await sessions[Symbol.asyncDispose]();
-      await command('system_powerdown');
-      const patience = AbortSignal.any([signal, AbortSignal.timeout(SHUTDOWN_MS)]);
-      await Promise.race([state.untilEnded(), untilAborted(patience)]);
-      if (await state.running()) await kill();
+      await command('system_powerdown', signal);
+      const ms = SHUTDOWN_MS[record.accelerator];
+      const late = new KvciError('timedOut', 'not-shut-down', `${name} has not shut down within ${ms / 1000} s: its power is cut`);
+      using patience = deadline(clock, ms, signal, () => late);
+      await Promise.race([state.untilEnded(patience.signal), untilAborted(patience.signal)]);
+      if (!(await state.running())) return;
+      throwIfCancelled(signal);
+      parts.events({ type: 'problem', level: 'warning', message: late.message });
+      await kill();
     },
     kill,
     console: readConsole,
