@@ -10,6 +10,7 @@ import type { Clock } from '../../core/clock.ts';
 import { KvciError } from '../../core/errors.ts';
 import type { Event } from '../../core/events.ts';
 import { systemClock } from '../../host/clock.ts';
+import type { Ssh } from '../../host/ssh.ts';
 import type { CommandRunner } from '../../host/types.ts';
 import { readVerdict, writeVerdict } from './kvm.ts';
 import { openVm, type VmAccess, watchVm } from './vm.ts';
@@ -47,7 +48,7 @@ class FakeQemu {
   async listen(): Promise<void> {
     for (const socket of ['events.qmp', 'commands.qmp']) {
       const server = createServer((client) => {
-        this.#clients.add(client.on('close', () => this.#clients.delete(client)));
+        this.#clients.add(client.on('close', () => this.#clients.delete(client)).on('error', () => undefined));
         if (!this.mute) this.#serve(client);
       });
       this.#servers.push(server.listen(join(folder, socket)));
@@ -63,6 +64,11 @@ class FakeQemu {
       client.write(`${JSON.stringify({ return: execute === 'query-status' ? { status: this.status } : {}, id })}\n`);
       if (execute === 'quit') this.end();
     });
+  }
+
+  /** Of its own accord. */
+  tell(event: string): void {
+    for (const client of this.#clients) client.write(`${JSON.stringify({ event, timestamp: {} })}\n`);
   }
 
   end(): void {
@@ -96,6 +102,57 @@ it('an internal error of QEMU ends the machine, and no other one trusts KVM', as
   expect(vm.failure()).toMatchObject({ code: 'kvm-unusable', exitCode: 3 });
   expect(await readVerdict(folder, QEMU)).toMatchObject({ usable: false, reason: 'node01 was ended by an internal error of QEMU' });
   await vm[Symbol.asyncDispose]();
+});
+
+describe('a machine that QEMU halts because the disk of the host is full', () => {
+  /** Commands run until the connection is closed. */
+  const ssh: Pick<Ssh, 'connect'> = {
+    connect: () => {
+      const lost = Promise.withResolvers<number>();
+      return Promise.resolve({
+        alive: true,
+        busy: 0,
+        closed: new Promise(() => undefined),
+        exec: () => lost.promise,
+        [Symbol.asyncDispose]: () => {
+          lost.reject(new KvciError('failed', 'ssh-lost', 'the SSH connection to node01 was lost'));
+          return Promise.resolve();
+        },
+      });
+    },
+  };
+
+  it('fails what runs on it at once, and says why', async () => {
+    const said: string[] = [];
+    const events = (event: Event): void => {
+      if (event.type === 'problem') said.push(event.message);
+    };
+    await using vm = await watchVm(...machine({ ssh: ssh as Ssh, events }));
+    const running = (await vm.node(60_000, NEVER)).run(['kubeadm', 'init']);
+    qemu.status = 'io-error';
+    qemu.tell('STOP');
+    await expect(running).rejects.toMatchObject({ code: 'disk-full', exitCode: 3, facts: { folder } });
+    expect(said).toEqual([expect.stringContaining('node01 stands still: the disk of this host is full')]);
+  });
+
+  it('is told where nobody watched, by what is lost then', async () => {
+    const vm = await openVm(...machine({ ssh: ssh as Ssh }));
+    const running = (await vm.node(60_000, NEVER)).run(['kubeadm', 'init']);
+    qemu.status = 'io-error';
+    await vm[Symbol.asyncDispose]();
+    await expect(running).rejects.toMatchObject({ code: 'disk-full' });
+  });
+
+  it('is told by a command whose time is up', async () => {
+    qemu.status = 'running';
+    const vm = await openVm(...machine({ ssh: ssh as Ssh }));
+    const node = await vm.node(60_000, NEVER);
+    qemu.status = 'io-error';
+    const running = node.run(['systemctl', 'start', 'kubelet'], { timeoutMs: 1 });
+    // As one that is cancelled and cannot be ended.
+    await vm[Symbol.asyncDispose]();
+    await expect(running).rejects.toMatchObject({ code: 'disk-full' });
+  });
 });
 
 describe('a machine whose QEMU does not answer', () => {

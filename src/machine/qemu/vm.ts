@@ -24,6 +24,9 @@ const SSH_PORT = 22;
 const POLL_MS = 100;
 const CONSOLE_MS = 2_000;
 
+/** For a hang: QEMU tells at once how its machine is. */
+const ASK_MS = 10_000;
+
 /**
  * What a machine gets to shut down in order before its power is cut: systemd's own limit for a service, and more. Emulated, the end of a
  * control plane's containers alone may take that.
@@ -80,12 +83,15 @@ export async function watchVm(parts: VmSandboxParts, sandbox: VmSandbox, name: s
   const monitor = await connectMonitor(sandbox, socketsOf(name).monitors[0], name, ({ event }) => {
     if (event === 'STOP' && connected) void whyStopped();
   });
-  connected = true;
-  // One that stopped before somebody listened does not say so again.
-  await whyStopped();
 
   async function whyStopped(): Promise<void> {
     const status = await monitor.execute('query-status').catch(() => undefined);
+    if (isStatus(status, 'io-error')) {
+      const { message, hint } = diskFull(name, sandbox.record);
+      parts.events({ type: 'problem', level: 'warning', message, ...(hint === undefined ? {} : { hint }) });
+      // What runs there would look alive for minutes.
+      await access[Symbol.asyncDispose]();
+    }
     if (!isStatus(status, 'internal-error')) return;
     failures.push(
       new KvciError('hostNotReady', 'kvm-unusable', `${name}: KVM cannot run this machine (QEMU reports an internal error)`, {
@@ -112,6 +118,9 @@ export async function watchVm(parts: VmSandboxParts, sandbox: VmSandbox, name: s
     untilEnded: () => ended,
   };
   const access = vmAccess(parts, sandbox, name, record, state);
+  connected = true;
+  // One that stopped before somebody listened does not say so again.
+  await whyStopped();
   return {
     ...access,
     ended,
@@ -153,7 +162,19 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
     const open = (): Promise<Duplex> => sandbox.open(addresses.ipv4 ?? addresses.ipv6 ?? '', SSH_PORT);
     return ssh.connect({ name, user: 'root', key: sandbox.record.key, hostKey: hostKey?.publicKey, open }, signal);
   });
-  const handle = execNode(parts, { name, addresses, exec: (request) => sessions.exec(request) });
+  /** What fails on a machine that stands still fails for that. */
+  const orDiskFull = async <T>(work: Promise<T>): Promise<T> => {
+    try {
+      return await work;
+    } catch (error) {
+      const lost = error instanceof KvciError && ['ssh-lost', 'ssh-unreachable', 'timed-out'].includes(error.code);
+      if (lost && (await isStarved(AbortSignal.timeout(ASK_MS)).catch(() => false))) throw diskFull(name, sandbox.record, error);
+      throw error;
+    }
+  };
+  const node = execNode(parts, { name, addresses, exec: (request) => orDiskFull(sessions.exec(request)) });
+  // Its time is up only where it is run.
+  const handle: NodeHandle = { ...node, run: (argv, options) => orDiskFull(node.run(argv, options)) };
   const readConsole = (): Promise<string> => readFile(consoleFile(sandbox.record, name), 'utf8');
 
   const why = async (): Promise<KvciError> => {
@@ -168,7 +189,7 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
   const isStarved = async (signal: AbortSignal): Promise<boolean> =>
     isStatus(await command('query-status', signal).catch(unlessGone), 'io-error');
 
-  const node: VmAccess['node'] = async (deadlineMs, signal) => {
+  const enter: VmAccess['node'] = async (deadlineMs, signal) => {
     using limit = deadline(clock, deadlineMs, signal, () => silentMonitor(name));
     // There may be room by now.
     if (await isStarved(limit.signal)) await command('cont', limit.signal).catch(unlessGone);
@@ -204,8 +225,8 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
   return {
     name,
     record,
-    node,
-    reboot: (deadlineMs, signal) => rebootMachine({ name, node, runner: handle, clock }, deadlineMs, signal),
+    node: enter,
+    reboot: (deadlineMs, signal) => rebootMachine({ name, node: enter, runner: handle, clock }, deadlineMs, signal),
     stop: async (signal) => {
       await sessions[Symbol.asyncDispose]();
       await command('system_powerdown', signal);
