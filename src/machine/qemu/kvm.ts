@@ -139,13 +139,14 @@ export function chooseAccelerator({
 }: AcceleratorQuestion): { readonly accelerator: Accelerator; readonly note?: string } | 'try' {
   if (wanted === 'emulation') return { accelerator: 'tcg' };
   if (wanted === 'kvm') return { accelerator: 'kvm' };
-  if (device === 'absent')
-    return { accelerator: 'tcg', note: 'this host has no KVM: machines are emulated, which is about ten times as slow' };
-  if (device === 'closed') {
-    return { accelerator: 'tcg', note: '/dev/kvm is closed to this user: machines are emulated, which is about ten times as slow' };
-  }
+  if (device !== 'usable') return { accelerator: 'tcg', note: noDeviceNote(device) };
   if (remembered === undefined) return 'try';
   return remembered.usable ? { accelerator: 'kvm' } : { accelerator: 'tcg', note: emulationNote(remembered.reason) };
+}
+
+export function noDeviceNote(device: 'closed' | 'absent'): string {
+  const why = device === 'absent' ? 'this host has no KVM' : '/dev/kvm is closed to this user';
+  return `${why}: machines are emulated, which is about ten times as slow`;
 }
 
 export function emulationNote(reason: string): string {
