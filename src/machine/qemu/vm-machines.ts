@@ -43,6 +43,7 @@ export function vmMachines(
   const name = spec.cluster;
   let held: VmSandbox | undefined;
   let choosing: Promise<Accelerator> | undefined;
+  const mayBeEmulated = (spec.acceleration ?? 'auto') === 'auto';
   const entered: VmAccess[] = [];
 
   /** What there is of this life of the cluster. */
@@ -79,10 +80,10 @@ export function vmMachines(
     return (held = await places.restart(record, filesOfDisk(await diskOf(record)), signal));
   };
 
-  /** The same for all of them, found out and told once. */
+  /** The same for all of them, found out and told once; what had KVM need not have it any more, as on another boot of the host. */
   const accelerator = async (sandbox: VmSandbox, signal: AbortSignal): Promise<Accelerator> => {
     const [known] = Object.values(sandbox.record.machines);
-    if (known !== undefined) return known.accelerator;
+    if (known !== undefined && (known.accelerator === 'tcg' || !mayBeEmulated)) return known.accelerator;
     // Nodes that start together wait for one trial.
     choosing ??= trialSpec(sandbox).then((trial) => acceleratorFor(parts, sandbox, trial, signal));
     try {
@@ -96,7 +97,7 @@ export function vmMachines(
     vmSpec({ name: 'trial', addresses: {} }, await diskOf(record), spec.acceleration ?? 'auto');
   const specOf = async (machine: MachineSpec, sandbox: VmSandbox, kind: Accelerator): Promise<VmSpec> => {
     const made = vmSpec(machine, await diskOf(sandbox.record), kind === 'kvm' ? 'kvm' : 'emulation');
-    return { ...made, commonCpu: true, orEmulated: (spec.acceleration ?? 'auto') === 'auto' };
+    return { ...made, commonCpu: true, orEmulated: mayBeEmulated };
   };
 
   const access = async (sandbox: VmSandbox, node: string): Promise<VmAccess> => {
@@ -153,7 +154,15 @@ export function vmMachines(
     schedule: async (signal) => ((await accelerator(await required(signal), signal)) === 'kvm' ? 'together' : 'in-turn'),
     start: async (machine, signal): Promise<NodeHandle> => {
       const sandbox = await required(signal);
-      if ((await runningVms(sandbox)).has(machine.name)) return (await access(sandbox, machine.name)).node(BOOT_MS, signal);
+      if ((await runningVms(sandbox)).has(machine.name)) {
+        try {
+          return await (await access(sandbox, machine.name)).node(BOOT_MS, signal);
+        } catch (error) {
+          if (!mayBeEmulated || !(error instanceof KvciError) || error.code !== 'kvm-unusable') throw error;
+          // KVM failed it while nobody watched: it has been ended, and starts again as any that has died.
+          choosing = undefined;
+        }
+      }
       await places.ready(sandbox, signal);
       const vm = await startVm(parts, sandbox, await specOf(machine, sandbox, await accelerator(sandbox, signal)), signal);
       entered.push(vm);

@@ -1,11 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type Server, type Socket } from 'node:net';
-import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import { FakeQemu } from '../../../test/fixtures/fake-qemu.ts';
 import type { Clock } from '../../core/clock.ts';
 import { KvciError } from '../../core/errors.ts';
 import type { Event } from '../../core/events.ts';
@@ -26,7 +24,7 @@ let qemu: FakeQemu;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'kvci-vm-'));
-  qemu = new FakeQemu();
+  qemu = new FakeQemu(folder);
   await qemu.listen();
 });
 
@@ -34,49 +32,6 @@ afterEach(async () => {
   qemu.end();
   await rm(folder, { recursive: true });
 });
-
-/** The monitors of a machine, which is of some status and does as it is told. */
-class FakeQemu {
-  status = 'running';
-  running = true;
-  /** Greets nobody: it hangs, or serves another one. */
-  mute = false;
-  readonly asked: string[] = [];
-  readonly #servers: Server[] = [];
-  readonly #clients = new Set<Socket>();
-
-  async listen(): Promise<void> {
-    for (const socket of ['events.qmp', 'commands.qmp']) {
-      const server = createServer((client) => {
-        this.#clients.add(client.on('close', () => this.#clients.delete(client)).on('error', () => undefined));
-        if (!this.mute) this.#serve(client);
-      });
-      this.#servers.push(server.listen(join(folder, socket)));
-      await once(server, 'listening');
-    }
-  }
-
-  #serve(client: Socket): void {
-    client.write('{"QMP": {}}\n');
-    createInterface({ input: client }).on('line', (line) => {
-      const { execute, id } = JSON.parse(line) as { readonly execute: string; readonly id: number };
-      this.asked.push(execute);
-      client.write(`${JSON.stringify({ return: execute === 'query-status' ? { status: this.status } : {}, id })}\n`);
-      if (execute === 'quit') this.end();
-    });
-  }
-
-  /** Of its own accord. */
-  tell(event: string): void {
-    for (const client of this.#clients) client.write(`${JSON.stringify({ event, timestamp: {} })}\n`);
-  }
-
-  end(): void {
-    this.running = false;
-    for (const server of this.#servers) server.close();
-    for (const client of this.#clients) client.end();
-  }
-}
 
 /** Of a sandbox in which QEMU runs as long as the fake one does. */
 const runner: CommandRunner = {
@@ -102,6 +57,14 @@ it('an internal error of QEMU ends the machine, and no other one trusts KVM', as
   expect(vm.failure()).toMatchObject({ code: 'kvm-unusable', exitCode: 3 });
   expect(await readVerdict(folder, QEMU)).toMatchObject({ usable: false, reason: 'node01 was ended by an internal error of QEMU' });
   await vm[Symbol.asyncDispose]();
+});
+
+it('one that KVM failed while nobody watched is ended by whoever enters it, and so is the trust in KVM', async () => {
+  qemu.status = 'internal-error';
+  const vm = await openVm(...machine());
+  await expect(vm.node(60_000, NEVER)).rejects.toMatchObject({ code: 'kvm-unusable', exitCode: 3 });
+  expect(qemu.running).toBe(false);
+  expect(await readVerdict(folder, QEMU)).toMatchObject({ usable: false });
 });
 
 describe('a machine that QEMU halts because the disk of the host is full', () => {

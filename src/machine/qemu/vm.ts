@@ -2,13 +2,13 @@ import { readFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 
 import { deadline } from '../../core/deadline.ts';
-import { KvciError, messageOf, throwIfCancelled } from '../../core/errors.ts';
+import { KvciError, throwIfCancelled } from '../../core/errors.ts';
 import { execNode } from '../exec-node.ts';
 import type { NodeHandle } from '../types.ts';
 import { hasLease } from '../net/lan-services.ts';
-import { rememberFailure } from './accelerate.ts';
 import { consoleCause } from './console-cause.ts';
-import { notReachable } from './not-reachable.ts';
+import { kvmFailure, rememberKvmFailure } from './kvm-failure.ts';
+import { notReachable, silentMonitor } from './not-reachable.ts';
 import type { Accelerator } from './qemu-arguments.ts';
 import { rebootMachine } from './reboot.ts';
 import { SshSessions } from './ssh-sessions.ts';
@@ -93,16 +93,8 @@ export async function watchVm(parts: VmSandboxParts, sandbox: VmSandbox, name: s
       await access[Symbol.asyncDispose]();
     }
     if (!isStatus(status, 'internal-error')) return;
-    failures.push(
-      new KvciError('hostNotReady', 'kvm-unusable', `${name}: KVM cannot run this machine (QEMU reports an internal error)`, {
-        hint: 'Use --acceleration emulation.',
-        facts: { machine: name },
-      }),
-    );
-    // No other one is to fail by it. Before its end: whoever goes on then without KVM finds that written.
-    await rememberFailure(parts, sandbox.runner, `${name} was ended by an internal error of QEMU`).catch((error: unknown) => {
-      parts.events({ type: 'problem', level: 'warning', message: `that KVM is unusable cannot be remembered: ${messageOf(error)}` });
-    });
+    failures.push(kvmFailure(name));
+    await rememberKvmFailure(parts, sandbox.runner, name);
     await monitor.execute('quit').catch(() => undefined);
   }
 
@@ -113,6 +105,7 @@ export async function watchVm(parts: VmSandboxParts, sandbox: VmSandbox, name: s
     await access[Symbol.asyncDispose]();
   });
   const state: RunningState = {
+    watched: true,
     failure: () => failures[0],
     running: () => Promise.resolve(running),
     untilEnded: () => ended,
@@ -142,11 +135,13 @@ export async function openVm(parts: VmSandboxParts, sandbox: VmSandbox, name: st
   const untilEnded = async (signal?: AbortSignal): Promise<void> => {
     while (signal?.aborted !== true && (await running())) await parts.clock.wait(POLL_MS);
   };
-  return vmAccess(parts, sandbox, name, record, { failure: () => undefined, running, untilEnded });
+  return vmAccess(parts, sandbox, name, record, { watched: false, failure: () => undefined, running, untilEnded });
 }
 
 /** What is known of whether a machine runs. */
 interface RunningState {
+  /** This process sees by itself when QEMU stops it. */
+  readonly watched: boolean;
   /** Why it was ended, where that was for a reason. */
   failure(): KvciError | undefined;
   running(): Promise<boolean>;
@@ -186,13 +181,22 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
     using control = await connectMonitor(sandbox, sockets.monitors[1], name, () => undefined, signal);
     return await control.execute(what);
   };
-  const isStarved = async (signal: AbortSignal): Promise<boolean> =>
-    isStatus(await command('query-status', signal).catch(unlessGone), 'io-error');
+  const status = (signal: AbortSignal): Promise<unknown> => command('query-status', signal).catch(unlessGone);
+  const isStarved = async (signal: AbortSignal): Promise<boolean> => isStatus(await status(signal), 'io-error');
+  /** One that KVM has failed while nobody watched counts as running, and never goes on. */
+  const endFailed = async (now: unknown): Promise<void> => {
+    if (state.watched || !isStatus(now, 'internal-error')) return;
+    await rememberKvmFailure(parts, sandbox.runner, name);
+    await kill();
+    throw kvmFailure(name);
+  };
 
   const enter: VmAccess['node'] = async (deadlineMs, signal) => {
     using limit = deadline(clock, deadlineMs, signal, () => silentMonitor(name));
+    const before = await status(limit.signal);
+    await endFailed(before);
     // There may be room by now.
-    if (await isStarved(limit.signal)) await command('cont', limit.signal).catch(unlessGone);
+    if (isStatus(before, 'io-error')) await command('cont', limit.signal).catch(unlessGone);
     const end = clock.monotonic() + deadlineMs;
     let nextLook = clock.monotonic() + CONSOLE_MS;
     for (;;) {
@@ -208,7 +212,9 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
       if (now > end) throw await why();
       if (now > nextLook) {
         nextLook = now + CONSOLE_MS;
-        if (await isStarved(limit.signal)) throw diskFull(name, sandbox.record);
+        const seen = await status(limit.signal);
+        if (isStatus(seen, 'io-error')) throw diskFull(name, sandbox.record);
+        await endFailed(seen);
         if (!(await state.running()) || consoleCause(await readConsole()).final) throw state.failure() ?? (await why());
       }
       // An abort shows in the next round.
@@ -244,18 +250,6 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
     openConsole: () => connectSocket(sandbox, sockets.console, name),
     [Symbol.asyncDispose]: () => sessions[Symbol.asyncDispose](),
   };
-}
-
-/** It serves one at a time; whoever saves the machine has it for as long. */
-function silentMonitor(name: string): KvciError {
-  return new KvciError(
-    'timedOut',
-    'machine-not-reachable',
-    `QEMU of ${name} does not answer: it hangs, or another kvci saves the machine`,
-    {
-      facts: { machine: name, cause: 'silent-monitor' },
-    },
-  );
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {
