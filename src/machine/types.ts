@@ -115,7 +115,7 @@ export type MachineState = 'running' | 'stopped';
 export interface MachineConsole {
   /** Where this host logs it, from its first line on. */
   readonly log: string;
-  /** Both ways, until the machine ends. One at a time can have it. */
+  /** Both ways, until the machine ends. One at a time can have it. @throws KvciError `console-in-use` */
   readonly openConsole: () => Promise<Duplex>;
   /** Unix socket of this host at which its screen is seen by VNC, where it has one. */
   readonly vnc?: string;

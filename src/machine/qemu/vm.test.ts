@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -8,6 +9,7 @@ import type { Clock } from '../../core/clock.ts';
 import { KvciError } from '../../core/errors.ts';
 import type { Event } from '../../core/events.ts';
 import { systemClock } from '../../host/clock.ts';
+import { fileLocks } from '../../host/locks.ts';
 import type { Ssh } from '../../host/ssh.ts';
 import type { CommandRunner } from '../../host/types.ts';
 import { readVerdict, writeVerdict } from './kvm.ts';
@@ -44,7 +46,14 @@ const runner: CommandRunner = {
 
 function machine(change: Partial<Pick<VmSandboxParts, 'clock' | 'events' | 'ssh'>> = {}): [VmSandboxParts, VmSandbox, string, VmRecord] {
   const directories = { state: folder, cache: folder };
-  const parts = { clock: systemClock, events: () => undefined, directories, architecture: 'amd64', ...change };
+  const parts = {
+    clock: systemClock,
+    events: () => undefined,
+    directories,
+    architecture: 'amd64',
+    locks: fileLocks(systemClock),
+    ...change,
+  };
   const sandbox = { runner, record: { folder }, outside: (file: string) => join(folder, basename(file)) };
   return [parts as unknown as VmSandboxParts, sandbox as unknown as VmSandbox, 'node01', RECORD];
 }
@@ -65,6 +74,15 @@ it('one that KVM failed while nobody watched is ended by whoever enters it, and 
   await expect(vm.node(60_000, NEVER)).rejects.toMatchObject({ code: 'kvm-unusable', exitCode: 3 });
   expect(qemu.running).toBe(false);
   expect(await readVerdict(folder, QEMU)).toMatchObject({ usable: false });
+});
+
+it('a console is one at a time', async () => {
+  const vm = await openVm(...machine());
+  const first = await vm.openConsole();
+  await expect((await openVm(...machine())).openConsole()).rejects.toMatchObject({ code: 'console-in-use', exitCode: 5 });
+  first.destroy();
+  await once(first, 'close');
+  (await vm.openConsole()).destroy();
 });
 
 describe('a machine that QEMU halts because the disk of the host is full', () => {

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 
 import { deadline } from '../../core/deadline.ts';
@@ -56,7 +57,7 @@ export interface VmAccess extends AsyncDisposable {
   kill(): Promise<void>;
   /** All that its console showed. */
   console(): Promise<string>;
-  /** Its console, both ways. One at a time can have it. */
+  /** Its console, both ways. One at a time can have it. @throws KvciError `console-in-use`, `machine-ended` */
   openConsole(): Promise<Duplex>;
 }
 
@@ -247,9 +248,27 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
     },
     kill,
     console: readConsole,
-    openConsole: () => connectSocket(sandbox, sockets.console, name),
+    openConsole: async () => {
+      // QEMU serves one, and lets others connect: what they type would wait for the end of the first.
+      const lock = await parts.locks.tryExclusive(join(sandbox.record.folder, name, 'console.lock'));
+      if (lock === undefined) throw consoleInUse(name);
+      try {
+        const stream = await connectSocket(sandbox, sockets.console, name);
+        return stream.once('close', () => void lock[Symbol.asyncDispose]());
+      } catch (error) {
+        await lock[Symbol.asyncDispose]();
+        throw error;
+      }
+    },
     [Symbol.asyncDispose]: () => sessions[Symbol.asyncDispose](),
   };
+}
+
+function consoleInUse(name: string): KvciError {
+  return new KvciError('notFoundOrExists', 'console-in-use', `somebody else is at the console of ${name}`, {
+    hint: 'One at a time can have it; Ctrl-] leaves it.',
+    facts: { machine: name },
+  });
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {
