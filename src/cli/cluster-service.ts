@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { ReadStream } from 'node:tty';
 
 import { addNodes } from '../cluster/add-nodes.ts';
 import { bringDown } from '../cluster/down.ts';
@@ -102,7 +103,9 @@ export function createClusterService({ ports, image, acquire, streams, pipes, ta
       const terminal = await machines.terminal(known);
       await using attached = streams();
       const { stdin, stdout, terminal: interactive } = attached;
-      const keys = interactive === undefined || stdin === undefined ? {} : { stdin };
+      // A terminal whose output goes elsewhere is not raw: what is typed at it is not for the node.
+      const typed = interactive !== undefined || !(stdin instanceof ReadStream);
+      const keys = typed && stdin !== undefined ? { stdin } : {};
       return await attachConsole(terminal, { ...keys, stdout }, run.signal);
     },
     screen: async (cluster, name, run) => {
