@@ -13,6 +13,9 @@ import { qemuFailure } from './qemu-failure.ts';
 /** How long a kernel may take from QEMU's start to its first line under KVM, firmware and boot loader included: it takes one second. */
 const FIRST_LINE_MS = 15_000;
 
+/** What a machine has that is only tried: enough for a kernel's first line, and no more than most hosts can spare. */
+export const TRIAL_SIZE = { cpus: 1, memory: 2 ** 30 } as const;
+
 /** Whether KVM is good for anything: a kernel has printed its first line under it, or has not. */
 export interface KvmVerdict {
   readonly version: 1;

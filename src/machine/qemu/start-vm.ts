@@ -167,7 +167,7 @@ async function checkMemory(spec: VmSpec, { memoryAvailable }: VmSandboxParts): P
     'hostNotReady',
     'not-enough-memory',
     `${name} is to have ${formatSize(memory)} of memory; this host has ${formatSize(available)} available`,
-    { hint: 'Ask for less with --memory, or free memory.', facts: { needed: memory + QEMU_MEMORY, available } },
+    { hint: 'Free memory, or make the machine with less (--memory).', facts: { needed: memory + QEMU_MEMORY, available } },
   );
 }
 

@@ -25,6 +25,7 @@ let folder: string;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'kvci-vm-machines-'));
+  await writeFile(join(folder, 'disk.qcow2'), '');
 });
 
 afterEach(() => rm(folder, { recursive: true }));
@@ -154,6 +155,24 @@ describe('a kvci that was killed while it made the network of a cluster', () => 
   });
 });
 
+it.each<[string, (record: VmSandboxRecord) => string]>([
+  ['of its nodes', ({ folder: own }) => join(own, 'node01')],
+  ['that they are made of', () => join(folder, 'disk.qcow2')],
+])('a cluster is told which disk %s is gone with the cache', async (_what, lost) => {
+  const sandboxes = new FakeSandboxes(folder);
+  await (await machinesIn(sandboxes)).network(['ipv4'], NEVER);
+  sandboxes.running.clear();
+  const record = (await recorded())!;
+  const node01 = { addresses: {}, accelerator: 'tcg', firmware: 'uefi', cpus: 1, memory: 2 ** 30 } as const;
+  await new VmSandboxRecords({ state: join(folder, 'state') }, 'cluster-machines').write({ ...record, machines: { node01 } });
+  await mkdir(join(record.folder, 'node01'));
+  expect(await (await machinesIn(sandboxes)).schedule(NEVER)).toBe('in-turn');
+  sandboxes.running.clear();
+  await rm(lost(record), { recursive: true });
+  const scheduled = (await machinesIn(sandboxes)).schedule(NEVER);
+  await expect(scheduled).rejects.toMatchObject({ code: 'disks-lost', exitCode: 5, facts: { path: lost(record) } });
+});
+
 describe('a cluster that was made under KVM', () => {
   const QEMU = 'QEMU emulator version 10.0.2';
   let sandboxes: FakeSandboxes;
@@ -171,7 +190,6 @@ describe('a cluster that was made under KVM', () => {
     const node01 = { addresses: { ipv4: '192.168.66.101' }, accelerator: 'kvm', firmware: 'uefi', cpus: 1, memory: 2 ** 30 } as const;
     await new VmSandboxRecords({ state: join(folder, 'state') }, 'cluster-machines').write({ ...record, machines: { node01 } });
     await mkdir(join(record.folder, 'node01'));
-    await writeFile(join(folder, 'disk.qcow2'), '');
     await writeVerdict(join(folder, 'state'), { qemu: QEMU, usable: true, reason: 'a kernel has started under it' });
   });
 

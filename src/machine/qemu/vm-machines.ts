@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 
 import { KvciError } from '../../core/errors.ts';
 import { parseSize } from '../../core/sizes.ts';
@@ -11,6 +12,7 @@ import { leaveLan } from '../net/lan-services.ts';
 import type { MachineNetwork, Machines, MachineSpec, MachinesSpec, NodeHandle } from '../types.ts';
 import type { Acceleration } from '../vm-options.ts';
 import { type DiskSource, filesOfDisk } from './disk-source.ts';
+import { TRIAL_SIZE } from './kvm.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
 import type { Accelerator } from './qemu-arguments.ts';
 import { acceleratorFor, startVm, type VmSpec } from './start-vm.ts';
@@ -71,13 +73,15 @@ export function vmMachines(
   /** That of the first node, also when another would be made today. */
   const diskOf = async ({ disk: kept }: VmSandboxRecord): Promise<DiskSource> => kept ?? (await disk());
 
-  /** @throws KvciError `no-network` before there is one */
+  /** @throws KvciError `no-network` before there is one, `disks-lost` */
   const required = async (signal: AbortSignal): Promise<VmSandbox> => {
     const found = await running();
     if (found !== undefined) return found;
     const record = await recorded();
     if (record === undefined) throw new KvciError('bug', 'no-network', 'a cluster of virtual machines has its network first');
-    return (held = await places.restart(record, filesOfDisk(await diskOf(record)), signal));
+    const files = filesOfDisk(await diskOf(record));
+    refuseLost(record, files);
+    return (held = await places.restart(record, files, signal));
   };
 
   /** The same for all of them, found out and told once; what had KVM need not have it any more, as on another boot of the host. */
@@ -93,8 +97,11 @@ export function vmMachines(
       throw error;
     }
   };
-  const trialSpec = async ({ record }: VmSandbox): Promise<VmSpec> =>
-    vmSpec({ name: 'trial', addresses: {} }, await diskOf(record), spec.acceleration ?? 'auto');
+  // The processor is the nodes' own.
+  const trialSpec = async ({ record }: VmSandbox): Promise<VmSpec> => ({
+    ...vmSpec({ name: 'trial', addresses: {}, ...TRIAL_SIZE }, await diskOf(record), spec.acceleration ?? 'auto'),
+    commonCpu: true,
+  });
   const specOf = async (machine: MachineSpec, sandbox: VmSandbox, kind: Accelerator): Promise<VmSpec> => {
     const made = vmSpec(machine, await diskOf(sandbox.record), kind === 'kvm' ? 'kvm' : 'emulation');
     return { ...made, commonCpu: true, orEmulated: mayBeEmulated };
@@ -242,6 +249,16 @@ function vmSpec({ name, addresses, cpus, memory, vm }: MachineSpec, disk: DiskSo
     qemuArgs: vm?.qemuArgs,
     hostKey: 'given',
   };
+}
+
+/** Whoever empties the cache by hand takes the disks of machines that do not run. @throws KvciError `disks-lost` */
+function refuseLost({ name, folder, machines }: VmSandboxRecord, files: readonly string[]): void {
+  const lost = [...Object.keys(machines).map((node) => join(folder, node)), ...files].find((path) => !existsSync(path));
+  if (lost === undefined) return;
+  throw new KvciError('notFoundOrExists', 'disks-lost', `the disks of the nodes of "${name}" are gone: there is no ${lost}`, {
+    hint: `They were in kvci's cache. Make the cluster anew: "kvci down ${name}", then "kvci up ${name}".`,
+    facts: { cluster: name, path: lost },
+  });
 }
 
 function notFound({ cluster }: MachinesSpec, node: string): KvciError {
