@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Digest } from '../../../src/core/digest.ts';
 import { lanAddresses } from '../../../src/machine/net/lan.ts';
 import { vmMachines } from '../../../src/machine/qemu/vm-machines.ts';
+import { knownByName } from '../../../src/machine/node-names.ts';
 import type { Machines, NodeHandle } from '../../../src/machine/types.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
 import { LAN, nodeDisk, testVms, WITHOUT_KUBERNETES } from '../../fixtures/vms.ts';
@@ -25,11 +26,8 @@ let machines: Machines;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'kvci-eleven-'));
   const disk = await nodeDisk('1.36');
-  machines = vmMachines(await testVms(await toolsTree(), folder), () => Promise.resolve(disk), {
-    cluster: 'eleven',
-    run: 'first',
-    image: IMAGE,
-  });
+  const spec = { cluster: 'eleven', run: 'first', image: IMAGE };
+  machines = knownByName(vmMachines(await testVms(await toolsTree(), folder), () => Promise.resolve(disk), spec));
   await machines.network(LAN.families, NEVER);
 });
 
