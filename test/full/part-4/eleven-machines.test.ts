@@ -38,10 +38,15 @@ afterAll(async () => {
 });
 
 it('eleven machines of one sandbox answer SSH, each at its fixed addresses', async () => {
+  const start = (index: number): Promise<NodeHandle> =>
+    machines.start(
+      { name: nameOf(index), addresses: lanAddresses(LAN.families, index), cpus: 1, memory: 512 * 2 ** 20, vm: WITHOUT_KUBERNETES },
+      NEVER,
+    );
   const nodes: NodeHandle[] = [];
-  for (const index of INDICES) {
-    const addresses = lanAddresses(LAN.families, index);
-    nodes.push(await machines.start({ name: nameOf(index), addresses, cpus: 1, memory: 512 * 2 ** 20, vm: WITHOUT_KUBERNETES }, NEVER));
+  // In pairs: more at a time would only wait for processors.
+  for (const index of INDICES.filter((each) => each % 2 === 1)) {
+    nodes.push(...(await Promise.all([index, index + 1].filter((each) => each <= COUNT).map(start))));
   }
   const seen = await Promise.all(
     nodes.map(async (node) => (await node.run(['ip', '-brief', 'address', 'show', 'scope', 'global'])).stdout.trim()),
