@@ -22,7 +22,7 @@ import { hostTraces, type HostTraces } from '../../fixtures/host-traces.ts';
 import { isMissing } from '../../fixtures/needs.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
-import { greeting } from '../../fixtures/traces.ts';
+import { greeting, until } from '../../fixtures/traces.ts';
 import { LAN, nodeDisk, sandboxRequest, testVms, WITHOUT_KUBERNETES } from '../../fixtures/vms.ts';
 
 /* Sandboxes that are containers: single machines, and a cluster of an older Kubernetes with IPv4 only (see vm-cluster.test.ts). */
@@ -141,9 +141,13 @@ describe.skipIf(withoutDocker)('a cluster of virtual machines in a sandbox that 
   );
 });
 
-/** The daemon keeps the group that its containers were in, and connections of its own. */
+/** The daemon keeps the group that its containers were in, and connections of its own; what watches a container goes a moment after it. */
 async function withoutDaemon(): Promise<HostTraces> {
-  const traces = await hostTraces();
+  let traces: HostTraces = {};
+  await until(async () => {
+    traces = await hostTraces();
+    return !(traces['processes'] ?? []).some((command) => /containerd-shim.*kvci-docker-/.test(command));
+  });
   const others = (kind: string): readonly string[] => (traces[kind] ?? []).filter((trace) => !trace.includes('kvci-docker-'));
   return { ...traces, groups: others('groups'), sockets: others('sockets') };
 }
