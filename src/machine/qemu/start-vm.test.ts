@@ -49,7 +49,11 @@ it('a full disk is told as one, with its folder', async () => {
 });
 
 it.each(['bios', 'uefi'] as const)('kernel arguments that a boot loader (%s) would not hand on are refused', async (firmware) => {
-  const sandbox = { runner: runnerOf(() => undefined), record: { machines: {}, folder: '/cache/machines/a' }, inside: (file: string) => file };
+  const sandbox = {
+    runner: runnerOf(() => undefined),
+    record: { machines: {}, folder: '/cache/machines/a' },
+    inside: (file: string) => file,
+  };
   const parts = { architecture: 'amd64', memoryAvailable: () => Promise.resolve(2 ** 40) };
   const spec: VmSpec = { ...SPEC, firmware, kernelArguments: ['quiet'] };
   await expect(startVm(parts as VmSandboxParts, sandbox as unknown as VmSandbox, spec, NEVER)).rejects.toMatchObject({
