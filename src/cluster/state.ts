@@ -57,7 +57,7 @@ export const clusterStateSchema = z.object({
   /** The process that is at work on it. */
   owner: z.object({ pid: z.int(), startTime: z.string() }).optional(),
   provider: z.enum([...NODE_PROVIDERS, 'mixed']),
-  /** Socket of the engine of this host that its nodes are in; missing where that is kvci's own. */
+  /** Socket of the engine of this host that its nodes are in, or the sandbox of its machines; missing where that is kvci's own, or none. */
   engine: z.string().optional(),
   image: z.object({ digest: digestSchema, name: z.string() }),
   kubernetes: z.string(),
@@ -104,9 +104,10 @@ export function withoutLeaving(state: ClusterState): ClusterState {
 }
 
 /** What a provider knows a cluster's machines by. */
-export function machinesSpec({ name, run, image, options }: Pick<ClusterState, 'name' | 'run' | 'image' | 'options'>): MachinesSpec {
+export function machinesSpec(state: Pick<ClusterState, 'name' | 'run' | 'image' | 'options' | 'engine'>): MachinesSpec {
+  const { name, run, image, options, engine } = state;
   const { acceleration, sandbox } = options;
-  return { cluster: name, run, image: image.digest, acceleration, sandbox };
+  return { cluster: name, run, image: image.digest, acceleration, sandbox, ...(engine === undefined ? {} : { engine }) };
 }
 
 /** Files of one cluster: its state, its kubeconfig, and what its runs wrote. */

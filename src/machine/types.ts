@@ -101,13 +101,16 @@ export interface MachinesSpec {
   readonly acceleration?: Acceleration;
   /** What virtual machines are in; namespaces where it is missing. */
   readonly sandbox?: SandboxKind;
+  /** Socket of the engine of this host that the machines or their sandbox are in, where they are in one. */
+  readonly engine?: string;
 }
 
 /**
- * How nodes come up side by side on this host: all at once, or one after the other. An emulated control plane needs all processors
- * until it serves; beside a second machine that boots it does not get there.
+ * How nodes come up side by side on this host: all at once, or one after the other; beside containers, which come up at once, those that
+ * are virtual machines. An emulated control plane needs all processors until it serves; beside a second machine that boots it does not
+ * get there.
  */
-export type Schedule = 'together' | 'in-turn';
+export type Schedule = 'together' | 'in-turn' | 'machines-in-turn';
 
 export type MachineState = 'running' | 'stopped';
 

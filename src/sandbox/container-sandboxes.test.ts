@@ -190,6 +190,14 @@ describe('a detached sandbox', () => {
     await box!.end();
   });
 
+  it('is in the engine that is named, not in the one that would be looked for', async () => {
+    const engine = new FakeEngine();
+    const sandboxes = containerSandboxes(partsOf(engine, { socket: () => Promise.reject(new Error('nobody looks for one')) }));
+    const box = await sandboxes.startDetached(request({ engine: '/named.sock' }), () => Promise.resolve());
+    expect(box.record).toMatchObject({ kind: 'container', engine: '/named.sock' });
+    await box.end();
+  });
+
   it('is out of the ledger before it stays: a kill in between leaves none to be ended under whoever has its record', async () => {
     const engine = new FakeEngine();
     const { exec } = engine.containers;

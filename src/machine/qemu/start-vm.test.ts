@@ -49,6 +49,17 @@ it('a full disk is told as one, with its folder', async () => {
   await expect(started).rejects.toMatchObject({ code: 'disk-full', exitCode: 3, facts: { path: '/cache/machines/a' } });
 });
 
+it.each(['bios', 'uefi'] as const)('kernel arguments that a boot loader (%s) would not hand on are refused', async (firmware) => {
+  const sandbox = { runner: runnerOf(() => undefined), record: { machines: {}, folder: '/cache/machines/a' }, inside: (file: string) => file };
+  const parts = { architecture: 'amd64', memoryAvailable: () => Promise.resolve(2 ** 40) };
+  const spec: VmSpec = { ...SPEC, firmware, kernelArguments: ['quiet'] };
+  await expect(startVm(parts as VmSandboxParts, sandbox as unknown as VmSandbox, spec, NEVER)).rejects.toMatchObject({
+    code: 'bad-flag',
+    exitCode: 2,
+    message: '--karg: the boot loader of /disk.qcow2 starts its kernel, with arguments of its own',
+  });
+});
+
 it.each<[string, 'usable' | 'absent', string | undefined, string, false | undefined]>([
   ['that QEMU cannot use is emulated, and KVM is not tried again', 'usable', 'KVM is there but cannot be used', 'tcg', false],
   ['that is gone is emulated, and may be there again', 'absent', 'this host has no KVM', 'tcg', undefined],

@@ -76,7 +76,8 @@ const COPY_ONCE = '[ -e "$2" ] || { cp -- "$1" "$2.new" && chmod 0600 "$2.new" &
  * Starts a machine from a copy-on-write child of its disk; one whose child is there already goes on from it. One that KVM refuses, or
  * fails while it runs, is started again without it, where that may be.
  *
- * @throws KvciError `not-enough-memory`, `disk-architecture`, `bad-disk`, `no-such-firmware`, `kvm-unusable`, `disk-full`, and what QEMU refuses
+ * @throws KvciError `not-enough-memory`, `disk-architecture`, `bad-disk`, `no-such-firmware`, `bad-flag`, `kvm-unusable`, `disk-full`, and
+ *   what QEMU refuses
  */
 export async function startVm(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSpec, signal: AbortSignal): Promise<Vm> {
   const { name, acceleration, orEmulated = acceleration === 'auto' } = spec;
@@ -119,6 +120,7 @@ async function startOnDisk(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSp
   const { runner } = sandbox;
   const { name, addresses, firmware, cpus, memory } = spec;
   checkFirmware(firmware, parts.architecture);
+  refuseKernelArguments(spec);
   await requireTun(runner);
   await checkMemory(spec, parts);
   const before = sandbox.record.machines[name];
@@ -155,6 +157,15 @@ async function startOnDisk(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSp
 
 function newHostKey({ ssh }: VmSandboxParts, { name, hostKey }: VmSpec): SshKeyPair | undefined {
   return hostKey === 'given' ? ssh.newKeyPair(name) : undefined;
+}
+
+/** A boot loader would start without them. @throws KvciError `bad-flag` */
+function refuseKernelArguments({ kernelArguments, firmware, disk }: VmSpec): void {
+  if (kernelArguments.length === 0 || firmware === 'direct') return;
+  throw new KvciError('usage', 'bad-flag', `--karg: the boot loader of ${disk.path} starts its kernel, with arguments of its own`, {
+    hint: 'Only disks of the native converter have their kernel beside them. Name it in kvci.yaml, or give the disk these: "disk: { kargs: [...] }".',
+    facts: { flag: '--karg' },
+  });
 }
 
 /** Before anything starts: a machine that does not fit would drag the host down. */

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
 import { KvciError } from '../../core/errors.ts';
+import { compareNames } from '../../core/names.ts';
 import { parseSize } from '../../core/sizes.ts';
 import type { SshKeyPair } from '../../host/ssh.ts';
 import { ownForwards } from '../container/own-forwards.ts';
@@ -66,7 +67,7 @@ export function vmMachines(
     // Of an earlier life of the cluster, whose kvci was killed.
     if (other !== undefined) await places.end(other);
     const kind = spec.sandbox === undefined ? {} : { kind: spec.sandbox };
-    const common = { name, owner: 'cluster-machines', source: sourceOf(spec), keep: true, ...kind } as const;
+    const common = { name, owner: 'cluster-machines', source: sourceOf(spec), keep: true, engine: spec.engine, ...kind } as const;
     return places.start({ ...common, lan, files: filesOfDisk(source), disk: source, ...(key === undefined ? {} : { key }), signal });
   };
 
@@ -120,7 +121,7 @@ export function vmMachines(
     const sandbox = await running();
     const alive = sandbox === undefined ? new Set() : await runningVms(sandbox);
     return Object.keys(record?.machines ?? {})
-      .toSorted()
+      .toSorted(compareNames)
       .map((node) => ({ name: node, state: alive.has(node) ? ('running' as const) : ('stopped' as const) }));
   };
 

@@ -37,6 +37,8 @@ export interface VmSandboxRecord {
   readonly source: string;
   /** How the sandbox is made; missing: of namespaces. */
   readonly kind?: SandboxKind | undefined;
+  /** Socket of the engine that it is made in where it is a container; missing: of one that is looked for. */
+  readonly engine?: string | undefined;
   /** Folder of the host with what the machines write. */
   readonly folder: string;
   readonly lan: LanOptions;
@@ -65,6 +67,7 @@ const schema = z.object({
   createdAt: z.string(),
   source: z.string(),
   kind: z.enum(SANDBOX_KINDS).optional(),
+  engine: z.string().optional(),
   folder: z.string(),
   lan: z.object({
     families: z.array(z.enum(['ipv4', 'ipv6'])),

@@ -39,6 +39,8 @@ export interface VmSandboxRequest {
   readonly owner?: VmOwner;
   /** Default: namespaces. */
   readonly kind?: SandboxKind;
+  /** Socket of the engine for one that is a container; default: one that is looked for. */
+  readonly engine?: string | undefined;
   /** What the machines run from, for people. */
   readonly source: string;
   readonly lan: LanOptions;
@@ -95,6 +97,7 @@ export async function startVmSandbox(parts: VmSandboxParts, request: VmSandboxRe
     createdAt: new Date(parts.clock.now()).toISOString(),
     source: request.source,
     ...(request.kind === undefined ? {} : { kind: request.kind }),
+    ...(request.engine === undefined ? {} : { engine: request.engine }),
     folder: join(parts.directories.cache, 'machines', `${name}-${randomBytes(4).toString('hex')}`),
     lan: request.lan,
     key: request.key ?? parts.ssh.newKeyPair('kvci'),
@@ -221,11 +224,14 @@ export async function endRecorded(
 /** Ends what of it runs; what its machines wrote stays. */
 export async function endSandboxOf(
   { sandboxes }: Pick<VmSandboxParts, 'sandboxes'>,
-  { name, sandbox, lan }: Pick<VmSandboxRecord, 'name' | 'sandbox' | 'lan'>,
+  { name, sandbox, lan, machines }: Pick<VmSandboxRecord, 'name' | 'sandbox' | 'lan' | 'machines'>,
 ): Promise<void> {
   const running = sandbox === undefined ? undefined : await sandboxes.find(sandbox);
   if (lan.joined === undefined) await running?.end();
-  else if (running !== undefined) await endJoinedPlace(running, name);
+  else if (running !== undefined) {
+    const addresses = Object.values(machines).map((machine) => machine.addresses);
+    await endJoinedPlace(running, name, addresses);
+  }
 }
 
 /** The same sandbox, entered without its network: loopback is this host's. @throws KvciError `sandbox-ended` */
