@@ -4,6 +4,7 @@ import { basename, join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 
 import { FakeQemu } from '../../../test/fixtures/fake-qemu.ts';
+import { KvciError } from '../../core/errors.ts';
 import { CommandError } from '../../host/command-error.ts';
 import type { CommandResult, CommandRunner } from '../../host/types.ts';
 import { readVerdict } from './kvm.ts';
@@ -99,7 +100,7 @@ it.each<[string, 'usable' | 'absent', string | undefined, string, false | undefi
   const started = startVm(parts as unknown as VmSandboxParts, sandbox as unknown as VmSandbox, spec, NEVER);
   const seen = await started.then(
     (vm) => vm.record.accelerator,
-    (error: { readonly code: string }) => error.code,
+    (error: unknown) => (error instanceof KvciError ? error.code : error),
   );
   expect(seen).toBe(outcome);
   expect((await readVerdict(folder))?.usable).toBe(verdict);
