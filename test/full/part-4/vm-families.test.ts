@@ -27,7 +27,7 @@ describe('a cluster of both kinds', () => {
       expect((await besideQemu(name)).node).toEqual([]);
     });
 
-    it.skipIf(isMissing('outside', outsideProblem()))(
+    it.skipIf(isMissing('network', outsideProblem()))(
       'reaches what this host serves on its network, and nothing of its loopback',
       async () => {
         for (const node of ['node01', 'node02']) await reachesHostButNotItsLoopback(await machines().node(node));

@@ -101,7 +101,7 @@ describe('nodes that are virtual machines', () => {
     });
   });
 
-  it.skipIf(isMissing('outside', outsideProblem()))('reach what this host serves on its network, and nothing of its loopback', () =>
+  it.skipIf(isMissing('network', outsideProblem()))('reach what this host serves on its network, and nothing of its loopback', () =>
     reachesHostButNotItsLoopback(node01),
   );
 });
