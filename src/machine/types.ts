@@ -118,7 +118,7 @@ export type MachineState = 'running' | 'stopped';
 export interface MachineConsole {
   /** Where this host logs it, from its first line on. */
   readonly log: string;
-  /** Both ways, until the machine ends. One at a time can have it. */
+  /** Both ways, until the machine ends. One at a time can have it. @throws KvciError `console-in-use` */
   readonly openConsole: () => Promise<Duplex>;
   /** Unix socket of this host at which its screen is seen by VNC, where it has one. */
   readonly vnc?: string;
@@ -147,8 +147,8 @@ export interface Machines extends AsyncDisposable {
   schedule(signal: AbortSignal): Promise<Schedule>;
   /** Makes and starts a node, or starts one that is stopped; answers when commands can be run on it. */
   start(machine: MachineSpec, signal: AbortSignal): Promise<NodeHandle>;
-  /** A running node. @throws KvciError `node-not-found`, `node-stopped` */
-  node(name: string): Promise<NodeHandle>;
+  /** A running node. @param signal of whoever waits for it @throws KvciError `node-not-found`, `node-stopped`, `cancelled` */
+  node(name: string, signal?: AbortSignal): Promise<NodeHandle>;
   /** All nodes there are, in order of name. */
   list(): Promise<readonly { readonly name: string; readonly state: MachineState }[]>;
   /** Shuts a node down in order, then by force. */

@@ -198,6 +198,22 @@ describe('a detached sandbox', () => {
     await box.end();
   });
 
+  it('is out of the ledger before it stays: a kill in between leaves none to be ended under whoever has its record', async () => {
+    const engine = new FakeEngine();
+    const { exec } = engine.containers;
+    const counted: number[] = [];
+    const staying: FakeEngine['containers']['exec'] = async (id, what) => {
+      counted.push(await inLedger());
+      return exec(id, what);
+    };
+    const watched = Object.assign(engine, { containers: { ...engine.containers, exec: staying } });
+    const box = await containerSandboxes(partsOf(watched)).startDetached(request(), async () => {
+      counted.push(await inLedger());
+    });
+    expect(counted).toEqual([1, 0]);
+    await box.end();
+  });
+
   it('does not stay when its record cannot be kept', async () => {
     const engine = new FakeEngine();
     const starting = containerSandboxes(partsOf(engine)).startDetached(request(), () => Promise.reject(new Error('no space')));

@@ -89,12 +89,12 @@ async function ownCredentials(
   let adminConf = record.kubeconfig;
   // What they sign bears their time.
   await cluster.step('wake', 'clocks', undefined, () =>
-    Promise.all(state.nodes.map(async ({ name }) => wakeGuest(await machines.node(name), context))).then(() => undefined),
+    Promise.all(state.nodes.map(async ({ name }) => wakeGuest(await machines.node(name, signal), context))).then(() => undefined),
   );
   if (fresh)
     await cluster.step('identity', 'keys of nodes', undefined, () => snapshotsOf(state, machines).renewKeys(machineSpecs(state), signal));
   // By the keys that count now.
-  const nodes = await Promise.all(leaders.map((name) => machines.node(name)));
+  const nodes = await Promise.all(leaders.map((name) => machines.node(name, signal)));
   if (renewal !== 'none') {
     const renewed = await cluster.step('certificates', 'certificates near their end', undefined, () =>
       Promise.all(nodes.map((node) => renewCertificates(node, renewal, signal))),

@@ -11,7 +11,7 @@ export function mixedMachines(containers: Machines, vms: Machines): Machines {
     const lists = await Promise.all([containers.list(), vms.list()]);
     return lists.flat().toSorted((a, b) => compareNames(a.name, b.name));
   };
-  const node: Machines['node'] = async (name) => (await whose(name)).node(name);
+  const node: Machines['node'] = async (name, signal) => (await whose(name)).node(name, signal);
   return {
     network: async (families, signal) => {
       const network = await containers.network(families, signal);

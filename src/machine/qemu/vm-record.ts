@@ -46,6 +46,8 @@ export interface VmSandboxRecord {
   readonly key: SshKeyPair;
   /** Missing while it is being started. */
   readonly sandbox?: SandboxRecord | undefined;
+  /** Its network does not stand yet: where nobody is at it any more, all of it is made anew. Missing where it stands. */
+  readonly unfinished?: true | undefined;
   /** Stays when whoever started it ends. */
   readonly keep: boolean;
   /** Where the sandbox sees folders of the host. */
@@ -76,6 +78,7 @@ const schema = z.object({
   }),
   key: keySchema,
   sandbox: sandboxRecordSchema.optional(),
+  unfinished: z.literal(true).optional(),
   keep: z.boolean(),
   binds: z.array(z.object({ host: z.string(), inside: z.string() })),
   disk: z
@@ -150,6 +153,12 @@ export class VmSandboxRecords {
     const path = this.path(record.name);
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await writeFileAtomic(path, formatVmSandboxRecord(record), 0o600);
+  }
+
+  /** Writes down that its network stands. */
+  async finish({ unfinished: _unfinished, ...record }: VmSandboxRecord): Promise<VmSandboxRecord> {
+    await this.write(record);
+    return record;
   }
 
   async remove(name: string): Promise<void> {
