@@ -5,7 +5,7 @@ import { throwIfCancelled } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 
 /** Long enough for a share of it to mean something, short beside whatever somebody asks for. */
-const WATCHED_MS = 3000;
+const WATCHED_MS = 1000;
 
 /**
  * How much of the time somebody waits for a processor of this host, from 0 to 1. It is watched for a moment: the averages that the

@@ -4,6 +4,7 @@ import { basename, join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 
 import { FakeQemu } from '../../../test/fixtures/fake-qemu.ts';
+import { KvciError } from '../../core/errors.ts';
 import { CommandError } from '../../host/command-error.ts';
 import type { CommandResult, CommandRunner } from '../../host/types.ts';
 import { readVerdict } from './kvm.ts';
@@ -49,7 +50,11 @@ it('a full disk is told as one, with its folder', async () => {
 });
 
 it.each(['bios', 'uefi'] as const)('kernel arguments that a boot loader (%s) would not hand on are refused', async (firmware) => {
-  const sandbox = { runner: runnerOf(() => undefined), record: { machines: {}, folder: '/cache/machines/a' }, inside: (file: string) => file };
+  const sandbox = {
+    runner: runnerOf(() => undefined),
+    record: { machines: {}, folder: '/cache/machines/a' },
+    inside: (file: string) => file,
+  };
   const parts = { architecture: 'amd64', memoryAvailable: () => Promise.resolve(2 ** 40) };
   const spec: VmSpec = { ...SPEC, firmware, kernelArguments: ['quiet'] };
   await expect(startVm(parts as VmSandboxParts, sandbox as unknown as VmSandbox, spec, NEVER)).rejects.toMatchObject({
@@ -95,7 +100,7 @@ it.each<[string, 'usable' | 'absent', string | undefined, string, false | undefi
   const started = startVm(parts as unknown as VmSandboxParts, sandbox as unknown as VmSandbox, spec, NEVER);
   const seen = await started.then(
     (vm) => vm.record.accelerator,
-    (error: { readonly code: string }) => error.code,
+    (error: unknown) => (error instanceof KvciError ? error.code : error),
   );
   expect(seen).toBe(outcome);
   expect((await readVerdict(folder))?.usable).toBe(verdict);

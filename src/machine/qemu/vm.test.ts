@@ -13,7 +13,7 @@ import { fileLocks } from '../../host/locks.ts';
 import type { Ssh } from '../../host/ssh.ts';
 import type { CommandRunner } from '../../host/types.ts';
 import { readVerdict, writeVerdict } from './kvm.ts';
-import { openVm, type VmAccess, watchVm } from './vm.ts';
+import { openVm, watchVm } from './vm.ts';
 import type { VmRecord } from './vm-record.ts';
 import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
 
