@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs';
 import { expect, it } from 'vitest';
 
-import { pressureOfLoad, waitedMs } from './pressure.ts';
+import { systemClock } from './clock.ts';
+import { cpuPressure, pressureOfLoad, waitedMs } from './pressure.ts';
 
 it.each([
   ['some avg10=1.00 avg60=42.50 avg300=3.00 total=81234567\nfull avg10=0.00 avg60=7.00 avg300=0.00 total=5\n', 81_234.567],
@@ -17,4 +19,9 @@ it.each([
   [8, 2, 0.75],
 ])('a load of %d on %d processors', (load, processors, share) => {
   expect(pressureOfLoad(load, processors)).toBe(share);
+});
+
+it.skipIf(!existsSync('/proc/pressure/cpu'))('is watched until somebody cancels', async () => {
+  const watched = cpuPressure({ clock: systemClock, signal: AbortSignal.abort() });
+  await expect(watched).rejects.toMatchObject({ code: 'cancelled' });
 });

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, loadavg } from 'node:os';
 
+import { throwIfCancelled } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 
 /** Long enough for a share of it to mean something, short beside whatever somebody asks for. */
@@ -9,6 +10,8 @@ const WATCHED_MS = 1000;
 /**
  * How much of the time somebody waits for a processor of this host, from 0 to 1. It is watched for a moment: the averages that the
  * kernel keeps have in them what kvci itself did just before.
+ *
+ * @throws KvciError `cancelled`
  */
 export async function cpuPressure({ clock, signal }: Pick<RunContext, 'clock' | 'signal'>): Promise<number> {
   const read = (): Promise<string | undefined> => readFile('/proc/pressure/cpu', 'utf8').catch(() => undefined);
@@ -16,7 +19,8 @@ export async function cpuPressure({ clock, signal }: Pick<RunContext, 'clock' | 
   const before = await read();
   // Kernels without it, or that have it switched off, tell how many would run.
   if (before === undefined) return pressureOfLoad(loadavg()[0] ?? 0, availableParallelism());
-  await clock.wait(WATCHED_MS, signal);
+  await clock.wait(WATCHED_MS, signal).catch(() => undefined);
+  throwIfCancelled(signal);
   const after = await read();
   return (waitedMs(after ?? before) - waitedMs(before)) / (clock.monotonic() - started);
 }
