@@ -25,6 +25,9 @@ const PERIOD_S = 1;
  */
 const EMULATED_PERIOD_S = 10;
 
+/** Looks in vain before one that no longer answers is started again, five minutes: beside nodes that boot it is slow, and not dead. */
+const EMULATED_FAILURES = 30;
+
 /** @param kubernetes without a leading `v` */
 export function kubeadmPatches(kubernetes: string, { emulated }: Pick<NodeFacts, 'emulated'>): readonly NodeFile[] {
   return emulated ? patient(kubernetes) : eager(kubernetes);
@@ -41,7 +44,12 @@ function eager(kubernetes: string): readonly NodeFile[] {
 
 function patient(kubernetes: string): readonly NodeFile[] {
   const asked = ['etcd', 'kube-apiserver', ...(asksScheduler(kubernetes) ? ['kube-scheduler'] : [])];
-  return asked.map((name) => staticPod(name, { readinessProbe: { periodSeconds: EMULATED_PERIOD_S } }));
+  return STATIC_PODS.map((name) =>
+    staticPod(name, {
+      livenessProbe: { failureThreshold: EMULATED_FAILURES },
+      ...(asked.includes(name) ? { readinessProbe: { periodSeconds: EMULATED_PERIOD_S } } : {}),
+    }),
+  );
 }
 
 function staticPod(name: string, container: object): NodeFile {
