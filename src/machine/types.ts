@@ -74,8 +74,6 @@ export interface MachineSpec {
   readonly vm?: VmOptions;
   /** What it is to be, where a provider has both. */
   readonly provider?: NodeProvider;
-  /** Others go before it where they share processors that are emulated: what it does waits for what they answer. */
-  readonly yields?: boolean;
   /** What a forward is to lead to: engines of the host settle that when they make a container. */
   readonly publish?: readonly PublishedPort[];
 }

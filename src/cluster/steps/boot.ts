@@ -28,7 +28,7 @@ const POLL_MS = 50;
 
 /** What a provider is told of a node. */
 export function machineOf(
-  { name, index, role, cpus, memory, provider }: NodeState,
+  { name, index, cpus, memory, provider }: NodeState,
   options: ClusterOptions,
   network: MachineNetwork,
   publish: readonly PublishedPort[],
@@ -41,7 +41,6 @@ export function machineOf(
     ...(memory === undefined ? {} : { memory }),
     ...(provider === undefined ? {} : { provider }),
     vm: vmOptionsOf(options, name),
-    yields: role === 'worker',
   };
 }
 

@@ -26,7 +26,6 @@ import {
 } from './qemu-arguments.ts';
 import { qemuFailure } from './qemu-failure.ts';
 import { type Vm, watchVm } from './vm.ts';
-import { yielding, yieldingSession } from './yielding.ts';
 import { diskName, savedFiles, socketsOf, vmFolder, vncInside } from './vm-files.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
 import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
@@ -55,8 +54,6 @@ export interface VmSpec {
   readonly vnc?: boolean | undefined;
   /** Words added to QEMU's command line. */
   readonly qemuArgs?: readonly string[] | undefined;
-  /** Emulated, it lets other machines go before it. */
-  readonly yields?: boolean | undefined;
   /** Given: the machine gets a key of ours and proves itself by it. Own: it makes its own. */
   readonly hostKey: 'given' | 'own';
   /** It goes on from what was saved: its memory, its devices and its frozen disks are in its folder, its key is this one. */
@@ -150,16 +147,11 @@ async function startOnDisk(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSp
     network: { tap: tapName(addresses), mac: macOf(addresses), vhost: (await deviceInside(runner, '/dev/vhost-net')) === 'usable' },
     credentials: await writeCredentials(sandbox, name, hostKey, signal),
   };
-  const sockets = socketsOf(name);
-  const argv = qemuArgv(machine, sockets);
-  const yields = spec.yields === true && accelerator === 'tcg';
   try {
-    await runner.run(yields ? yielding(argv) : argv, { signal });
+    await runner.run(qemuArgv(machine, socketsOf(name)), { signal });
   } catch (error) {
     throw qemuFailure(error, name);
   }
-  // Exit codes of the shell: it could not write.
-  if (yields) await runner.run(yieldingSession(sockets.pid), { accept: [1, 2], signal });
   return watchVm(parts, sandbox, name, record);
 }
 

@@ -234,7 +234,7 @@ export function vmMachines(
   };
 }
 
-function vmSpec({ name, addresses, cpus, memory, vm, yields }: MachineSpec, disk: DiskSource, acceleration: Acceleration): VmSpec {
+function vmSpec({ name, addresses, cpus, memory, vm }: MachineSpec, disk: DiskSource, acceleration: Acceleration): VmSpec {
   return {
     name,
     addresses,
@@ -248,7 +248,6 @@ function vmSpec({ name, addresses, cpus, memory, vm, yields }: MachineSpec, disk
     kernelArguments: vm?.kargs ?? [],
     vnc: vm?.vnc,
     qemuArgs: vm?.qemuArgs,
-    yields,
     hostKey: 'given',
   };
 }
