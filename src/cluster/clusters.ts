@@ -5,6 +5,7 @@ import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { ClusterView } from '../host/kubernetes.ts';
 import type { Machines } from '../machine/types.ts';
+import { leadAgain } from './lead-again.ts';
 import { livingNodes } from './living-nodes.ts';
 import type { ClusterPorts } from './ports.ts';
 import { type ClusterState, machinesSpec } from './state.ts';
@@ -48,6 +49,7 @@ const LOOK_MS = 10_000;
 export async function clusterStatus(state: ClusterState, ports: ClusterPorts, run: RunContext): Promise<ClusterStatus> {
   if (state.phase === 'stopped') return { state, condition: 'stopped', problems: [], view: undefined };
   const text = await kubeconfigOf(state.name, ports).catch(() => undefined);
+  if (text !== undefined) await leadAgain(state, ports, run);
   const view = text === undefined ? undefined : await look(state, text, ports, run);
   if (view instanceof Error || view === undefined) {
     const problems = view === undefined ? [] : [messageOf(view)];
@@ -107,5 +109,6 @@ export async function kubeconfigOf(name: string, { states }: Pick<ClusterPorts, 
 /** The machines of a cluster that is there. */
 export async function machinesOf(state: ClusterState, ports: ClusterPorts, run: RunContext): Promise<Machines> {
   const provider = await ports.provider(state.provider, state.engine, run);
+  await leadAgain(state, ports, run);
   return provider.machines(machinesSpec(state));
 }

@@ -5,6 +5,7 @@ import { z } from 'zod';
 
 import { digestSchema } from '../core/digest-schema.ts';
 import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
+import { engineAddressSchema } from '../host/engine/address-schema.ts';
 import { removeTree, writeFileAtomic } from '../host/files.ts';
 import type { Directories } from '../host/types.ts';
 import { type MachinesSpec, NODE_PROVIDERS } from '../machine/types.ts';
@@ -57,8 +58,8 @@ export const clusterStateSchema = z.object({
   /** The process that is at work on it. */
   owner: z.object({ pid: z.int(), startTime: z.string() }).optional(),
   provider: z.enum([...NODE_PROVIDERS, 'mixed']),
-  /** Socket of the engine of this host that its nodes are in; missing where that is kvci's own. */
-  engine: z.string().optional(),
+  /** The engine that its nodes are in; missing where that is kvci's own. */
+  engine: engineAddressSchema.optional(),
   image: z.object({ digest: digestSchema, name: z.string() }),
   kubernetes: z.string(),
   families: z.array(family),

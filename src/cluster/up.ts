@@ -4,6 +4,7 @@ import { KvciError, messageOf } from '../core/errors.ts';
 import type { PlannedStep } from '../core/events.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
+import type { EngineAddress } from '../host/engine/endpoint.ts';
 import type { MachineProvider } from '../machine/types.ts';
 import { chooseProvider } from './choose-provider.ts';
 import { clusterStatus } from './clusters.ts';
@@ -12,7 +13,7 @@ import { differences } from './differences.ts';
 import { refuseRemoving, requireCluster } from './find-cluster.ts';
 import { refuseMisfit } from './fit-providers.ts';
 import { lockCluster } from './lock-cluster.ts';
-import { sizedNodes } from './memory.ts';
+import { memoryOf, sizedNodes } from './memory.ts';
 import { checkTogether, type ClusterOptions } from './options.ts';
 import type { ClusterPorts, NodeImage } from './ports.ts';
 import { ensureRegistry, readTrusted, registryOutOfReach, releaseRegistry } from './registries.ts';
@@ -63,9 +64,9 @@ export async function up(request: UpRequest, ports: ClusterPorts, run: RunContex
   const options = await decided(request, image, ports, run);
   const provided = clusterProvider(options);
   if (provided === 'mixed') refuseEngine(request.engine);
-  const nodes = await sizedNodes(nodeSpecs(options), provided, ports, run.events, availableParallelism());
   if (provided !== 'kind') await ports.checkSandbox(options.sandbox);
   const engine = provided === 'kind' ? await ports.engine(request.engine, run) : undefined;
+  const nodes = await sizedNodes(nodeSpecs(options), provided, memoryOf(engine, ports), run.events, availableParallelism());
   if (request.options.registry === true && engine !== undefined) throw registryOutOfReach(engine);
   await using provider = await ports.provider(provided, engine, run);
   return await make(
@@ -219,7 +220,7 @@ async function firstState(
   request: UpRequest,
   nodes: readonly NodeSpec[],
   provider: MachineProvider,
-  engine: string | undefined,
+  engine: EngineAddress | undefined,
   run: RunContext,
 ): Promise<ClusterState> {
   const { options } = request;

@@ -92,6 +92,10 @@ export async function clusterPorts(
       const { engineForNodes } = await import('./engine-for-nodes.ts');
       return engineForNodes(choice, environment, host, context);
     },
+    leadAgain: async (cluster, signal) => {
+      const { sshForwards } = await import('./machines.ts');
+      await (await sshForwards(host)).again(cluster, signal);
+    },
     provider: async (name, engine) => {
       const parts = await images();
       if (name === 'vm') {

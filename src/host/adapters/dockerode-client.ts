@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 
 import { cancelled, KvciError } from '../../core/errors.ts';
 import type { StreamOutcome } from '../engine/build-stream.ts';
-import { type EngineEndpoint, showAddress } from '../engine/endpoint.ts';
+import { type EngineEndpoint, otherHost, showAddress } from '../engine/endpoint.ts';
 import { engineLost, engineUnreachable, isConnectionLost, refusalOf, requestFailed } from '../engine/errors.ts';
 import type { EngineInfo } from '../types.ts';
 
@@ -33,13 +33,16 @@ interface EngineVersion {
 export class EngineClient {
   readonly docker: Docker;
   readonly info: EngineInfo;
+  /** The host that the engine is on, for people, where that is another than this one. */
+  readonly host: string | undefined;
   /** What the engine's security options name: `rootless`, `userns`... */
   readonly security: ReadonlySet<string>;
 
   /** @internal use {@link openClient} */
-  constructor(docker: Docker, info: EngineInfo, security: ReadonlySet<string>) {
+  constructor(docker: Docker, info: EngineInfo, host: string | undefined, security: ReadonlySet<string>) {
     this.docker = docker;
     this.info = info;
+    this.host = host;
     this.security = security;
   }
 
@@ -95,7 +98,7 @@ export class EngineClient {
     if (signal.aborted) throw cancelled(signal);
     // The body's own failure ends the request: the cause is told, not its effect.
     if (body?.errored) throw body.errored;
-    if (isConnectionLost(error)) throw engineLost(this.where, outcome, error);
+    if (isConnectionLost(error)) throw engineLost(this.where, outcome, error, this.host);
   }
 }
 
@@ -115,7 +118,8 @@ export async function openClient(endpoint: EngineEndpoint, known?: EngineInfo): 
     const docker = new Docker(await clientOptions(endpoint));
     const questions = docker as unknown as Questions;
     await questions.ping({ abortSignal: AbortSignal.timeout(PING_MS) });
-    if (known !== undefined) return new EngineClient(docker, known, new Set());
+    const host = endpoint.host ?? otherHost(endpoint.address);
+    if (known !== undefined) return new EngineClient(docker, known, host, new Set());
     const version = await questions.version({ abortSignal: AbortSignal.timeout(ANSWER_MS) });
     const options = (await questions.info({ abortSignal: AbortSignal.timeout(ANSWER_MS) })).SecurityOptions ?? [];
     const security = new Set(options.flatMap((option) => /^name=([^,]+)/.exec(option)?.[1] ?? []));
@@ -127,7 +131,7 @@ export async function openClient(endpoint: EngineEndpoint, known?: EngineInfo): 
       origin: endpoint.origin,
       architecture: version.Arch,
     };
-    return new EngineClient(docker, info, security);
+    return new EngineClient(docker, info, host, security);
   } catch (error) {
     throw engineUnreachable(endpoint.origin, showAddress(endpoint.address), error);
   }
