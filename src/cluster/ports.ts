@@ -40,7 +40,11 @@ export interface ClusterPorts {
   engine(choice: EngineChoice, run: RunContext): Promise<EngineAddress | undefined>;
   /** @param engine that the nodes are in, as the state has it */
   provider(name: MachineProvider['name'], engine: EngineAddress | undefined, run: RunContext): Promise<MachineProvider>;
-  /** Starts the ssh again that leads to a cluster in an engine of another host, where it has ended. @throws KvciError `forward-failed`, `port-taken` */
+  /**
+   * Starts the ssh again that leads to a cluster in an engine of another host, where it has ended.
+   *
+   * @throws KvciError `forward-failed`, `port-taken`, `bad-state-file`
+   */
   leadAgain(cluster: Pick<MachinesSpec, 'cluster' | 'run'>, signal: AbortSignal): Promise<void>;
   /** The registry that clusters of this user may have beside them. */
   registry(): Promise<LocalRegistry>;

@@ -80,7 +80,7 @@ async function problemForNodes(
   return engines.suits(address, await identity(engine), async (owner) => {
     await using nodes = await connectNodesEngine(endpoint, host);
     const exists = isHere ? existsSync : undefined;
-    return nodeProblem({ ...nodes, tar: tarStreamTar, exists, owner, clock }, signal);
+    return await nodeProblem({ ...nodes, tar: tarStreamTar, exists, owner, clock }, signal);
   });
 }
 

@@ -91,14 +91,14 @@ describe.skipIf(isMissing('ssh', sshProblem()))('a port of this host that leads 
   });
 
   it.each([
-    ['its connection broke', (started: SshServer) => Promise.resolve(started.hangUp())],
-    ['it was killed', (_: SshServer, owned: ProcessIdentity) => Promise.resolve(process.kill(owned.pid, 'SIGKILL'))],
+    ['its connection broke', (started: SshServer) => started.hangUp],
+    ['it was killed', (_: SshServer, owned: ProcessIdentity) => () => process.kill(owned.pid, 'SIGKILL')],
   ])('is met again at the same port when %s', async (_what, disturb) => {
     const started = await server();
     const { forwards, process: own } = await place();
     const port = await forwards.ensure(LAB, engineAt(started.port), PUBLISHED, undefined, NEVER);
     const first = await own();
-    await disturb(started, first);
+    disturb(started, first)();
     await until(async () => !(await isRunning(first)));
     await forwards.again({ ...LAB, run: 'another life' }, NEVER);
     expect(await isFree(port)).toBe(true);

@@ -22,7 +22,7 @@ function publishing(port: number) {
   return { published, did, note };
 }
 
-it('what an engine of this host publishes is at its loopback', async () => {
+it('what an engine of this host publishes is at its loopback', () => {
   const { published } = publishing(24001);
   expect(HERE.publishAt).toBe('127.0.0.1');
   expect(HERE.lead(published, spec)).toBe(published);

@@ -24,7 +24,7 @@ const FAR_END_MS = 5_000;
 
 /** What is forbidden is told by a line that it prints at this level. */
 const SETTINGS = ['LogLevel=INFO'];
-const FORBIDDEN = /administratively prohibited/;
+const FORBIDDEN = 'administratively prohibited';
 
 const recordSchema = z.object({
   version: z.literal(1),
@@ -159,7 +159,7 @@ export class SshForwards {
         await this.#clock.wait(POLL_MS, signal).catch(() => undefined);
       }
       // Somebody else may listen there, and a server may forward nothing.
-      if (!(await isRunning(process)) || FORBIDDEN.test(await this.#said(cluster))) throw await this.#failed(record, engine);
+      if (!(await isRunning(process)) || (await this.#said(cluster)).includes(FORBIDDEN)) throw await this.#failed(record, engine);
     } catch (error) {
       await endOwned(process, this.#clock);
       throw error;
@@ -174,7 +174,7 @@ export class SshForwards {
     const said = lastLines(await this.#said(cluster));
     if (/address already in use|cannot listen to port/i.test(said)) return portIsTaken(port);
     return new KvciError('hostNotReady', 'forward-failed', `no way leads to what ${engine.destination} publishes, by ssh:\n${said}`, {
-      hint: FORBIDDEN.test(said)
+      hint: said.includes(FORBIDDEN)
         ? `The server forbids it: set "AllowTcpForwarding yes" in sshd_config of ${engine.destination}.`
         : `Try it by hand, without a question for a password: ssh -o BatchMode=yes ${engine.destination} true`,
       facts: { engine: showAddress(engine), port },

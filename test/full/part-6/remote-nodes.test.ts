@@ -1,9 +1,8 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { createHash } from 'node:crypto';
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { chooseDirectories } from '../../../src/host/directories.ts';
 import { identify, isRunning, type ProcessIdentity } from '../../../src/host/processes.ts';
 import { run, temporaryFolder } from '../../cli/run-kvci.ts';
 import { wellDone } from '../../fixtures/kvci-calls.ts';
@@ -21,16 +20,8 @@ import { until } from '../../fixtures/traces.ts';
 
 const NAME = 'kvci-remote';
 const skip = isMissing('root', remoteProblem()) || isMissing('ssh', sshProblem());
-const { state } = chooseDirectories({ home: homedir(), xdgStateHome: process.env['XDG_STATE_HOME'], state: process.env['KVCI_STATE_DIR'] });
-
 interface Failure {
   readonly error: { readonly code: string; readonly exitCode: number };
-}
-
-/** The ssh that leads to the cluster, as its record has it. */
-async function owned(): Promise<ProcessIdentity> {
-  const text = await readFile(join(state, 'ssh-forwards', `${NAME}.json`), 'utf8');
-  return (JSON.parse(text) as { readonly process: ProcessIdentity }).process;
 }
 
 describe.skipIf(skip).each<RemoteKind>(['podman', 'docker'])('nodes in a %s of another host', (kind) => {
@@ -47,6 +38,7 @@ describe.skipIf(skip).each<RemoteKind>(['podman', 'docker'])('nodes in a %s of a
   });
 
   afterAll(async () => {
+    await engine.plugIn();
     await engine.mend();
     await engine.kvci('down', NAME);
     await engine[Symbol.asyncDispose]();
@@ -67,6 +59,12 @@ describe.skipIf(skip).each<RemoteKind>(['podman', 'docker'])('nodes in a %s of a
     return stdout.trim();
   };
 
+  /** The ssh that leads to the cluster, as its record has it. */
+  const owned = async (): Promise<ProcessIdentity> => {
+    const text = await readFile(join(engine.state, 'ssh-forwards', `${NAME}.json`), 'utf8');
+    return (JSON.parse(text) as { readonly process: ProcessIdentity }).process;
+  };
+
   const keepKubeconfig = async (): Promise<string> => {
     const text = await done('kubeconfig', NAME);
     await writeFile(join(folder.path, 'kubeconfig'), text);
@@ -75,6 +73,19 @@ describe.skipIf(skip).each<RemoteKind>(['podman', 'docker'])('nodes in a %s of a
 
   const nothingIsThere = async (): Promise<void> => {
     for (const list of ['list', 'volumes', 'networks'] as const) expect(await engine.containers[list]({ 'io.kvci.run': '' })).toEqual([]);
+  };
+
+  const lostAt = async (step: string, url: string, lose: () => Promise<void>): Promise<Failure & { readonly code: number | null }> => {
+    const [file, ...before] = engine.there;
+    const up = startKvci([...asked(url), '--progress', 'json'], {
+      cwd: folder.path,
+      env: engine.environment,
+      through: [file, ...before],
+    });
+    await up.said(`"type":"step.start","step":"${step}"`);
+    await lose();
+    const { code, stdout } = await up.ended();
+    return { code, ...(JSON.parse(stdout) as Failure) };
   };
 
   describe('over ssh', () => {
@@ -150,21 +161,8 @@ describe.skipIf(skip).each<RemoteKind>(['podman', 'docker'])('nodes in a %s of a
       expect({ code, ...(JSON.parse(stdout) as Failure) }).toMatchObject({ code: 2, error: { code: 'not-reachable-from-nodes' } });
     });
 
-    const lostAt = async (step: string): Promise<Failure & { readonly code: number | null }> => {
-      const [file, ...before] = engine.there;
-      const up = startKvci([...asked(engine.ssh), '--progress', 'json'], {
-        cwd: folder.path,
-        env: engine.environment,
-        through: [file, ...before],
-      });
-      await up.said(`"type":"step.start","step":"${step}"`);
-      await engine.cut();
-      const { code, stdout } = await up.ended();
-      return { code, ...(JSON.parse(stdout) as Failure) };
-    };
-
     it('that are lost in the middle of "up" are told, and the next one goes on', async () => {
-      expect(await lostAt('init node01')).toMatchObject({ code: 1, error: { code: 'engine-lost' } });
+      expect(await lostAt('init node01', engine.ssh, () => engine.cut())).toMatchObject({ code: 1, error: { code: 'engine-lost' } });
       await engine.mend();
       expect(JSON.parse(await done(...asked(engine.ssh)))).toMatchObject({ reused: false });
       await keepKubeconfig();
@@ -174,7 +172,7 @@ describe.skipIf(skip).each<RemoteKind>(['podman', 'docker'])('nodes in a %s of a
     });
 
     it('that are lost in the middle of "up" are removed by "down"', async () => {
-      expect(await lostAt('boot node01')).toMatchObject({ code: 1, error: { code: 'engine-lost' } });
+      expect(await lostAt('boot node01', engine.ssh, () => engine.cut())).toMatchObject({ code: 1, error: { code: 'engine-lost' } });
       const down = await engine.kvci('down', NAME, '--output', 'json');
       expect({ code: down.code, ...(JSON.parse(down.stdout) as Failure) }).toMatchObject({
         code: 3,
@@ -188,7 +186,7 @@ describe.skipIf(skip).each<RemoteKind>(['podman', 'docker'])('nodes in a %s of a
     it('of a cluster whose state is lost are taken away by prune, and the ssh with them', async () => {
       await done(...asked(engine.ssh));
       const before = await owned();
-      await rm(join(state, 'clusters', NAME), { recursive: true });
+      await rm(join(engine.state, 'clusters', NAME), { recursive: true });
       const { removed, failed } = JSON.parse(await done('prune', '--output', 'json')) as Readonly<Record<string, readonly string[]>>;
       expect(removed).toEqual(expect.arrayContaining([`nodes of the cluster "${NAME}", whose state is lost`]));
       expect(removed).toEqual(expect.arrayContaining([`the ssh that leads to the cluster "${NAME}", whose state is lost`]));
@@ -200,7 +198,7 @@ describe.skipIf(skip).each<RemoteKind>(['podman', 'docker'])('nodes in a %s of a
 
   describe('over TCP with TLS', () => {
     it('are Ready at the address of the engine, which the certificate has, with a warning', async () => {
-      const up = await engine.kvci(...asked(`${engine.tcp}`));
+      const up = await engine.kvci(...asked(engine.tcp));
       expect(up.code, up.stderr).toBe(0);
       expect(up.stderr).toContain(`open to everybody who reaches ${engine.address}:`);
       expect(await keepKubeconfig()).toContain(`server: https://${engine.address}:`);
@@ -212,5 +210,34 @@ describe.skipIf(skip).each<RemoteKind>(['podman', 'docker'])('nodes in a %s of a
       await done('down', NAME);
       await nothingIsThere();
     });
+
+    it('that are lost in the middle of "up", without a word, are told, and the next one goes on', async () => {
+      expect(await lostAt('init node01', engine.tcp, () => engine.unplug())).toMatchObject({ code: 1, error: { code: 'engine-lost' } });
+      await engine.plugIn();
+      expect(JSON.parse(await done(...asked(engine.tcp)))).toMatchObject({ reused: false });
+      await done('down', NAME);
+      await nothingIsThere();
+    });
+  });
+
+  it('are asked for by the current Docker context', async () => {
+    const config = join(folder.path, 'docker');
+    const id = createHash('sha256').update('far').digest('hex');
+    for (const part of ['meta', 'tls']) await mkdir(join(config, 'contexts', part, id), { recursive: true });
+    await cp(engine.environment['DOCKER_CERT_PATH'] ?? '', join(config, 'contexts/tls', id, 'docker'), { recursive: true });
+    await writeFile(join(config, 'config.json'), JSON.stringify({ currentContext: 'far' }));
+    const meta = { Name: 'far', Endpoints: { docker: { Host: engine.tcp } } };
+    await writeFile(join(config, 'contexts/meta', id, 'meta.json'), JSON.stringify(meta));
+    const [file, ...before] = engine.there;
+    const up = startKvci(['up', NAME, '--provider', 'kind', '--image', image, '--progress', 'json', '--output', 'json'], {
+      cwd: folder.path,
+      env: { DOCKER_CONFIG: config, KVCI_STATE_DIR: engine.state },
+      through: [file, ...before],
+    });
+    expect(await up.said('nodes are containers of')).toContain('docker context \\"far\\"');
+    await up.said('"step":"boot node01"');
+    up.child.kill('SIGINT');
+    expect((await up.ended()).code).toBe(130);
+    await nothingIsThere();
   });
 });
