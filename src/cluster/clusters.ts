@@ -49,7 +49,6 @@ const LOOK_MS = 10_000;
 export async function clusterStatus(state: ClusterState, ports: ClusterPorts, run: RunContext): Promise<ClusterStatus> {
   if (state.phase === 'stopped') return { state, condition: 'stopped', problems: [], view: undefined };
   const text = await kubeconfigOf(state.name, ports).catch(() => undefined);
-  if (text !== undefined) await leadAgain(state, ports, run);
   const view = text === undefined ? undefined : await look(state, text, ports, run);
   if (view instanceof Error || view === undefined) {
     const problems = view === undefined ? [] : [messageOf(view)];
@@ -80,6 +79,7 @@ async function look(state: ClusterState, kubeconfig: string, ports: ClusterPorts
     () => new KvciError('timedOut', 'api-unreachable', 'the API server does not answer'),
   );
   try {
+    await leadAgain(state, ports, { ...run, signal: limit.signal });
     const api = await ports.api(kubeconfig);
     const { nodes, pods } = await api.view(limit.signal);
     const list: Machines['list'] = async () => {
