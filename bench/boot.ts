@@ -11,7 +11,7 @@ import { OWN_FOLDER } from '../src/wiring/host.ts';
 import { vmSandboxParts } from '../src/wiring/qemu.ts';
 import { plainDisk } from './boot/plain-disk.ts';
 import { Bounds, seconds, times as ratio } from './lib/bounds.ts';
-import { benchParts } from './lib/parts.ts';
+import { ownParts } from '../test/fixtures/own-parts.ts';
 import { kvciIn } from './lib/run-kvci.ts';
 
 /*
@@ -22,7 +22,7 @@ import { kvciIn } from './lib/run-kvci.ts';
 
 const BOUND = 1;
 const [, , word = 'localhost/kvci/node:v1.31.0-debian-13', times = '3'] = process.argv;
-const { host, parts, run } = await benchParts(false);
+const { host, parts, run } = await ownParts(false);
 const vms = await vmSandboxParts(host, parts.sandboxes, run);
 
 function nodeDisk(): DiskSource {

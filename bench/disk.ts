@@ -11,7 +11,7 @@ import { readImageAt } from '../src/oci/image.ts';
 import { temporaryMappedFolder } from '../src/sandbox/mapped-folder.ts';
 import { hostArchitecture } from '../src/wiring/host.ts';
 import { Bounds, median, seconds, times as ratio } from './lib/bounds.ts';
-import { benchParts } from './lib/parts.ts';
+import { ownParts } from '../test/fixtures/own-parts.ts';
 import { kvciIn, peakMemory } from './lib/run-kvci.ts';
 
 /*
@@ -28,7 +28,7 @@ const SIZE_BOUND = 400e6;
 const MEMORY_BOUND = 300e6;
 const [, , word = 'localhost/kvci/node:v1.31.0-debian-13', times = '5'] = process.argv;
 const RUNS = Number(times);
-const { host, parts, run } = await benchParts(true);
+const { host, parts, run } = await ownParts(true);
 const bounds = new Bounds();
 
 function build(...more: readonly string[]): { readonly disk: BuiltDisk; readonly seconds: number } {

@@ -13,7 +13,7 @@ import { hostArchitecture } from '../src/wiring/host.ts';
 import { vmSandboxParts } from '../src/wiring/qemu.ts';
 import { besideQemu } from '../test/fixtures/vm-memory.ts';
 import { Bounds, seconds, times } from './lib/bounds.ts';
-import { benchParts } from './lib/parts.ts';
+import { ownParts } from '../test/fixtures/own-parts.ts';
 import { kvciIn, removeClusters, textOf } from './lib/run-kvci.ts';
 import { timeStraight } from './vms/straight.ts';
 
@@ -94,7 +94,7 @@ function up(name: string, nodes: number, ...more: readonly string[]): Up & { rea
 
 async function straight(two: Up): Promise<number> {
   const built = run('disk', 'build', TAG).answer as BuiltDisk;
-  const { host, parts, run: context } = await benchParts(false);
+  const { host, parts, run: context } = await ownParts(false);
   const vms = await vmSandboxParts(host, parts.sandboxes, context);
   const disk = { path: built.path, directBoot: built.directBoot, architecture: hostArchitecture() };
   const image = two.image.digest;

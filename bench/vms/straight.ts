@@ -18,13 +18,15 @@ import { straightInit, straightJoin, type StraightNode } from './straight-config
 /*
  * Two nodes the straight way, one thing after the other: boot the first, run init, boot the second, join it, wait. Machines, disk and
  * network are those that kvci takes, with the kernel started directly and the small initramfs, and the wait is the same; what differs is
- * what kvci does with them. What a killed run leaves of it, `kvci prune` removes.
+ * what kvci does with them, and that the nodes are plain ones: containers are started by runc, keys are of RSA. What a killed run leaves of it, `kvci prune` removes.
  */
 
 export const STRAIGHT = 'kvci-bench-straight';
 
 const API_PORT = 6443;
 const FAMILIES = ['ipv4', 'ipv6'] as const;
+/** What a node does because it is emulated is kvci's, and part of what is compared. */
+const PLAIN = { kargs: ['systemd.mask=kvci-emulated.service'] };
 const DEADLINE_MS = 40 * 60_000;
 
 export interface StraightStep {
@@ -73,7 +75,7 @@ export async function timeStraight(vms: VmSandboxParts, wanted: StraightCluster)
   const workers = Array.from({ length: nodes - 1 }, (_, at) => straightNode(at + 2));
   const all = [control, ...workers];
   const boot = async ({ name, index, addresses }: IndexedNode): Promise<NodeHandle> => {
-    const handle = await machines.start({ name, addresses, cpus, memory }, signal);
+    const handle = await machines.start({ name, addresses, cpus, memory, vm: PLAIN }, signal);
     await handle.run(['systemctl', 'is-system-running', '--wait'], { accept: [1], signal });
     await setPodNetwork(handle, index, all, network, FAMILIES, signal);
     return handle;

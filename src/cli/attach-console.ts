@@ -11,15 +11,16 @@ const LEAVE = 0x1d;
  * Shows a machine's console from its first line on, and hands it what is typed, until the machine has ended, somebody leaves or
  * the signal aborts.
  *
+ * @throws KvciError what opening the console throws
  */
 export async function attachConsole(
   { log, openConsole }: Pick<MachineConsole, 'log' | 'openConsole'>,
   { stdin, stdout }: { readonly stdin?: Readable; readonly stdout: Writable },
   signal: AbortSignal,
 ): Promise<'left' | 'ended'> {
+  const keys = await openConsole();
   const done = new AbortController();
   const shown = show(log, stdout, AbortSignal.any([signal, done.signal]));
-  const keys = await openConsole();
   const ended = once(keys, 'close').then(() => 'ended' as const);
   // The file has it all.
   keys.resume();
@@ -32,7 +33,8 @@ export async function attachConsole(
   });
   const onKeys = (bytes: Buffer): void => {
     const end = bytes.indexOf(LEAVE);
-    if (end >= 0) leave();
+    // What is piped comes in one piece with it.
+    if (end >= 0) keys.write(bytes.subarray(0, end), leave);
     else keys.write(bytes);
   };
   stdin?.on('data', onKeys);

@@ -51,7 +51,7 @@ export function addClusterFlags(command: Command): Command {
     .option('--cni <network>', 'bridge, none or the address of a manifest (default: bridge)')
     .option('--sha256 <digest>', 'SHA-256 of the manifest that --cni names')
     .option(
-      '--cpus <number>',
+      '--cpu, --cpus <number>',
       'processors of each node (default: all of the host; of a virtual machine two to four)',
       flagValue('--cpus', Number),
     )
@@ -66,14 +66,14 @@ export function addClusterFlags(command: Command): Command {
     )
     .option('--karg <argument>', 'of virtual machines: a kernel argument to add; may be given more than once', collect)
     .option('--vnc', 'of virtual machines: give each a screen; "kvci console NODE --vnc" tells where')
-    .option('--qemu-args <words>', "of virtual machines: words for QEMU's command line, as they are", words)
+    .option('--qemu-args <words>', "of virtual machines: words for QEMU's command line, as they are; may be given more than once", words)
     .option('--acceleration <kind>', 'of virtual machines: auto, kvm or emulation (default: auto)')
     .option('--sandbox <kind>', "of virtual machines: namespaces, or a container of this host's engine (default: namespaces)");
 }
 
 /** Words that have blanks in them are for kvci.yaml, where they are a list. */
-function words(text: string): readonly string[] {
-  return text.split(/\s+/).filter((word) => word !== '');
+function words(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, ...text.split(/\s+/).filter((word) => word !== '')];
 }
 
 /**

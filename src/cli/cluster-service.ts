@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { ReadStream } from 'node:tty';
 
 import { addNodes } from '../cluster/add-nodes.ts';
 import { bringDown } from '../cluster/down.ts';
@@ -94,7 +95,7 @@ export function createClusterService({ ports, image, acquire, streams, pipes, ta
       const state = await chosen(cluster);
       const { name: known } = requireNode(state, name);
       await using machines = await machinesOf(state, ports, run);
-      const node = await machines.node(known);
+      const node = await machines.node(known, run.signal);
       await using leading = new AsyncDisposableStack();
       for (const forward of forwards) leading.use(await forwardTo(node, forward, run.events));
       if (argv === undefined) return await untilCancelled(run);
@@ -109,7 +110,9 @@ export function createClusterService({ ports, image, acquire, streams, pipes, ta
       const terminal = await machines.terminal(known);
       await using attached = streams();
       const { stdin, stdout, terminal: interactive } = attached;
-      const keys = interactive === undefined || stdin === undefined ? {} : { stdin };
+      // A terminal whose output goes elsewhere is not raw: what is typed at it is not for the node.
+      const typed = interactive !== undefined || !(stdin instanceof ReadStream);
+      const keys = typed && stdin !== undefined ? { stdin } : {};
       return await attachConsole(terminal, { ...keys, stdout }, run.signal);
     },
     screen: async (cluster, name, run) => {
@@ -149,7 +152,7 @@ export function createClusterService({ ports, image, acquire, streams, pipes, ta
       const state = await chosen(cluster);
       const { name } = requireNode(state, (request.way === 'up' ? request.to : request.from).node);
       await using machines = await machinesOf(state, ports, run);
-      const node = await machines.node(name);
+      const node = await machines.node(name, run.signal);
       const { stdin, stdout } = pipes();
       await copy(request, node, { tar, events: run.events, signal: run.signal, cwd, stdin, stdout });
     },
@@ -162,7 +165,7 @@ export function createClusterService({ ports, image, acquire, streams, pipes, ta
       const found = (await Promise.all(words.map((word) => acquireImages(word, request, from, run)))).flat();
       const images = [...new Map(found.map((each) => [each.name, each])).values()];
       await using machines = await machinesOf(state, ports, run);
-      const nodes = await Promise.all(wanted.map(({ name }) => machines.node(name)));
+      const nodes = await Promise.all(wanted.map(({ name }) => machines.node(name, run.signal)));
       const loaded = await loadIntoNodes(images, nodes, tar, run);
       return {
         images: images.map(({ name, from: place, descriptor }) => ({ name, digest: descriptor.digest, from: place })),
@@ -173,7 +176,7 @@ export function createClusterService({ ports, image, acquire, streams, pipes, ta
       const state = await chosen(cluster);
       await using machines = await machinesOf(state, ports, run);
       // A node that does not run is told before anything runs on the others.
-      const nodes = await Promise.all(state.nodes.map(({ name }) => machines.node(name)));
+      const nodes = await Promise.all(state.nodes.map(({ name }) => machines.node(name, run.signal)));
       return await Promise.all(
         nodes.map(async (node) => {
           const { exitCode, stdout, stderr } = await node.run(argv, { accept: ANY_EXIT_CODE, signal: run.signal });

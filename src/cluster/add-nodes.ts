@@ -35,7 +35,8 @@ export async function addNodes(name: string, request: AddRequest, ports: Cluster
   const before = await requireCluster(name, ports.states);
   requireMade(before);
   const more = withMore(before, request).filter((node) => !before.nodes.includes(node));
-  const added = await sizedNodes(more, before.provider, memoryOf(before.engine, ports), run.events, availableParallelism());
+  const memory = memoryOf(before.engine, ports);
+  const added = await sizedNodes(more, before.provider, memory, run.events, availableParallelism(), before.options.overrides);
   const nodes = [...before.nodes, ...added].toSorted((a, b) => a.index - b.index);
   await using provider = await ports.provider(before.provider, before.engine, run);
   const state = await workOn(before, provider, ports, run, 'node add', async (work) => {

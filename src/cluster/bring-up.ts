@@ -52,7 +52,7 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
 
   const registry = await beginRegistry(run, machines, ports);
   const schedule = await machines.schedule(signal);
-  if (schedule === 'in-turn') await tellBusyHost(ports, events);
+  if (schedule !== 'together') await tellBusyHost(ports, run.context);
   const turns = new Turns(schedule, run.state.nodes, signal);
   const boot = async (node: NodeState): Promise<BootedNode> => {
     await turns.of(node);
@@ -95,7 +95,7 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
   await controlPlane.serves;
   const kubeconfig = await writeKubeconfig(run, first, exposed.api, ports);
   const kubernetes = await ports.api(kubeconfig);
-  if (schedule === 'in-turn') {
+  if (schedule !== 'together') {
     const serving = kubernetes
       .until(() => true, signal)
       .then(() => {

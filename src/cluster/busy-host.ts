@@ -1,4 +1,4 @@
-import type { EventSink } from '../core/events.ts';
+import type { RunContext } from '../core/plan.ts';
 import type { ClusterPorts } from './ports.ts';
 
 /**
@@ -7,14 +7,17 @@ import type { ClusterPorts } from './ports.ts';
  */
 const TOO_BUSY = 0.6;
 
-/** Says before it starts that a bring-up of emulated nodes may fail for want of processors, and not ten minutes later. */
-export async function tellBusyHost({ cpuPressure }: Pick<ClusterPorts, 'cpuPressure'>, events: EventSink): Promise<void> {
-  const pressure = await cpuPressure();
+/**
+ * Says before it starts that a bring-up of emulated nodes may fail for want of processors, and not ten minutes later. Called while kvci
+ * itself does nothing else.
+ */
+export async function tellBusyHost({ cpuPressure }: Pick<ClusterPorts, 'cpuPressure'>, run: RunContext): Promise<void> {
+  const pressure = await cpuPressure(run);
   if (pressure < TOO_BUSY) return;
-  events({
+  run.events({
     type: 'problem',
     level: 'warning',
-    message: `the processors of this host are busy: in the last minute something waited for them ${Math.round(pressure * 100)} % of the time; emulated nodes may not come up beside that`,
+    message: `the processors of this host are busy: something waits for them ${Math.round(pressure * 100)} % of the time; emulated nodes may not come up beside that`,
     hint: 'Wait until the host is quiet, or take nodes that are containers: --provider kind.',
   });
 }

@@ -19,7 +19,7 @@ export interface ChosenProvider {
  * What `auto` stands for: virtual machines where KVM can be used or where only they can have what is asked for, containers elsewhere.
  * Emulated control planes take many minutes: where they can be containers beside machines, they are.
  *
- * @param engineNamed somebody said in which engine nodes are to be, which only containers are
+ * @param engineNamed somebody said in which engine nodes are to be, which only containers are, or the sandbox of machines
  * @param kvm asked only where the answer depends on it: it may try a machine
  */
 export async function chooseProvider(
@@ -34,10 +34,10 @@ export async function chooseProvider(
   if (!positions(options).some((at) => isOpen(at, options))) return { options: containers };
   const place = onlyForVms(options);
   if (place !== undefined) {
+    const all = { options: machines, note: `nodes are virtual machines, as ${place} is for them` };
+    if (engineNamed || !mayBeMixed(options)) return all;
     const found = options.acceleration === 'auto' ? await kvm() : asked(options.acceleration);
-    if (found.usable || engineNamed || !mayBeMixed(options)) {
-      return { options: machines, note: `nodes are virtual machines, as ${place} is for them` };
-    }
+    if (found.usable) return all;
     const note = `workers are virtual machines, as ${place} is for them; control planes are containers: ${found.reason}. Say --provider vm for machines only`;
     return { options: { ...machines, controlPlaneProvider: 'kind' }, note };
   }

@@ -23,6 +23,11 @@ export const OPTION_FLAGS = {
   cas: '--ca',
 } as const satisfies Partial<Record<keyof ClusterOptions, string>>;
 
+/** Where it is said what a node is to have: for it alone in kvci.yaml, else for all. */
+export function placeOf(key: 'cpus' | 'memory', node: string, overrides: ClusterOptions['overrides']): string {
+  return overrides[node]?.[key] === undefined ? OPTION_FLAGS[key] : `cluster.overrides.${node}.${key}`;
+}
+
 /** With what only kvci.yaml can say. */
 const PLACES = { ...OPTION_FLAGS, overrides: 'cluster.overrides' } as const;
 

@@ -17,9 +17,15 @@ it.each([
   [{ provider: 'kind', sandbox: 'container' }, '--sandbox: is for virtual machines: --provider vm'],
   [{ provider: 'vm', nodes: 155 }, '--nodes: a network of virtual machines has room for 154'],
   [{ provider: 'vm', cpus: 1.5 }, '--cpus: a virtual machine has whole processors'],
-  [{ provider: 'vm', nodes: 3, overrides: { node03: { cpus: 0.5 } } }, '--cpus: a virtual machine has whole processors'],
+  [
+    { provider: 'vm', nodes: 3, overrides: { node03: { cpus: 0.5 } } },
+    'cluster.overrides.node03.cpus: a virtual machine has whole processors',
+  ],
   [{ provider: 'vm', cpus: 1 }, '--cpus: a control plane needs two processors, node01 has one'],
-  [{ provider: 'vm', overrides: { node01: { cpus: 1 } } }, '--cpus: a control plane needs two processors, node01 has one'],
+  [
+    { provider: 'vm', overrides: { node01: { cpus: 1 } } },
+    'cluster.overrides.node01.cpus: a control plane needs two processors, node01 has one',
+  ],
   [
     { ...MIXED, overrides: { node01: { diskSize: '40G' } } },
     'cluster.overrides.node01.diskSize: is for virtual machines, and node01 is a container',

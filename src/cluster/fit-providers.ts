@@ -2,7 +2,7 @@ import { KvciError } from '../core/errors.ts';
 import { MOST_MACHINES } from '../machine/net/lan.ts';
 import type { MachineProvider } from '../machine/types.ts';
 import { VM_OPTION_KEYS } from '../machine/vm-options.ts';
-import { OPTION_FLAGS } from './differences.ts';
+import { OPTION_FLAGS, placeOf } from './differences.ts';
 import { type ClusterOptions, MOST_NODES } from './options.ts';
 import { clusterProvider, nodeName, nodeProvider, roleAt } from './spec.ts';
 
@@ -56,8 +56,9 @@ function nodeMisfit(position: number, options: ClusterOptions): Misfit | undefin
   }
   const cpus = options.overrides[node]?.cpus ?? options.cpus;
   if (cpus === undefined) return undefined;
-  if (!Number.isInteger(cpus)) return ['--cpus', 'a virtual machine has whole processors'];
-  return role === 'control-plane' && cpus < 2 ? ['--cpus', `a control plane needs two processors, ${node} has one`] : undefined;
+  const place = placeOf('cpus', node, options.overrides);
+  if (!Number.isInteger(cpus)) return [place, 'a virtual machine has whole processors'];
+  return role === 'control-plane' && cpus < 2 ? [place, `a control plane needs two processors, ${node} has one`] : undefined;
 }
 
 /** @throws KvciError `bad-flag` */

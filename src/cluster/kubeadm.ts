@@ -71,7 +71,7 @@ export function initConfig(cluster: KubeadmCluster, node: KubeadmNode, secrets: 
       ...(secrets.certificateKey === undefined ? {} : { certificateKey: secrets.certificateKey.reveal() }),
       localAPIEndpoint: { advertiseAddress: mainAddress(node.addresses, families), bindPort: API_PORT },
       nodeRegistration: registration(node, cluster),
-      ...patches(node.facts),
+      patches: { directory: PATCHES },
       timeouts: KUBEADM_TIMEOUTS,
     },
     {
@@ -84,6 +84,8 @@ export function initConfig(cluster: KubeadmCluster, node: KubeadmNode, secrets: 
         podSubnet: families.map((family) => POD_RANGES[family]).join(),
         serviceSubnet: families.map((family) => SERVICE_RANGES[family]).join(),
       },
+      // Keys of RSA take as long to make as all else that is done before the control plane starts, and each greeting by TLS longer.
+      encryptionAlgorithm: 'ECDSA-P256',
       apiServer: { certSANs: cluster.names },
       controllerManager: {
         extraArgs: args({
@@ -127,7 +129,7 @@ export function joinConfig(cluster: KubeadmCluster, node: KubeadmNode, role: 'co
             localAPIEndpoint: { advertiseAddress: mainAddress(node.addresses, cluster.families), bindPort: API_PORT },
             ...(secrets.certificateKey === undefined ? {} : { certificateKey: secrets.certificateKey.reveal() }),
           },
-          ...patches(node.facts),
+          patches: { directory: PATCHES },
         }),
     timeouts: KUBEADM_TIMEOUTS,
   });
@@ -149,11 +151,6 @@ function registration({ name, addresses, facts }: KubeadmNode, { kubernetes, fam
     kubeletExtraArgs: [{ name: 'node-ip', value: addressList(addresses, families).join() }],
     ...(ignored.length === 0 ? {} : { ignorePreflightErrors: ignored }),
   };
-}
-
-/** Looking every second is too much for a node that is emulated. */
-function patches({ emulated }: NodeFacts): object {
-  return emulated ? {} : { patches: { directory: PATCHES } };
 }
 
 function kubeProxyConfig(facts: NodeFacts): object {

@@ -21,7 +21,7 @@ const POD_LOGS = '/var/log/pods';
 export async function nodeLog(name: string, machines: Machines, signal: AbortSignal): Promise<NodeLog> {
   let handle: NodeHandle;
   try {
-    handle = await machines.node(name);
+    handle = await machines.node(name, signal);
   } catch (error) {
     if (!(error instanceof KvciError) || error.code !== 'node-stopped') throw error;
     return { node: name, source: 'console', text: await machines.console(name) };
@@ -80,7 +80,7 @@ async function* unmasked(parts: BundleParts, missing: string[]): AsyncGenerator<
   for (const { name } of state.nodes) {
     const folder = `nodes/${name}`;
     yield* await attempt(`${folder}/console.txt`, () => machines.console(name));
-    const [handle] = await handleOf(name, machines, missing);
+    const [handle] = await handleOf(name, parts, missing);
     if (handle === undefined) continue;
     yield* await attempt(`${folder}/journal.txt`, () => journal(handle, signal));
     try {
@@ -99,10 +99,11 @@ async function* unmasked(parts: BundleParts, missing: string[]): AsyncGenerator<
 /** An API server that is in trouble is one of the reasons why logs are collected. */
 const API_MS = 10_000;
 
-async function handleOf(name: string, machines: Machines, missing: string[]): Promise<readonly NodeHandle[]> {
+async function handleOf(name: string, { machines, signal }: BundleParts, missing: string[]): Promise<readonly NodeHandle[]> {
   try {
-    return [await machines.node(name)];
+    return [await machines.node(name, signal)];
   } catch (error) {
+    throwIfCancelled(signal);
     missing.push(`nodes/${name}: ${messageOf(error)}`);
     return [];
   }

@@ -106,3 +106,10 @@ it('more than the host has is refused before anything starts', async () => {
     code: 'bad-flag',
   });
 });
+
+it('what a node has too little of is named where it was said', async () => {
+  const options = clusterOptionsSchema.parse({ provider: 'vm', nodes: 2, memory: '4G', overrides: { node02: { memory: '100M' } } });
+  await expect(sizedNodes(nodeSpecs(options), 'vm', host(32e9), SILENT, 2, options.overrides)).rejects.toMatchObject({
+    message: 'cluster.overrides.node02.memory: node02 (worker) needs at least 800 MB',
+  });
+});

@@ -4,6 +4,8 @@ import { type EngineAddress, otherHost } from '../host/engine/endpoint.ts';
 import { formatSize } from '../core/sizes.ts';
 import type { MachineProvider, NodeProvider } from '../machine/types.ts';
 import { countNodes } from './count-nodes.ts';
+import { placeOf } from './differences.ts';
+import type { ClusterOptions } from './options.ts';
 import type { ClusterPorts } from './ports.ts';
 import type { NodeRole, NodeSpec } from './spec.ts';
 
@@ -28,6 +30,9 @@ const VM_MEMORY: Bytes = { 'control-plane': 3 * GIB, worker: 2 * GIB };
 /** What QEMU itself takes beside a machine's memory, by measurement. */
 const QEMU_MEMORY = 150e6;
 
+/** Nodes that are added have what was said when the cluster was made. */
+const LESS = 'Free memory, or ask for less: when a cluster is made --nodes says how many nodes it has, and --memory how much each.';
+
 /** How much of the host's memory machines that nobody has sized may have together: the host itself and page caches want some. */
 const SHARE = 0.8;
 
@@ -46,6 +51,7 @@ export function memoryOf(
  * than there is, and that all of them cannot have theirs at once is said.
  *
  * @param cores of the host
+ * @param overrides by which nodes differ, for errors
  * @throws KvciError `bad-flag`, `not-enough-memory`
  */
 export async function sizedNodes<Node extends NodeSpec>(
@@ -54,13 +60,15 @@ export async function sizedNodes<Node extends NodeSpec>(
   { memoryAvailable }: Pick<ClusterPorts, 'memoryAvailable'>,
   events: EventSink,
   cores: number,
+  overrides: ClusterOptions['overrides'] = {},
 ): Promise<readonly Node[]> {
   const kindOf = (node: Node): NodeProvider => (provider === 'mixed' ? (node.provider ?? 'kind') : provider);
   const least = (node: Node): number => LEAST[kindOf(node)][node.role];
   const small = nodes.find((node) => node.memory !== undefined && node.memory < least(node));
   if (small !== undefined) {
-    throw new KvciError('usage', 'bad-flag', `--memory: ${small.name} (${small.role}) needs at least ${formatSize(least(small))}`, {
-      facts: { flag: '--memory' },
+    const flag = placeOf('memory', small.name, overrides);
+    throw new KvciError('usage', 'bad-flag', `${flag}: ${small.name} (${small.role}) needs at least ${formatSize(least(small))}`, {
+      facts: { flag },
     });
   }
   const available = await memoryAvailable();
@@ -70,7 +78,7 @@ export async function sizedNodes<Node extends NodeSpec>(
   const needed = nodes.reduce((sum, node) => sum + needs(node), 0);
   if (needed > available) {
     throw new KvciError('hostNotReady', 'not-enough-memory', `${countNodes(nodes)} need about ${formatSize(needed)} of memory; ${has}`, {
-      hint: 'Ask for fewer nodes with --nodes, or free memory.',
+      hint: LESS,
       facts: { needed, available },
     });
   }
@@ -92,7 +100,7 @@ function checkBounds(containers: readonly NodeSpec[], available: number, has: st
   const large = containers.find(({ memory = 0 }) => memory > available);
   if (large?.memory !== undefined) {
     throw new KvciError('hostNotReady', 'not-enough-memory', `${large.name} is to have ${formatSize(large.memory)} of memory; ${has}`, {
-      hint: 'Ask for less with --memory, or free memory.',
+      hint: LESS,
       facts: { needed: large.memory, available },
     });
   }

@@ -39,6 +39,8 @@ describe('options of a cluster', () => {
     [{ mirrors: { 'docker.io/library': 'https://mirror.example' } }, 'mirrors'],
     [{ cas: { 'no host': '/ca.pem' } }, 'cas'],
     [{ overrides: { worker: {} } }, 'overrides'],
+    [{ nodes: 2, overrides: { node00: {} } }, 'overrides'],
+    [{ nodes: 2, overrides: { node001: {} } }, 'overrides'],
     [{ kargs: ['root=/dev/vda'] }, 'kargs'],
     [{ kargs: ['two words'] }, 'kargs'],
     [{ diskSize: 'much' }, 'diskSize'],

@@ -76,7 +76,7 @@ export const clusterOptionsSchema = z.strictObject({
     .default('namespaces')
     .describe("What virtual machines are in: namespaces, or a container of this host's engine"),
   overrides: z
-    .record(z.string().regex(/^node[0-9]{2,3}$/, 'not the name of a node such as node02'), nodeOverrideSchema)
+    .record(z.string().regex(/^node(0[1-9]|[1-9][0-9]{1,2})$/, 'not the name of a node such as node02'), nodeOverrideSchema)
     .default({})
     .describe('What differs for single nodes, by name'),
 });

@@ -3,7 +3,7 @@ import { stringify } from 'yaml';
 import type { NodeFile } from '../machine/types.ts';
 import { HEALTH_CHECK_S } from './deadlines.ts';
 import type { NodeFacts } from './node-facts.ts';
-import { patchesCoreDns } from './rules.ts';
+import { asksScheduler, patchesCoreDns } from './rules.ts';
 
 /*
  * Patches of what kubeadm writes: its own checks look at a container for the first time after ten seconds and then every ten, so
@@ -19,18 +19,35 @@ const STATIC_PODS = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-
 /** Seconds between two looks. */
 const PERIOD_S = 1;
 
+/**
+ * kubeadm has kubelet ask three of them every second whether they are ready, by a connection of TLS each time: that takes a good part of
+ * an emulated node's processors.
+ */
+const EMULATED_PERIOD_S = 10;
+
 /** @param kubernetes without a leading `v` */
 export function kubeadmPatches(kubernetes: string, { emulated }: Pick<NodeFacts, 'emulated'>): readonly NodeFile[] {
-  // Looking every second would take a good part of an emulated node's processors.
-  if (emulated) return [];
-  const file = (target: string, patch: object): NodeFile => ({
-    path: `${PATCHES}/${target}+strategic.yaml`,
-    content: stringify(patch),
-  });
+  return emulated ? patient(kubernetes) : eager(kubernetes);
+}
+
+function eager(kubernetes: string): readonly NodeFile[] {
   const startupProbe = { initialDelaySeconds: PERIOD_S, periodSeconds: PERIOD_S, failureThreshold: HEALTH_CHECK_S / PERIOD_S };
   const coreDns = { containers: [{ name: 'coredns', readinessProbe: { periodSeconds: PERIOD_S } }] };
   return [
-    ...STATIC_PODS.map((name) => file(name, { spec: { containers: [{ name, startupProbe }] } })),
+    ...STATIC_PODS.map((name) => staticPod(name, { startupProbe })),
     ...(patchesCoreDns(kubernetes) ? [file('corednsdeployment', { spec: { template: { spec: coreDns } } })] : []),
   ];
+}
+
+function patient(kubernetes: string): readonly NodeFile[] {
+  const asked = ['etcd', 'kube-apiserver', ...(asksScheduler(kubernetes) ? ['kube-scheduler'] : [])];
+  return asked.map((name) => staticPod(name, { readinessProbe: { periodSeconds: EMULATED_PERIOD_S } }));
+}
+
+function staticPod(name: string, container: object): NodeFile {
+  return file(name, { spec: { containers: [{ name, ...container }] } });
+}
+
+function file(target: string, patch: object): NodeFile {
+  return { path: `${PATCHES}/${target}+strategic.yaml`, content: stringify(patch) };
 }

@@ -60,8 +60,12 @@ export interface ClusterPorts {
    * @param image its digest, built first if it is not there
    */
   kvm(image: () => Promise<Digest>, run: RunContext): Promise<KvmAnswer>;
-  /** @throws KvciError `no-engine`, `engine-elsewhere` where no sandbox of that kind can be started here */
-  checkSandbox(kind: SandboxKind): Promise<void>;
-  /** How much of the last minute somebody has waited for a processor of this host, from 0 to 1. */
-  cpuPressure(): Promise<number>;
+  /**
+   * The engine of this host that a sandbox of that kind is to be in; undefined for one of namespaces.
+   *
+   * @throws KvciError `no-engine`, `engine-unreachable`, `engine-missing`, `engine-elsewhere`
+   */
+  sandboxEngine(kind: SandboxKind, choice: EngineChoice): Promise<EngineAddress | undefined>;
+  /** How much of a moment, which it takes, somebody waits for a processor of this host, from 0 to 1. */
+  cpuPressure(run: RunContext): Promise<number>;
 }

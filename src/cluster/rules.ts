@@ -61,3 +61,8 @@ export function ignoredChecks(kubernetes: string, rules = KUBEADM_RULES): readon
 export function patchesCoreDns(kubernetes: string): boolean {
   return inRange(kubernetes, '>=1.32.0-0');
 }
+
+/** Whether kubeadm lets the scheduler be asked whether it is ready: a patch of a check that is not there would make an invalid pod. */
+export function asksScheduler(kubernetes: string): boolean {
+  return inRange(kubernetes, '>=1.36.0-0');
+}

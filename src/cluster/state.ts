@@ -58,7 +58,7 @@ export const clusterStateSchema = z.object({
   /** The process that is at work on it. */
   owner: z.object({ pid: z.int(), startTime: z.string() }).optional(),
   provider: z.enum([...NODE_PROVIDERS, 'mixed']),
-  /** The engine that its nodes are in; missing where that is kvci's own. */
+  /** The engine that its nodes are in, or the sandbox of its machines; missing where that is kvci's own, or none. */
   engine: engineAddressSchema.optional(),
   image: z.object({ digest: digestSchema, name: z.string() }),
   kubernetes: z.string(),
@@ -105,9 +105,17 @@ export function withoutLeaving(state: ClusterState): ClusterState {
 }
 
 /** What a provider knows a cluster's machines by. */
-export function machinesSpec({ name, run, image, options }: Pick<ClusterState, 'name' | 'run' | 'image' | 'options'>): MachinesSpec {
+export function machinesSpec(state: Pick<ClusterState, 'name' | 'run' | 'image' | 'options' | 'engine'>): MachinesSpec {
+  const { name, run, image, options, engine } = state;
   const { acceleration, sandbox } = options;
-  return { cluster: name, run, image: image.digest, acceleration, sandbox };
+  return {
+    cluster: name,
+    run,
+    image: image.digest,
+    acceleration,
+    sandbox,
+    ...(engine?.transport === 'unix' ? { engine: engine.path } : {}),
+  };
 }
 
 /** Files of one cluster: its state, its kubeconfig, and what its runs wrote. */

@@ -1,3 +1,4 @@
+import { compareNames } from '../core/names.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { Machines } from '../machine/types.ts';
 import type { ClusterRun } from './cluster-run.ts';
@@ -29,7 +30,7 @@ export async function stopCluster(name: string, ports: ClusterPorts, run: RunCon
   await workOn(state, provider, ports, run, 'stop', async ({ cluster, machines }) => {
     stopped = await stopNodes(cluster, machines);
   });
-  return { name, stopped: stopped.toSorted(), ms: Math.round(run.clock.monotonic() - started) };
+  return { name, stopped: stopped.toSorted(compareNames), ms: Math.round(run.clock.monotonic() - started) };
 }
 
 /** Shuts down what runs of a cluster, and says so in its state first. Answers the names of those that ran. */

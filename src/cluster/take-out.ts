@@ -35,7 +35,9 @@ export async function takeOut(
   const network = networkOf(state);
   const there = await machines.list();
   const runs = (name: string): boolean => there.some((machine) => machine.name === name && machine.state === 'running');
-  const living: readonly NodeHandle[] = await Promise.all(nodes.filter(({ name }) => runs(name)).map(({ name }) => machines.node(name)));
+  const living: readonly NodeHandle[] = await Promise.all(
+    nodes.filter(({ name }) => runs(name)).map(({ name }) => machines.node(name, signal)),
+  );
   const addressOf = ({ index }: NodeState): string => mainAddress(nodeAddresses(network, index), families);
 
   const helper = nodes.find(({ role, name, joined, leaving }) => role === 'control-plane' && joined && leaving !== true && runs(name));

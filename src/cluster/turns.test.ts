@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 
+import type { Schedule } from '../machine/types.ts';
 import type { NodeState } from './state.ts';
 import { leadersOf, Turns } from './turns.ts';
 
@@ -13,13 +14,17 @@ function nodes(controlPlanes: number, workers: number, joined: readonly number[]
   }));
 }
 
+function mixed(controlPlanes: number, workers: number, machines: readonly number[]): readonly NodeState[] {
+  return nodes(controlPlanes, workers).map((node) => ({ ...node, provider: machines.includes(node.index) ? 'vm' : 'kind' }));
+}
+
 /** Who has booted, in order, when each boot, the API and each join take no time. */
 class Run {
   readonly booted: string[] = [];
   readonly gaveUp: string[] = [];
   readonly turns: Turns;
   readonly stop = new AbortController();
-  constructor(schedule: 'together' | 'in-turn', all: readonly NodeState[]) {
+  constructor(schedule: Schedule, all: readonly NodeState[]) {
     this.turns = new Turns(schedule, all, this.stop.signal);
     for (const node of all) {
       this.turns.of(node).then(
@@ -55,6 +60,22 @@ it('in turn: control planes that are members do not wait for an API that only th
   expect(await run.seen()).toEqual(['node02', 'node03']);
   run.turns.serves();
   expect(await run.seen()).toEqual(['node02', 'node03', 'node01']);
+});
+
+it('machines in turn: the first boots beside the containers, each of the others when the one before it has joined', async () => {
+  const run = new Run('machines-in-turn', mixed(1, 4, [2, 4, 5]));
+  expect(await run.seen()).toEqual(['node01', 'node02', 'node03']);
+  run.turns.joined({ name: 'node02' });
+  expect((await run.seen()).slice(3)).toEqual(['node04']);
+  run.turns.joined({ name: 'node04' });
+  expect((await run.seen()).slice(4)).toEqual(['node05']);
+});
+
+it('machines in turn: the others follow one that is to serve the API when that serves', async () => {
+  const run = new Run('machines-in-turn', mixed(1, 2, [1, 3]));
+  expect(await run.seen()).toEqual(['node01', 'node02']);
+  run.turns.serves();
+  expect((await run.seen()).slice(2)).toEqual(['node03']);
 });
 
 it('in turn: nobody waits for a run that has ended', async () => {

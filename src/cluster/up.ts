@@ -16,6 +16,7 @@ import { lockCluster } from './lock-cluster.ts';
 import { memoryOf, sizedNodes } from './memory.ts';
 import { checkTogether, type ClusterOptions } from './options.ts';
 import type { ClusterPorts, NodeImage } from './ports.ts';
+import { refuseEngine } from './refuse-engine.ts';
 import { ensureRegistry, readTrusted, registryOutOfReach, releaseRegistry } from './registries.ts';
 import { clusterProvider, familiesOf, type NodeSpec, nodeSpecs } from './spec.ts';
 import { type ClusterState, machinesSpec, parseState, withoutLeaving } from './state.ts';
@@ -63,11 +64,10 @@ export async function up(request: UpRequest, ports: ClusterPorts, run: RunContex
   const image = (): Promise<NodeImage> => (found ??= request.image(run));
   const options = await decided(request, image, ports, run);
   const provided = clusterProvider(options);
-  if (provided === 'mixed') refuseEngine(request.engine);
-  if (provided !== 'kind') await ports.checkSandbox(options.sandbox);
-  const engine = provided === 'kind' ? await ports.engine(request.engine, run) : undefined;
-  const nodes = await sizedNodes(nodeSpecs(options), provided, memoryOf(engine, ports), run.events, availableParallelism());
-  if (request.options.registry === true && engine !== undefined) throw registryOutOfReach(engine);
+  const engine = provided === 'kind' ? await ports.engine(request.engine, run) : await ports.sandboxEngine(options.sandbox, request.engine);
+  const memory = memoryOf(engine, ports);
+  const nodes = await sizedNodes(nodeSpecs(options), provided, memory, run.events, availableParallelism(), options.overrides);
+  if (request.options.registry === true && provided === 'kind' && engine !== undefined) throw registryOutOfReach(engine);
   await using provider = await ports.provider(provided, engine, run);
   return await make(
     await firstState({ ...request, options, image }, nodes, provider, engine, run),
@@ -78,7 +78,7 @@ export async function up(request: UpRequest, ports: ClusterPorts, run: RunContex
   );
 }
 
-/** The options once it is decided what nodes are, which is told. @throws KvciError `bad-flag`, `not-enough-memory` */
+/** The options once it is decided what nodes are, which is told. @throws KvciError `bad-flag`, `engine-of-another`, `not-enough-memory` */
 async function decided(
   { options, engine }: UpRequest,
   image: () => Promise<NodeImage>,
@@ -86,9 +86,12 @@ async function decided(
   run: RunContext,
 ): Promise<ClusterOptions> {
   // What does not even fit as containers is told before a machine is tried, for which an image may have to be built.
-  if (options.provider === 'auto') await sizedNodes(nodeSpecs(options), 'kind', ports, () => undefined, availableParallelism());
+  if (options.provider === 'auto') {
+    await sizedNodes(nodeSpecs(options), 'kind', ports, () => undefined, availableParallelism(), options.overrides);
+  }
   const chosen = await chooseProvider(options, engine.kind !== 'auto', () => ports.kvm(async () => (await image()).digest, run));
   refuseMisfit(chosen.options);
+  refuseEngine(engine, chosen.options);
   if (chosen.note !== undefined) run.events({ type: 'problem', level: 'note', message: chosen.note });
   return chosen.options;
 }
@@ -190,7 +193,10 @@ export async function planUp(
   const { options } = request;
   checkTogether(options);
   // What "auto" would take may need a trial.
-  if (options.provider !== 'auto') refuseMisfit(options);
+  if (options.provider !== 'auto') {
+    refuseMisfit(options);
+    refuseEngine(request.engine, options);
+  }
   const before = await ports.states.find(options.name);
   if (before !== undefined) {
     refuseOther(withoutLeaving(before), request);
@@ -199,9 +205,11 @@ export async function planUp(
   }
   const reason = before === undefined ? 'there is no such cluster yet' : `it is ${before.phase}`;
   const nodes = before?.nodes ?? nodeSpecs(options);
+  const withDisk = (before?.provider ?? clusterProvider(options)) !== 'kind';
   const step = (id: string, title: string, why = reason): PlannedStep => ({ id, title, action: 'run', reason: why });
   return [
     ...(before === undefined ? await imageSteps() : []),
+    step('image', 'node image to where machines start from', withDisk ? 'as a disk, unless it is made already' : 'unless it is there'),
     ...(options.registry === true ? [step('registry', 'registry')] : []),
     step('network', `network (${familiesOf(options.ipFamily).join(', ')})`),
     ...nodes.map(({ name, role }) => step(`boot ${name}`, `boot ${name} (${role})`)),
@@ -247,15 +255,6 @@ async function firstState(
     }),
     'the new state',
   );
-}
-
-/** Virtual machines have their place in the sandbox of kvci's own engine, and in no other. @throws KvciError `engine-of-another` */
-function refuseEngine({ kind }: EngineChoice): void {
-  if (kind === 'auto' || kind === 'embedded') return;
-  throw new KvciError('usage', 'engine-of-another', "--engine: containers beside virtual machines are in kvci's own engine", {
-    hint: 'Leave --engine out, or the key "engine" of kvci.yaml.',
-    facts: { flag: '--engine' },
-  });
 }
 
 /** A cluster of this name that is not what was asked for. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { nearest, parseName } from './names.ts';
+import { compareNames, nearest, parseName } from './names.ts';
 
 test.each(['a', 'node01', 'my-cluster', '1-31', 'x'.repeat(63)])('%j is a name', (text) => {
   expect(parseName(text)).toBe(text);
@@ -8,6 +8,10 @@ test.each(['a', 'node01', 'my-cluster', '1-31', 'x'.repeat(63)])('%j is a name',
 
 test.each(['', '-a', 'a-', 'A', 'a.b', 'a_b', 'a/b', 'x'.repeat(64), 'a\n'])('%j is no name', (text) => {
   expect(() => parseName(text, 'cluster name')).toThrow(`"${text}" is not a valid cluster name`);
+});
+
+test('names are in the order of their numbers', () => {
+  expect(['node100', 'node11', 'node01', 'lab'].toSorted(compareNames)).toEqual(['lab', 'node01', 'node11', 'node100']);
 });
 
 test.each([

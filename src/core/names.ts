@@ -14,6 +14,13 @@ export function parseName(text: string, what = 'name'): string {
   });
 }
 
+const BY_NUMBER = new Intl.Collator('en', { numeric: true });
+
+/** Order of names in which numbers are: `node11` before `node100`. */
+export function compareNames(one: string, other: string): number {
+  return BY_NUMBER.compare(one, other);
+}
+
 /** The candidate nearest to a mistyped word (at most a third of its letters wrong, missing, added or swapped), if any. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   let best: { readonly candidate: string; readonly distance: number } | undefined;

@@ -5,6 +5,9 @@ import type { ExecRequest } from './engine/containers.ts';
 /** What a POSIX shell takes as the name of a variable. */
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
+/** For a command whose name env(1) would take for a variable, or for an option of its own. */
+const NAMED_STRANGELY = ['sh', '-c', `'"$0" "$@"'`] as const;
+
 /**
  * The line that makes a login shell run exactly one command: SSH knows lines only, so every word is quoted and the shell makes
  * way for the command.
@@ -20,6 +23,6 @@ export function remoteCommand({ argv, env, cwd }: Pick<ExecRequest, 'argv' | 'en
     ...(cwd === undefined ? [] : [`cd -- ${shellQuote(cwd)}`]),
     ...(variables.length === 0 ? [] : [`export ${variables.join(' ')}`]),
     // env(1) looks for the command in the PATH that was just set, and takes no word for an option of the shell.
-    `exec env ${argv.map(shellQuote).join(' ')}`,
+    ['exec env', ...(/^-|=/.test(argv[0]) ? NAMED_STRANGELY : []), ...argv.map(shellQuote)].join(' '),
   ].join(' && ');
 }

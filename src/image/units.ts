@@ -9,7 +9,14 @@ export interface NodeUnits {
   readonly preset: readonly string[];
 }
 
-const COMMON = ['kubelet.service', 'kvci-grow-root.service', 'kvci-images.service', 'kvci-pod-network.service', 'iscsid.socket'] as const;
+const COMMON = [
+  'kubelet.service',
+  'kvci-emulated.service',
+  'kvci-grow-root.service',
+  'kvci-images.service',
+  'kvci-pod-network.service',
+  'iscsid.socket',
+] as const;
 
 const FAMILIES = {
   debian: {

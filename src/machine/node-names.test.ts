@@ -26,10 +26,10 @@ function nodeIn(folder: string, name: string, addresses: NodeAddresses, alive = 
     name,
     addresses,
     where: name,
-    run: ([shell, option = '', script = ''], options) => {
+    run: ([shell, option = '', script = '', ...words], options) => {
       if (!alive()) throw new KvciError('failed', 'ssh-lost', `${name} is gone`);
       const here = script.replaceAll('/etc/hosts', join(folder, name)).replaceAll('/run/', `${folder}/${name}-`);
-      return commands.run([shell, option, here], options);
+      return commands.run([shell, option, here, ...words], options);
     },
   } as NodeHandle;
 }
@@ -47,6 +47,9 @@ it('every node knows all that were started, keeps what else stands there, and fo
   const both = '127.0.0.1 localhost\n10.0.0.11 node01 # kvci\n10.0.0.12 node02 # kvci\nfd00::12 node02 # kvci\n';
   expect(await hosts('node01')).toBe(both);
   expect(await hosts('node02')).toBe(both);
+  const dead = (): Promise<NodeHandle> => Promise.reject(new KvciError('failed', 'ssh-lost', 'node04 is gone'));
+  await names.gone('node02', [() => Promise.resolve(first), dead]);
+  expect(await hosts('node01')).toBe('127.0.0.1 localhost\n10.0.0.11 node01 # kvci\n');
   alive = false;
   names.forget('node01');
   await names.add(nodeIn(folder.path, 'node03', { ipv4: '10.0.0.13' }), NEVER);

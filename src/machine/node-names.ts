@@ -1,5 +1,6 @@
 import { allOf } from '../core/all-of.ts';
 import { KvciError } from '../core/errors.ts';
+import { compareNames } from '../core/names.ts';
 import type { Machines, NodeHandle } from './types.ts';
 
 /** At the end of lines of /etc/hosts that are ours. */
@@ -8,12 +9,15 @@ const MARK = '# kvci';
 /** Puts lines in the place of those that are ours; in the file as it is, which an engine mounts into its containers. */
 const REPLACE = `{ grep -v '${MARK}$' /etc/hosts; cat; } >/run/kvci-hosts && cat /run/kvci-hosts >/etc/hosts && rm /run/kvci-hosts`;
 
+/** Takes the lines of one that is gone out. */
+const TAKE_OUT = `grep -v " $1 ${MARK}\$" /etc/hosts >/run/kvci-hosts; cat /run/kvci-hosts >/etc/hosts && rm /run/kvci-hosts`;
+
 type Named = Pick<NodeHandle, 'name' | 'addresses'>;
 
 /** Lines of hosts(5), one an address. */
 export function hostsLines(nodes: readonly Named[]): string {
   return nodes
-    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    .toSorted((a, b) => compareNames(a.name, b.name))
     .flatMap(({ name, addresses: { ipv4, ipv6 } }) => [ipv4, ipv6].map((address) => [address, name] as const))
     .flatMap(([address, name]) => (address === undefined ? [] : [`${address} ${name} ${MARK}\n`]))
     .join('');
@@ -32,6 +36,11 @@ export function knownByName(machines: Machines): Machines {
     remove: async (name) => {
       names.forget(name);
       await machines.remove(name);
+      const others = (await machines.list()).filter((other) => other.state === 'running');
+      await names.gone(
+        name,
+        others.map((other) => () => machines.node(other.name)),
+      );
     },
   };
 }
@@ -59,6 +68,26 @@ export class NodeNames {
   /** Of one that is removed. */
   forget(name: string): void {
     this.#started.delete(name);
+  }
+
+  /** Tells those that run of one that is gone; who cannot be told has died, and is told what there is when it starts. */
+  async gone(name: string, others: readonly (() => Promise<NodeHandle>)[]): Promise<void> {
+    const telling = this.#last.then(() =>
+      allOf(
+        others.map(async (find) => {
+          try {
+            await (await find()).run(['sh', '-c', TAKE_OUT, 'sh', name]);
+          } catch (error) {
+            if (!(error instanceof KvciError)) throw error;
+          }
+        }),
+      ),
+    );
+    this.#last = telling.then(
+      () => undefined,
+      () => undefined,
+    );
+    await telling;
   }
 
   async #tell(started: NodeHandle, signal: AbortSignal): Promise<void> {

@@ -101,13 +101,16 @@ export interface MachinesSpec {
   readonly acceleration?: Acceleration;
   /** What virtual machines are in; namespaces where it is missing. */
   readonly sandbox?: SandboxKind;
+  /** Socket of the engine of this host that the machines or their sandbox are in, where they are in one. */
+  readonly engine?: string;
 }
 
 /**
- * How nodes come up side by side on this host: all at once, or one after the other. An emulated control plane needs all processors
- * until it serves; beside a second machine that boots it does not get there.
+ * How nodes come up side by side on this host: all at once, or one after the other; beside containers, which come up at once, those that
+ * are virtual machines. An emulated control plane needs all processors until it serves; beside a second machine that boots it does not
+ * get there.
  */
-export type Schedule = 'together' | 'in-turn';
+export type Schedule = 'together' | 'in-turn' | 'machines-in-turn';
 
 export type MachineState = 'running' | 'stopped';
 
@@ -115,7 +118,7 @@ export type MachineState = 'running' | 'stopped';
 export interface MachineConsole {
   /** Where this host logs it, from its first line on. */
   readonly log: string;
-  /** Both ways, until the machine ends. One at a time can have it. */
+  /** Both ways, until the machine ends. One at a time can have it. @throws KvciError `console-in-use` */
   readonly openConsole: () => Promise<Duplex>;
   /** Unix socket of this host at which its screen is seen by VNC, where it has one. */
   readonly vnc?: string;
@@ -144,8 +147,8 @@ export interface Machines extends AsyncDisposable {
   schedule(signal: AbortSignal): Promise<Schedule>;
   /** Makes and starts a node, or starts one that is stopped; answers when commands can be run on it. */
   start(machine: MachineSpec, signal: AbortSignal): Promise<NodeHandle>;
-  /** A running node. @throws KvciError `node-not-found`, `node-stopped` */
-  node(name: string): Promise<NodeHandle>;
+  /** A running node. @param signal of whoever waits for it @throws KvciError `node-not-found`, `node-stopped`, `cancelled` */
+  node(name: string, signal?: AbortSignal): Promise<NodeHandle>;
   /** All nodes there are, in order of name. */
   list(): Promise<readonly { readonly name: string; readonly state: MachineState }[]>;
   /** Shuts a node down in order, then by force. */

@@ -190,6 +190,30 @@ describe('a detached sandbox', () => {
     await box!.end();
   });
 
+  it('is in the engine that is named, not in the one that would be looked for', async () => {
+    const engine = new FakeEngine();
+    const sandboxes = containerSandboxes(partsOf(engine, { socket: () => Promise.reject(new Error('nobody looks for one')) }));
+    const box = await sandboxes.startDetached(request({ engine: '/named.sock' }), () => Promise.resolve());
+    expect(box.record).toMatchObject({ kind: 'container', engine: '/named.sock' });
+    await box.end();
+  });
+
+  it('is out of the ledger before it stays: a kill in between leaves none to be ended under whoever has its record', async () => {
+    const engine = new FakeEngine();
+    const { exec } = engine.containers;
+    const counted: number[] = [];
+    const staying: FakeEngine['containers']['exec'] = async (id, what) => {
+      counted.push(await inLedger());
+      return exec(id, what);
+    };
+    const watched = Object.assign(engine, { containers: { ...engine.containers, exec: staying } });
+    const box = await containerSandboxes(partsOf(watched)).startDetached(request(), async () => {
+      counted.push(await inLedger());
+    });
+    expect(counted).toEqual([1, 0]);
+    await box.end();
+  });
+
   it('does not stay when its record cannot be kept', async () => {
     const engine = new FakeEngine();
     const starting = containerSandboxes(partsOf(engine)).startDetached(request(), () => Promise.reject(new Error('no space')));

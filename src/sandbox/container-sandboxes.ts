@@ -28,6 +28,8 @@ export function containerSandboxes(parts: ContainerSandboxesParts): Omit<Sandbox
       const { record, box, container, entry } = await startContainer(parts, request);
       try {
         await keep(record);
+        // While it still ends with kvci: from here on the record tells of it, also of one that somebody has gone on with meanwhile.
+        await parts.ledger.forget(entry.entry);
         await letStay(box, record, container);
       } catch (error) {
         container.hangUp();
@@ -35,7 +37,6 @@ export function containerSandboxes(parts: ContainerSandboxesParts): Omit<Sandbox
         await entry[Symbol.asyncDispose]();
         throw error;
       }
-      await parts.ledger.forget(entry.entry);
       return found(parts, box, record, container.id);
     },
     find: async (record) => {

@@ -37,7 +37,7 @@ export interface ContainerSandboxesParts extends ExecRunnerParts {
   /** Text of `templates/sandbox/init.sh`. */
   readonly init: () => Promise<string>;
   readonly user: Pick<HostUser, 'uid' | 'gid'>;
-  /** Socket of the engine that new ones are started in. */
+  /** Socket of the engine that new ones are started in, where none is named. */
   readonly socket: () => Promise<string>;
   /** @param sandbox for whose sake, for errors @throws KvciError `engine-unreachable` */
   readonly connect: (socket: string, sandbox: string) => Promise<SandboxEngine>;
@@ -73,7 +73,7 @@ export async function startContainer(parts: ContainerSandboxesParts, request: Sa
     throw new KvciError('bug', 'no-cgroups', `the sandbox "${name}" is to have control groups, which a container has from its engine`);
   }
   throwIfCancelled(signal);
-  const engine = await parts.socket();
+  const engine = request.engine ?? (await parts.socket());
   const box = await parts.connect(engine, name);
   const image = await imageIn(parts, box, signal);
   const record = newRecord(parts, request, engine, box.containers.info.rootless);

@@ -6,12 +6,13 @@ import { join } from 'node:path';
 import { KvciError, messageOf } from '../core/errors.ts';
 import type { EventSink } from '../core/events.ts';
 import type { TemplateSources } from '../core/template.ts';
-import type { Directories } from '../host/types.ts';
+import type { CommandRunner, Directories } from '../host/types.ts';
 import { delegatedCgroup, furnishCgroup } from './cgroup.ts';
 import type { NodeEngineRecord } from './node-engine-record.ts';
 import { ENGINE_FOLDER } from './podman-config.ts';
 import { configurePodman } from './podman-service.ts';
 import { engineFolder } from './podman-storage.ts';
+import { pastaArgv, RESOLVER } from './pasta.ts';
 import type { DetachedSandbox, Sandboxes } from './types.ts';
 
 export interface NodeSandboxParts {
@@ -108,17 +109,28 @@ export async function startNodeSandbox(
   return sandbox;
 }
 
+/**
+ * Who answers for names in the networks of nodes asks whom the sandbox would: a server on the host's loopback by the address that leads
+ * there, all others as they are.
+ */
+const LEAD_TO_RESOLVER = `[ ! -e /etc/resolv.conf ] ||
+  sed -E -i 's/^(nameserver[[:space:]]+)(127\\.[0-9.]+|::1)[[:space:]]*$/\\1${RESOLVER}/' /etc/resolv.conf`;
+
 function noCgroup(): KvciError {
   return new KvciError('hostNotReady', 'no-delegated-cgroup', 'this user may make no control groups here, which containers are kept in', {
     hint: 'Start kvci in a unit of your own: systemd-run --user --scope --property=Delegate=yes kvci ...',
   });
 }
 
-/** Nodes need no network but their own; where the host has one they get it. */
-async function reachOutside(sandbox: DetachedSandbox, events: EventSink, signal: AbortSignal): Promise<void> {
-  const ports = ['--tcp-ports', '--udp-ports', '--tcp-ns', '--udp-ns'].flatMap((option) => [option, 'none']);
+/**
+ * Nodes need no network but their own; where the host has one they get it, and nothing of its loopback.
+ *
+ * @param sandbox with the host's network
+ */
+export async function reachOutside(sandbox: CommandRunner, events: EventSink, signal: AbortSignal): Promise<void> {
   try {
-    await sandbox.run(['pasta', '--config-net', '--quiet', '--runas', '0:0', ...ports, '--netns', NETWORK], { signal });
+    await sandbox.run(pastaArgv(NETWORK), { signal });
+    await sandbox.run(['sh', '-c', LEAD_TO_RESOLVER], { signal });
   } catch (error) {
     if (signal.aborted || !(error instanceof KvciError)) throw error;
     events({ type: 'problem', level: 'note', message: `nodes have no network but their own: ${messageOf(error)}` });

@@ -15,6 +15,8 @@ export type SandboxKind = (typeof SANDBOX_KINDS)[number];
 export interface SandboxRequest {
   /** Default: namespaces. */
   readonly kind?: SandboxKind;
+  /** Socket of the engine that a container is to be of; default: one that is looked for. */
+  readonly engine?: string;
   /** For errors, events and process titles: `mmdebstrap`, `engine`. */
   readonly name: string;
   readonly binds: readonly Bind[];

@@ -1,5 +1,6 @@
 import type { ClusterOptions } from '../cluster/options.ts';
 import type { NodeImage } from '../cluster/ports.ts';
+import { refuseEngine } from '../cluster/refuse-engine.ts';
 import { up, type UpRequest, type UpResult } from '../cluster/up.ts';
 import { type Digest, digestOf, shortDigest } from '../core/digest.ts';
 import { KvciError } from '../core/errors.ts';
@@ -25,8 +26,10 @@ const STALE = ['snapshot-refused', 'snapshot-damaged', 'snapshot-needs-disk', 's
  * @throws KvciError as `up`, and as saving
  */
 export async function upInstant(request: UpRequest, ports: SnapshotPorts, run: RunContext): Promise<UpResult> {
-  const { name } = request.options;
+  const { name, provider } = request.options;
   if ((await ports.states.find(name)) !== undefined) return await up(request, ports, run);
+  // What is saved are machines, whatever "auto" would take.
+  refuseEngine(request.engine, { ...request.options, provider: provider === 'auto' ? 'vm' : provider });
   const image = await request.image(run);
   const key = instantKey(image, request.options);
   const snapshot = `instant-${shortDigest(key)}`;

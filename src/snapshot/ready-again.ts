@@ -56,7 +56,7 @@ export async function untilReadyAgain(
     if (!isLate) return;
     await Promise.all(
       names.map((name) =>
-        cluster.step('wake', 'clock and random numbers', name, async () => wakeGuest(await machines.node(name), { clock, signal })),
+        cluster.step('wake', 'clock and random numbers', name, async () => wakeGuest(await machines.node(name, signal), { clock, signal })),
       ),
     );
   })();

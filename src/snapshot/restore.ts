@@ -11,6 +11,8 @@ import { make, type UpRequest, type UpResult } from '../cluster/up.ts';
 import { bringAllUp, type Work } from '../cluster/work.ts';
 import { KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
+import type { EngineChoice } from '../host/engine/discovery.ts';
+import type { EngineAddress } from '../host/engine/endpoint.ts';
 import type { MachineProvider } from '../machine/types.ts';
 import { newCredentials, renewalOf, renewCertificates } from './credentials.ts';
 import { wakeGuest } from './guests.ts';
@@ -28,6 +30,8 @@ export interface RestoreRequest extends Pick<UpRequest, 'keepOnFailure' | 'timeo
   readonly cold: boolean;
   /** Gives it keys of its own; one that was imported gets them always. */
   readonly freshIdentity: boolean;
+  /** For a sandbox that is a container; default: the engine of the one that was saved. */
+  readonly engine?: EngineChoice;
 }
 
 /**
@@ -62,7 +66,8 @@ export async function upFromSnapshot(request: RestoreRequest, ports: SnapshotPor
     const adminConf = await ownCredentials(work, record, request, run);
     if (!cold || adminConf !== record.kubeconfig) await reachAgain(work, adminConf, ports, timeoutMs);
   };
-  const state = await newState(name, record, ports, run);
+  const engine = await engineOf(record, request.engine, ports);
+  const state = { ...(await newState(name, record, ports, run)), engine };
   return await make(state, provider, { ...request, command: 'up', fresh: true, bring }, ports, run);
 }
 
@@ -85,12 +90,12 @@ async function ownCredentials(
   let adminConf = record.kubeconfig;
   // What they sign bears their time.
   await cluster.step('wake', 'clocks', undefined, () =>
-    Promise.all(state.nodes.map(async ({ name }) => wakeGuest(await machines.node(name), context))).then(() => undefined),
+    Promise.all(state.nodes.map(async ({ name }) => wakeGuest(await machines.node(name, signal), context))).then(() => undefined),
   );
   if (fresh)
     await cluster.step('identity', 'keys of nodes', undefined, () => snapshotsOf(state, machines).renewKeys(machineSpecs(state), signal));
   // By the keys that count now.
-  const nodes = await Promise.all(leaders.map((name) => machines.node(name)));
+  const nodes = await Promise.all(leaders.map((name) => machines.node(name, signal)));
   if (renewal !== 'none') {
     const renewed = await cluster.step('certificates', 'certificates near their end', undefined, () =>
       Promise.all(nodes.map((node) => renewCertificates(node, renewal, signal))),
@@ -113,6 +118,16 @@ async function reuse(before: ClusterState, record: SnapshotRecord, ports: Snapsh
     hint: `Give the new one another name: "kvci up --from-snapshot ${record.name} NAME". "kvci reset ${name}" puts that one back to its snapshot, "kvci down ${name}" removes it.`,
     facts: { cluster: name },
   });
+}
+
+/** The engine that the new sandbox is to be in; undefined where one is looked for, as for what comes from another host. */
+async function engineOf(
+  { cluster, imported }: SnapshotRecord,
+  choice: EngineChoice | undefined,
+  ports: Pick<SnapshotPorts, 'sandboxEngine'>,
+): Promise<EngineAddress | undefined> {
+  if (choice !== undefined) return await ports.sandboxEngine(cluster.options.sandbox, choice);
+  return imported === true ? undefined : cluster.engine;
 }
 
 /** The new cluster before there is anything of it. */

@@ -104,7 +104,7 @@ async function prepare(
   ports: SnapshotPorts,
   { clock, signal }: RunContext,
 ): Promise<void> {
-  await Promise.all(nodes.map(async ({ name }) => readyGuest(await machines.node(name), ports.templates, signal)));
+  await Promise.all(nodes.map(async ({ name }) => readyGuest(await machines.node(name, signal), ports.templates, signal)));
   const api = await ports.api(kubeconfig);
   let renewed: readonly number[] = [];
   const seen = (leases: ReadonlyMap<string, number>): boolean => {

@@ -71,11 +71,10 @@ export async function clusterPorts(
         context.signal,
       );
     },
-    checkSandbox: async (kind) => {
-      if (kind === 'namespaces') return;
+    sandboxEngine: async (kind, choice) => {
+      if (kind === 'namespaces') return undefined;
       const { engineForSandboxes } = await import('./sandboxes.ts');
-      const { parseEngineChoice } = await import('../host/engine/discovery.ts');
-      await engineForSandboxes(parseEngineChoice((await settings.config()).config.engine ?? 'auto'), environment, host);
+      return { transport: 'unix', path: await engineForSandboxes(choice, environment, host) };
     },
     registry: once(async () => {
       const { localRegistry } = await import('./registry.ts');

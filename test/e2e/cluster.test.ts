@@ -11,7 +11,8 @@ import { kvci, type Run, temporaryFolder } from '../cli/run-kvci.ts';
 import { type HostTraces, hostTraces } from '../fixtures/host-traces.ts';
 import { kvciIn } from '../fixtures/kvci-calls.ts';
 import { nodeImage } from '../fixtures/node-image.ts';
-import { pauseImageOf, podOn } from '../fixtures/own-program-pods.ts';
+import { podOn } from '../fixtures/own-program-pods.ts';
+import { podReachesPod } from '../fixtures/pod-traffic.ts';
 import { smallImage } from '../fixtures/small-image.ts';
 
 const NAME = 'kvci-e2e';
@@ -104,24 +105,8 @@ describe('kvci up', () => {
   });
 
   it('connects pods on different nodes by address, by service and by name, in both families', async () => {
-    const pause = await pauseImageOf((...argv) => here('ssh', 'node01', '--cluster', NAME, '--', ...argv));
-    const listen = '/usr/bin/socat -U TCP6-LISTEN:8080,fork,reuseaddr,ipv6only=0 EXEC:"/usr/bin/echo hello"';
-    await api.apply(podOn('node02', 'server', pause, listen), NEVER);
-    await api.apply(
-      {
-        apiVersion: 'v1',
-        kind: 'Service',
-        metadata: { name: 'server', namespace: 'default' },
-        spec: { ipFamilyPolicy: 'RequireDualStack', selector: { app: 'server' }, ports: [{ port: 80, targetPort: 8080 }] },
-      },
-      NEVER,
-    );
-    await api.until(({ pods }) => pods.some(({ name, ready }) => name === 'server' && ready), NEVER);
-    const ask = [4, 6].map(
-      (family) => `[ "$(/usr/bin/socat -u TCP${family}:server.default.svc.cluster.local:80,connect-timeout=5 STDOUT)" = hello ]`,
-    );
-    await api.apply(podOn('node01', 'client', pause, `until ${ask.join(' && ')}; do /usr/bin/sleep 0.2; done`), NEVER);
-    await api.until(({ pods }) => pods.some(({ name, done }) => name === 'client' && done), AbortSignal.timeout(120_000));
+    const on = (node: string, ...argv: readonly string[]): Promise<Run> => here('ssh', node, '--cluster', NAME, '--', ...argv);
+    await podReachesPod({ api, on, families: ['ipv4', 'ipv6'], from: 'node01', to: 'node02' });
   });
 
   it('takes images without a registry, the second time at once', async () => {

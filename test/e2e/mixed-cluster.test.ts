@@ -11,7 +11,7 @@ import { greeting } from '../fixtures/traces.ts';
 import { killVm } from '../fixtures/vm-processes.ts';
 
 /*
- * A real cluster with a virtual machine. Emulated, its control plane would take many minutes: here it is a container. What virtual
+ * A real cluster of both kinds: where nodes are emulated, a control plane that is a container takes a third of the time. What virtual
  * machines alone are asked is in test/full/part-4.
  */
 

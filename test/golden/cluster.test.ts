@@ -71,6 +71,8 @@ describe('what kubeadm reads', () => {
   it.each(['1.31.0', '1.36.3'])('patches of what kubeadm %s writes', async (kubernetes) => {
     const files = kubeadmPatches(kubernetes, { emulated: false }).map(({ path, content }) => `# ${path}\n${content}`);
     await golden(`patches-${kubernetes}.yaml`, files.join('---\n'));
+    const patient = kubeadmPatches(kubernetes, { emulated: true }).map(({ path, content }) => `# ${path}\n${content}`);
+    await golden(`patches-${kubernetes}-emulated.yaml`, patient.join('---\n'));
   });
 
   it('several control planes share their certificates by a key', async () => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { CommandResult } from '../../host/types.ts';
 import type { NodeHandle } from '../../machine/types.ts';
 import type { NodeState } from '../state.ts';
-import { refuseLostControlPlane, resetNode } from './init.ts';
+import { refuseLostControlPlane, resetNode, rotatable } from './init.ts';
 
 const NEVER = new AbortController().signal;
 
@@ -54,5 +54,21 @@ describe('a cluster whose control planes', () => {
     ['are members', of(node('control-plane', true)), ['/etc/kubernetes/kvci-member']],
   ])('%s comes up', async (_what, state, paths) => {
     await refuseLostControlPlane(state, nodeWith(...paths).handle, NEVER);
+  });
+});
+
+describe('the kubeconfig of kubelet', () => {
+  const clusters = 'apiVersion: v1\nclusters:\n  - cluster:\n      server: https://192.168.66.101:6443\n    name: lab\n';
+
+  it('names the file in which kubelet keeps its certificate', () => {
+    const text = `${clusters}users:\n  - name: system:node:node01\n    user:\n      client-certificate-data: LS0=\n      client-key-data: LS0=\n`;
+    const pem = '/var/lib/kubelet/pki/kubelet-client-current.pem';
+    expect(rotatable(text)).toBe(
+      `${clusters}users:\n  - name: system:node:node01\n    user:\n      client-certificate: ${pem}\n      client-key: ${pem}\n`,
+    );
+  });
+
+  it('without a user is refused', () => {
+    expect(() => rotatable(clusters)).toThrow(/names no user/);
   });
 });

@@ -1,5 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 
+import { isSeq, parseDocument } from 'yaml';
+
 import { type Digest, sha256 } from '../../core/digest.ts';
 import { KvciError } from '../../core/errors.ts';
 import type { NodeHandle } from '../../machine/types.ts';
@@ -34,6 +36,12 @@ export async function makeCertificates(
   return caHash(handle, signal);
 }
 
+/** Where kubelet keeps the newest of its certificates, with its key. */
+const ROTATED = '/var/lib/kubelet/pki/kubelet-client-current.pem';
+const KUBELET_CONF = '/etc/kubernetes/kubelet.conf';
+/** kubeadm's phase that has kubelet take its certificate from there. */
+const FINALIZE = 'kubelet-finalize';
+
 /** What kubeadm says when the API has all that a joining node asks for first. */
 const JOINABLE = 'Creating the "cluster-info" ConfigMap';
 
@@ -46,15 +54,36 @@ export async function initControlPlane(
   onJoinable: () => void,
 ): Promise<void> {
   const upload = secrets.certificateKey === undefined ? [] : ['--upload-certs'];
-  await kubeadm(handle, ['init', '--config', CONFIG, ...upload], signal, {
+  await kubeadm(handle, ['init', '--config', CONFIG, `--skip-phases=${FINALIZE}`, ...upload], signal, {
     line: (line) => {
       if (line.includes(JOINABLE)) onJoinable();
       output.line(line);
     },
   });
+  await letKubeletRotate(handle, signal);
   // It holds the token.
   await handle.run(['rm', '-f', CONFIG], { timeoutMs: COMMAND_DEADLINE_MS, signal });
   await markMember(handle, signal);
+}
+
+/**
+ * What kubeadm's phase does but for the restart of kubelet at the end, before which no pod of the node starts: seconds, and twenty where it
+ * is emulated. kubelet renews the certificate in that file from its start; which one it is to take it has to know at its next start only.
+ */
+async function letKubeletRotate(handle: NodeHandle, signal: AbortSignal): Promise<void> {
+  const options = { timeoutMs: COMMAND_DEADLINE_MS, signal };
+  await handle.run(['test', '-e', ROTATED], options);
+  const { stdout } = await handle.run(['cat', KUBELET_CONF], options);
+  await handle.write([{ path: KUBELET_CONF, content: rotatable(stdout), mode: 0o600 }], signal);
+}
+
+/** A kubeconfig of kubelet that names the file in which kubelet keeps its certificate and key, instead of holding them. */
+export function rotatable(kubeconfig: string): string {
+  const config = parseDocument(kubeconfig);
+  const users = config.get('users');
+  if (!isSeq(users) || users.items.length === 0) throw new KvciError('failed', 'bad-kubeconfig', `${KUBELET_CONF} names no user`);
+  config.setIn(['users', 0, 'user'], { 'client-certificate': ROTATED, 'client-key': ROTATED });
+  return config.toString({ lineWidth: 0 });
 }
 
 /** Lets nodes join a control plane that stands: a new token and, for control planes, the certificates once more. */

@@ -1,4 +1,5 @@
 import { KvciError } from '../../core/errors.ts';
+import { compareNames } from '../../core/names.ts';
 import { lastLines } from '../../host/command-error.ts';
 import type { ContainerInfo } from '../../host/engine/containers.ts';
 import type { EngineInfo } from '../../host/types.ts';
@@ -124,7 +125,7 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
           const name = own[NODE_LABEL];
           return name === undefined ? [] : [{ name, state: running ? ('running' as const) : ('stopped' as const) }];
         })
-        .toSorted((a, b) => (a.name < b.name ? -1 : 1));
+        .toSorted((a, b) => compareNames(a.name, b.name));
     },
     stop: async (name) => {
       await containers.stop(required(await find(name), name).id, STOP_SECONDS);

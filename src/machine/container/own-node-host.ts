@@ -43,8 +43,11 @@ export async function ownNodeHost({ engine, layout }: OwnNodeHostParts): Promise
       }
     },
     takenRanges: async () => {
+      // Also those of the host, which nodes are to reach.
       const lists = await Promise.all(
-        ['-4', '-6'].map(async (family) => (await network.run(['ip', '-json', family, 'route', 'show'])).stdout),
+        [network, sandbox].flatMap((place) =>
+          ['-4', '-6'].map(async (family) => (await place.run(['ip', '-json', family, 'route', 'show'])).stdout),
+        ),
       );
       return lists.flatMap((text) =>
         (JSON.parse(text === '' ? '[]' : text) as { readonly dst: string }[]).flatMap(({ dst }) => (dst.includes('/') ? [dst] : [])),

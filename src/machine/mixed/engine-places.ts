@@ -17,7 +17,7 @@ import { joinedPlace } from '../qemu/joined-place.ts';
 import { bindsOf, MACHINES_INSIDE } from '../qemu/launch-vm-sandbox.ts';
 import type { VmPlaces } from '../qemu/vm-places.ts';
 import type { VmSandboxRecord, VmSandboxRecords } from '../qemu/vm-record.ts';
-import { endRecorded, insideOf, leaveSandbox, vmSandbox, type VmSandbox, type VmSandboxParts } from '../qemu/vm-sandbox.ts';
+import { endRecorded, endSandboxOf, insideOf, leaveSandbox, vmSandbox, type VmSandbox, type VmSandboxParts } from '../qemu/vm-sandbox.ts';
 import type { MachineNetwork } from '../types.ts';
 
 /** Where machines keep what goes with the sandbox: each cluster has a folder of it as its own. */
@@ -99,13 +99,15 @@ export function enginePlaces(parts: EnginePlacesParts, records: VmSandboxRecords
     return (await engine.network.run(argv)).stdout.trim();
   };
 
+  /** Makes the place of what has just been written down, and writes down that it stands. */
   const furnish = async (record: VmSandboxRecord, signal: AbortSignal): Promise<VmSandbox> => {
+    await mkdir(record.folder, { recursive: true, mode: 0o700 });
     const inCache = (kind: string, path: string): string => relative(join(directories.cache, kind), path);
     const binds = record.binds.flatMap(({ host, inside }) => [`${ARTIFACTS_INSIDE}/${inCache('artifacts', host)}`, inside]);
     const machines = `${VMS_INSIDE}/${inCache('machines', record.folder)}`;
     await sandbox.run(['sh', '-c', MAKE_PLACE, 'sh', joinedPlace(record.name), machines, ...binds], { signal });
     await startLan(runnerOf(record.name), record.lan, { ...parts, reachOutside: throughHost(() => Promise.resolve(sandbox)) }, signal);
-    return found(record);
+    return found(await records.finish(record));
   };
 
   /** Whether it was made in the sandbox that runs now: what was in an earlier one has ended with it. */
@@ -132,16 +134,18 @@ export function enginePlaces(parts: EnginePlacesParts, records: VmSandboxRecords
         binds: bindsOf(files),
         ...(disk === undefined ? {} : { disk }),
         sandbox: sandbox.record,
+        unfinished: true,
         machines: {},
       };
       // Before there is anything of it: whoever is killed from here on has told where it is.
       await records.write(record);
-      await mkdir(record.folder, { recursive: true, mode: 0o700 });
       return furnish(record, signal);
     },
-    open: (record) => Promise.resolve(isOurs(record.sandbox) ? found(record) : undefined),
+    open: (record) => Promise.resolve(isOurs(record.sandbox) && record.unfinished !== true ? found(record) : undefined),
     restart: async (before, files, signal) => {
-      const record = { ...before, binds: bindsOf(files), sandbox: sandbox.record };
+      // Of one that was never finished.
+      await endSandboxOf(parts, before);
+      const record: VmSandboxRecord = { ...before, unfinished: true, binds: bindsOf(files), sandbox: sandbox.record };
       await records.write(record);
       return furnish(record, signal);
     },

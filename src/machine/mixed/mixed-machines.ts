@@ -1,3 +1,4 @@
+import { compareNames } from '../../core/names.ts';
 import type { Machines } from '../types.ts';
 
 /**
@@ -8,17 +9,17 @@ export function mixedMachines(containers: Machines, vms: Machines): Machines {
   const whose = async (name: string): Promise<Machines> => ((await vms.list()).some((machine) => machine.name === name) ? vms : containers);
   const list: Machines['list'] = async () => {
     const lists = await Promise.all([containers.list(), vms.list()]);
-    return lists.flat().toSorted((a, b) => (a.name < b.name ? -1 : 1));
+    return lists.flat().toSorted((a, b) => compareNames(a.name, b.name));
   };
-  const node: Machines['node'] = async (name) => (await whose(name)).node(name);
+  const node: Machines['node'] = async (name, signal) => (await whose(name)).node(name, signal);
   return {
     network: async (families, signal) => {
       const network = await containers.network(families, signal);
       await vms.network(families, signal);
       return network;
     },
-    // The control plane is a container, at the speed of the host: nobody has to make way for it.
-    schedule: () => Promise.resolve('together'),
+    // Containers are as fast as the host: they make way for nobody, and nobody for them.
+    schedule: async (signal) => ((await vms.schedule(signal)) === 'together' ? 'together' : 'machines-in-turn'),
     start: (machine, signal) => (machine.provider === 'vm' ? vms : containers).start(machine, signal),
     node,
     list,

@@ -26,6 +26,14 @@ describe('the network of machines', () => {
     expect(() => lanAddresses(DUAL, MOST_MACHINES + 1)).toThrow(expect.objectContaining({ code: 'too-many-machines' }));
   });
 
+  it('is not alone where it is joined: no device has the name of one in another network', () => {
+    const networks = Array.from({ length: 255 }, (_, index) => `fd00:6b76:6369:${(index + 1).toString(16)}`);
+    const all = networks.flatMap((network) => [11, 12, 210].map((host) => tapName({ ipv6: `${network}::${host}` })));
+    expect(new Set(all).size).toBe(all.length);
+    for (const name of all) expect(name.length).toBeLessThan(16);
+    expect(tapName({ ipv4: '10.89.1.12' })).not.toBe(tapName({ ipv4: '10.89.2.12' }));
+  });
+
   it('gives no MAC address to a machine without an address', () => {
     expect(() => macOf({})).toThrow(expect.objectContaining({ code: 'no-address' }));
   });

@@ -72,9 +72,20 @@ function ipv6Tail(address: string): readonly number[] {
   return [(group >> 8) & 0xff, group & 0xff];
 }
 
-/** Name of a machine's network device on the host's side: at most 15 letters, which names of machines may exceed. */
+/**
+ * Name of a machine's network device on the host's side, the only one where networks are side by side: at most 15 letters, which names
+ * of machines may exceed.
+ */
 export function tapName(addresses: NodeAddresses): string {
-  return `tap-${macOf(addresses).replaceAll(':', '').slice(6)}`;
+  const { ipv4, ipv6 } = addresses;
+  // The ends of IPv6 addresses are the same in each network; those of IPv4 have the network's number in them.
+  const network = ipv4 === undefined ? subnetOf(ipv6) : '';
+  return `tap-${macOf(addresses).replaceAll(':', '').slice(6)}${network}`;
+}
+
+/** The last group of an address's /64 where it is written, up to four letters. */
+function subnetOf(ipv6 = ''): string {
+  return ipv6.split('::')[0]?.split(':')[3] ?? '';
 }
 
 /** Input of `ip -batch -` that makes the bridge. */

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { KvciError, messageOf } from '../../core/errors.ts';
 import { deviceState } from './checks.ts';
 import { type DiskSource, filesOfDisk } from './disk-source.ts';
-import { readVerdict } from './kvm.ts';
+import { readVerdict, TRIAL_SIZE } from './kvm.ts';
 import { acceleratorFor } from './start-vm.ts';
 import { startVmSandbox, type VmSandboxParts } from './vm-sandbox.ts';
 
@@ -12,8 +12,6 @@ export interface Trial {
   readonly vms: VmSandboxParts;
   readonly disk: DiskSource;
 }
-
-const MEMORY = 2 ** 30;
 
 /**
  * Whether virtual machines would have KVM here, and why: by the device, by what is remembered of this boot of the host, and where
@@ -57,8 +55,7 @@ async function tryMachine({ vms, disk }: Trial, signal: AbortSignal): Promise<vo
   const spec = {
     name,
     addresses: {},
-    cpus: 1,
-    memory: MEMORY,
+    ...TRIAL_SIZE,
     disk,
     firmware,
     acceleration: 'auto',

@@ -13,6 +13,9 @@ import { qemuFailure } from './qemu-failure.ts';
 /** How long a kernel may take from QEMU's start to its first line under KVM, firmware and boot loader included: it takes one second. */
 const FIRST_LINE_MS = 15_000;
 
+/** What a machine has that is only tried: enough for a kernel's first line, and no more than most hosts can spare. */
+export const TRIAL_SIZE = { cpus: 1, memory: 2 ** 30 } as const;
+
 /** Whether KVM is good for anything: a kernel has printed its first line under it, or has not. */
 export interface KvmVerdict {
   readonly version: 1;
@@ -139,13 +142,14 @@ export function chooseAccelerator({
 }: AcceleratorQuestion): { readonly accelerator: Accelerator; readonly note?: string } | 'try' {
   if (wanted === 'emulation') return { accelerator: 'tcg' };
   if (wanted === 'kvm') return { accelerator: 'kvm' };
-  if (device === 'absent')
-    return { accelerator: 'tcg', note: 'this host has no KVM: machines are emulated, which is about ten times as slow' };
-  if (device === 'closed') {
-    return { accelerator: 'tcg', note: '/dev/kvm is closed to this user: machines are emulated, which is about ten times as slow' };
-  }
+  if (device !== 'usable') return { accelerator: 'tcg', note: noDeviceNote(device) };
   if (remembered === undefined) return 'try';
   return remembered.usable ? { accelerator: 'kvm' } : { accelerator: 'tcg', note: emulationNote(remembered.reason) };
+}
+
+export function noDeviceNote(device: 'closed' | 'absent'): string {
+  const why = device === 'absent' ? 'this host has no KVM' : '/dev/kvm is closed to this user';
+  return `${why}: machines are emulated, which is about ten times as slow`;
 }
 
 export function emulationNote(reason: string): string {

@@ -28,6 +28,7 @@ export async function launch(
   };
   const asked: SandboxRequest = {
     ...(record.kind === undefined ? {} : { kind: record.kind }),
+    ...(record.engine === undefined ? {} : { engine: record.engine }),
     name: `machines ${record.name}`,
     binds: [
       ...record.binds.map((bind) => ({ ...bind, writable: false })),

@@ -17,3 +17,9 @@ export function notReachable(name: string, console: string, cause: ConsoleCause,
     { hint: cause.hint, facts: { machine: name, cause: cause.id } },
   );
 }
+
+/** It serves one at a time; whoever saves the machine has it for as long. */
+export function silentMonitor(name: string): KvciError {
+  const message = `QEMU of ${name} does not answer: it hangs, or another kvci saves the machine`;
+  return new KvciError('timedOut', 'machine-not-reachable', message, { facts: { machine: name, cause: 'silent-monitor' } });
+}

@@ -23,7 +23,7 @@ const FAILURES: readonly Failure[] = [
     reason: 'hostNotReady',
     code: 'not-enough-memory',
     message: 'this host has not the memory that the machine is to have',
-    hint: 'Ask for less with --memory.',
+    hint: 'Free memory, or make the machine with less (--memory).',
   },
   {
     pattern: /could not (configure|open) \/dev\/net\/tun|TUNSETIFF/i,

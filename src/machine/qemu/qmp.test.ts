@@ -62,6 +62,17 @@ describe('QMP', () => {
     await expect(client.execute('quit')).rejects.toMatchObject({ code: 'qmp-lost' });
   });
 
+  it('lets whoever waits give up, with what they asked', async () => {
+    const giveUp = new AbortController();
+    const { stream } = qemu(({ execute, id }) => (execute === 'qmp_capabilities' ? [{ return: {}, id }] : []));
+    const client = await openQmp(stream, () => undefined, giveUp.signal);
+    const asked = client.execute('query-status');
+    giveUp.abort();
+    await expect(asked).rejects.toMatchObject({ code: 'cancelled' });
+    const served = qemu(() => [], []).stream;
+    await expect(openQmp(served, () => undefined, giveUp.signal)).rejects.toMatchObject({ code: 'cancelled' });
+  });
+
   it('says when nobody greets', async () => {
     const { stream, hangUp } = qemu(() => [], []);
     hangUp();

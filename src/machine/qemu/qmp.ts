@@ -1,8 +1,9 @@
+import { addAbortListener } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Duplex } from 'node:stream';
 import { z } from 'zod';
 
-import { KvciError } from '../../core/errors.ts';
+import { cancelled, KvciError } from '../../core/errors.ts';
 
 /** What QEMU says by itself: `SHUTDOWN`, `STOP`, `RESET`, `GUEST_PANICKED`... */
 export interface QmpEvent {
@@ -38,9 +39,14 @@ interface Waiting {
 /**
  * Speaks QMP over a connection that is open. Events that come before this answers are told, too.
  *
+ * QEMU serves one connection at a time: another one waits for its greeting for as long.
+ *
+ * @param signal ends the connection: what is asked then, the greeting too, is `cancelled`
  * @throws KvciError `qmp-lost` when QEMU hangs up before it greets
  */
-export async function openQmp(stream: Duplex, onEvent: (event: QmpEvent) => void): Promise<QmpClient> {
+export async function openQmp(stream: Duplex, onEvent: (event: QmpEvent) => void, signal?: AbortSignal): Promise<QmpClient> {
+  const lost = (command: string): KvciError =>
+    signal?.aborted === true ? cancelled(signal) : new KvciError('failed', 'qmp-lost', `QEMU ended before it answered "${command}"`);
   const waiting = new Map<number, Waiting>();
   let next = 1;
   let open = true;
@@ -55,6 +61,12 @@ export async function openQmp(stream: Duplex, onEvent: (event: QmpEvent) => void
   // What went wrong shows in the commands that wait.
   stream.on('error', () => undefined);
   stream.once('end', () => stream.destroy());
+  if (signal !== undefined) {
+    const leaving = addAbortListener(signal, () => stream.destroy());
+    stream.once('close', () => {
+      leaving[Symbol.dispose]();
+    });
+  }
 
   const greeted = new Promise<void>((resolve, reject) => {
     createInterface({ input: stream }).on('line', (line) => {
@@ -106,8 +118,4 @@ function parseMessage(line: string): z.infer<typeof messageSchema> | undefined {
     if (error instanceof SyntaxError || error instanceof z.ZodError) return undefined;
     throw error;
   }
-}
-
-function lost(command: string): KvciError {
-  return new KvciError('failed', 'qmp-lost', `QEMU ended before it answered "${command}"`);
 }

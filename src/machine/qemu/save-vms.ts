@@ -9,9 +9,10 @@ import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
 import type { QmpClient } from './qmp.ts';
 import { freezeDisk, type MemoryPlace, memoryPlace, saveDevices } from './saved-state.ts';
 import { diskCount } from './start-vm.ts';
-import { connectMonitor, runningVms } from './vm.ts';
+import { runningVms } from './vm.ts';
 import { diskName, savedFiles, socketsOf } from './vm-files.ts';
 import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
+import { connectMonitor } from './vm-sockets.ts';
 
 /** One machine that is about to be saved. */
 interface Saving {

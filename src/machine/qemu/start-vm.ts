@@ -8,11 +8,11 @@ import { macOf, tapName } from '../net/lan.ts';
 import { putFile } from '../../sandbox/put-file.ts';
 import type { NodeAddresses } from '../types.ts';
 import type { Acceleration } from '../vm-options.ts';
-import { accelerate, deviceInside } from './accelerate.ts';
+import { accelerate, deviceInside, rememberFailure } from './accelerate.ts';
 import { machineCredentials } from './credentials.ts';
 import { type DiskSource, inspectDisk } from './disk-source.ts';
 import { withFallBack } from './fall-back.ts';
-import { emulationNote } from './kvm.ts';
+import { emulationNote, noDeviceNote } from './kvm.ts';
 import {
   type Accelerator,
   checkFirmware,
@@ -73,23 +73,38 @@ const OWN_SHARE = 0.2;
 const COPY_ONCE = '[ -e "$2" ] || { cp -- "$1" "$2.new" && chmod 0600 "$2.new" && mv -- "$2.new" "$2"; }';
 
 /**
- * Starts a machine from a copy-on-write child of its disk; one whose child is there already goes on from it. One that KVM fails while it
- * runs is started again without it, where that may be.
+ * Starts a machine from a copy-on-write child of its disk; one whose child is there already goes on from it. One that KVM refuses, or
+ * fails while it runs, is started again without it, where that may be.
  *
- * @throws KvciError `not-enough-memory`, `disk-architecture`, `bad-disk`, `no-such-firmware`, `kvm-unusable`, `disk-full`, and what QEMU refuses
+ * @throws KvciError `not-enough-memory`, `disk-architecture`, `bad-disk`, `no-such-firmware`, `bad-flag`, `kvm-unusable`, `disk-full`, and
+ *   what QEMU refuses
  */
 export async function startVm(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSpec, signal: AbortSignal): Promise<Vm> {
-  const vm = await startOnce(parts, sandbox, spec, signal);
-  const { acceleration, orEmulated = acceleration === 'auto' } = spec;
+  const { name, acceleration, orEmulated = acceleration === 'auto' } = spec;
   // What was saved under KVM goes on under KVM only.
-  if (vm.record.accelerator !== 'kvm' || !orEmulated || spec.saved !== undefined) return vm;
-  return withFallBack(vm, async () => {
-    const message = `${spec.name} is started again: ${emulationNote('QEMU has ended it with an internal error')}`;
-    parts.events({ type: 'problem', level: 'note', message });
-    // What it said is kept apart, so that nobody takes it for what the next one says.
-    const console = socketsOf(spec.name).consoleLog;
-    await sandbox.runner.run(['mv', '-f', '--', console, `${console}.kvm`], { signal });
+  const mayBeEmulated = orEmulated && spec.saved === undefined;
+  const emulated = (why: string): Promise<Vm> => {
+    parts.events({ type: 'problem', level: 'note', message: `${name} is started again: ${why}` });
     return startOnce(parts, sandbox, { ...spec, acceleration: 'emulation' }, signal);
+  };
+  let vm: Vm;
+  try {
+    vm = await startOnce(parts, sandbox, spec, signal);
+  } catch (error) {
+    if (!mayBeEmulated || !(error instanceof KvciError) || error.code !== 'kvm-unusable') throw error;
+    const device = await deviceInside(sandbox.runner, '/dev/kvm');
+    // That is seen by everybody, also when it is there again.
+    if (device !== 'usable') return emulated(noDeviceNote(device));
+    const reason = `QEMU cannot start ${name} with it`;
+    await rememberFailure(parts, sandbox.runner, reason);
+    return emulated(emulationNote(reason));
+  }
+  if (vm.record.accelerator !== 'kvm' || !mayBeEmulated) return vm;
+  return withFallBack(vm, async () => {
+    // What it said is kept apart, so that nobody takes it for what the next one says.
+    const console = socketsOf(name).consoleLog;
+    await sandbox.runner.run(['mv', '-f', '--', console, `${console}.kvm`], { signal });
+    return emulated(emulationNote('QEMU has ended it with an internal error'));
   });
 }
 
@@ -105,6 +120,7 @@ async function startOnDisk(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSp
   const { runner } = sandbox;
   const { name, addresses, firmware, cpus, memory } = spec;
   checkFirmware(firmware, parts.architecture);
+  refuseKernelArguments(spec);
   await requireTun(runner);
   await checkMemory(spec, parts);
   const before = sandbox.record.machines[name];
@@ -143,6 +159,15 @@ function newHostKey({ ssh }: VmSandboxParts, { name, hostKey }: VmSpec): SshKeyP
   return hostKey === 'given' ? ssh.newKeyPair(name) : undefined;
 }
 
+/** A boot loader would start without them. @throws KvciError `bad-flag` */
+function refuseKernelArguments({ kernelArguments, firmware, disk }: VmSpec): void {
+  if (kernelArguments.length === 0 || firmware === 'direct') return;
+  throw new KvciError('usage', 'bad-flag', `--karg: the boot loader of ${disk.path} starts its kernel, with arguments of its own`, {
+    hint: 'Only disks of the native converter have their kernel beside them. Name it in kvci.yaml, or give the disk these: "disk: { kargs: [...] }".',
+    facts: { flag: '--karg' },
+  });
+}
+
 /** Before anything starts: a machine that does not fit would drag the host down. */
 async function checkMemory(spec: VmSpec, { memoryAvailable }: VmSandboxParts): Promise<void> {
   const { name } = spec;
@@ -153,7 +178,7 @@ async function checkMemory(spec: VmSpec, { memoryAvailable }: VmSandboxParts): P
     'hostNotReady',
     'not-enough-memory',
     `${name} is to have ${formatSize(memory)} of memory; this host has ${formatSize(available)} available`,
-    { hint: 'Ask for less with --memory, or free memory.', facts: { needed: memory + QEMU_MEMORY, available } },
+    { hint: 'Free memory, or make the machine with less (--memory).', facts: { needed: memory + QEMU_MEMORY, available } },
   );
 }
 

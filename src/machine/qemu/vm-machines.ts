@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 
 import { KvciError } from '../../core/errors.ts';
+import { compareNames } from '../../core/names.ts';
 import { parseSize } from '../../core/sizes.ts';
 import type { SshKeyPair } from '../../host/ssh.ts';
 import { ownForwards } from '../container/own-forwards.ts';
@@ -11,6 +13,7 @@ import { leaveLan } from '../net/lan-services.ts';
 import type { MachineNetwork, Machines, MachineSpec, MachinesSpec, NodeHandle } from '../types.ts';
 import type { Acceleration } from '../vm-options.ts';
 import { type DiskSource, filesOfDisk } from './disk-source.ts';
+import { TRIAL_SIZE } from './kvm.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
 import type { Accelerator } from './qemu-arguments.ts';
 import { acceleratorFor, startVm, type VmSpec } from './start-vm.ts';
@@ -43,6 +46,7 @@ export function vmMachines(
   const name = spec.cluster;
   let held: VmSandbox | undefined;
   let choosing: Promise<Accelerator> | undefined;
+  const mayBeEmulated = (spec.acceleration ?? 'auto') === 'auto';
   const entered: VmAccess[] = [];
 
   /** What there is of this life of the cluster. */
@@ -63,26 +67,28 @@ export function vmMachines(
     // Of an earlier life of the cluster, whose kvci was killed.
     if (other !== undefined) await places.end(other);
     const kind = spec.sandbox === undefined ? {} : { kind: spec.sandbox };
-    const common = { name, owner: 'cluster-machines', source: sourceOf(spec), keep: true, ...kind } as const;
+    const common = { name, owner: 'cluster-machines', source: sourceOf(spec), keep: true, engine: spec.engine, ...kind } as const;
     return places.start({ ...common, lan, files: filesOfDisk(source), disk: source, ...(key === undefined ? {} : { key }), signal });
   };
 
   /** That of the first node, also when another would be made today. */
   const diskOf = async ({ disk: kept }: VmSandboxRecord): Promise<DiskSource> => kept ?? (await disk());
 
-  /** @throws KvciError `no-network` before there is one */
+  /** @throws KvciError `no-network` before there is one, `disks-lost` */
   const required = async (signal: AbortSignal): Promise<VmSandbox> => {
     const found = await running();
     if (found !== undefined) return found;
     const record = await recorded();
     if (record === undefined) throw new KvciError('bug', 'no-network', 'a cluster of virtual machines has its network first');
-    return (held = await places.restart(record, filesOfDisk(await diskOf(record)), signal));
+    const files = filesOfDisk(await diskOf(record));
+    refuseLost(record, files);
+    return (held = await places.restart(record, files, signal));
   };
 
-  /** The same for all of them, found out and told once. */
+  /** The same for all of them, found out and told once; what had KVM need not have it any more, as on another boot of the host. */
   const accelerator = async (sandbox: VmSandbox, signal: AbortSignal): Promise<Accelerator> => {
     const [known] = Object.values(sandbox.record.machines);
-    if (known !== undefined) return known.accelerator;
+    if (known !== undefined && (known.accelerator === 'tcg' || !mayBeEmulated)) return known.accelerator;
     // Nodes that start together wait for one trial.
     choosing ??= trialSpec(sandbox).then((trial) => acceleratorFor(parts, sandbox, trial, signal));
     try {
@@ -92,11 +98,14 @@ export function vmMachines(
       throw error;
     }
   };
-  const trialSpec = async ({ record }: VmSandbox): Promise<VmSpec> =>
-    vmSpec({ name: 'trial', addresses: {} }, await diskOf(record), spec.acceleration ?? 'auto');
+  // The processor is the nodes' own.
+  const trialSpec = async ({ record }: VmSandbox): Promise<VmSpec> => ({
+    ...vmSpec({ name: 'trial', addresses: {}, ...TRIAL_SIZE }, await diskOf(record), spec.acceleration ?? 'auto'),
+    commonCpu: true,
+  });
   const specOf = async (machine: MachineSpec, sandbox: VmSandbox, kind: Accelerator): Promise<VmSpec> => {
     const made = vmSpec(machine, await diskOf(sandbox.record), kind === 'kvm' ? 'kvm' : 'emulation');
-    return { ...made, commonCpu: true, orEmulated: (spec.acceleration ?? 'auto') === 'auto' };
+    return { ...made, commonCpu: true, orEmulated: mayBeEmulated };
   };
 
   const access = async (sandbox: VmSandbox, node: string): Promise<VmAccess> => {
@@ -112,7 +121,7 @@ export function vmMachines(
     const sandbox = await running();
     const alive = sandbox === undefined ? new Set() : await runningVms(sandbox);
     return Object.keys(record?.machines ?? {})
-      .toSorted()
+      .toSorted(compareNames)
       .map((node) => ({ name: node, state: alive.has(node) ? ('running' as const) : ('stopped' as const) }));
   };
 
@@ -153,15 +162,23 @@ export function vmMachines(
     schedule: async (signal) => ((await accelerator(await required(signal), signal)) === 'kvm' ? 'together' : 'in-turn'),
     start: async (machine, signal): Promise<NodeHandle> => {
       const sandbox = await required(signal);
-      if ((await runningVms(sandbox)).has(machine.name)) return (await access(sandbox, machine.name)).node(BOOT_MS, signal);
+      if ((await runningVms(sandbox)).has(machine.name)) {
+        try {
+          return await (await access(sandbox, machine.name)).node(BOOT_MS, signal);
+        } catch (error) {
+          if (!mayBeEmulated || !(error instanceof KvciError) || error.code !== 'kvm-unusable') throw error;
+          // KVM failed it while nobody watched: it has been ended, and starts again as any that has died.
+          choosing = undefined;
+        }
+      }
       await places.ready(sandbox, signal);
       const vm = await startVm(parts, sandbox, await specOf(machine, sandbox, await accelerator(sandbox, signal)), signal);
       entered.push(vm);
       return vm.node(BOOT_MS, signal);
     },
-    node: async (node) => {
+    node: async (node, signal = new AbortController().signal) => {
       const { sandbox } = await requireRunning(node);
-      return (await access(sandbox, node)).node(ENTER_MS, new AbortController().signal);
+      return (await access(sandbox, node)).node(ENTER_MS, signal);
     },
     list,
     stop: async (node, signal) => {
@@ -233,6 +250,16 @@ function vmSpec({ name, addresses, cpus, memory, vm }: MachineSpec, disk: DiskSo
     qemuArgs: vm?.qemuArgs,
     hostKey: 'given',
   };
+}
+
+/** Whoever empties the cache by hand takes the disks of machines that do not run. @throws KvciError `disks-lost` */
+function refuseLost({ name, folder, machines }: VmSandboxRecord, files: readonly string[]): void {
+  const lost = [...Object.keys(machines).map((node) => join(folder, node)), ...files].find((path) => !existsSync(path));
+  if (lost === undefined) return;
+  throw new KvciError('notFoundOrExists', 'disks-lost', `the disks of the nodes of "${name}" are gone: there is no ${lost}`, {
+    hint: `They were in kvci's cache. Make the cluster anew: "kvci down ${name}", then "kvci up ${name}".`,
+    facts: { cluster: name, path: lost },
+  });
 }
 
 function notFound({ cluster }: MachinesSpec, node: string): KvciError {

@@ -23,6 +23,8 @@ const record: VmSandboxRecord = {
   name: 'lab',
   createdAt: '2026-11-26T10:00:00.000Z',
   source: '/disks/node.qcow2',
+  kind: 'container',
+  engine: '/run/docker.sock',
   folder: '/cache/machines/lab-00',
   lan: { families: ['ipv4'], routerAdvertisements: true, dhcpDelaySeconds: 0 },
   key: pair('user'),

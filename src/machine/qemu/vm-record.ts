@@ -37,6 +37,8 @@ export interface VmSandboxRecord {
   readonly source: string;
   /** How the sandbox is made; missing: of namespaces. */
   readonly kind?: SandboxKind | undefined;
+  /** Socket of the engine that it is made in where it is a container; missing: of one that is looked for. */
+  readonly engine?: string | undefined;
   /** Folder of the host with what the machines write. */
   readonly folder: string;
   readonly lan: LanOptions;
@@ -44,6 +46,8 @@ export interface VmSandboxRecord {
   readonly key: SshKeyPair;
   /** Missing while it is being started. */
   readonly sandbox?: SandboxRecord | undefined;
+  /** Its network does not stand yet: where nobody is at it any more, all of it is made anew. Missing where it stands. */
+  readonly unfinished?: true | undefined;
   /** Stays when whoever started it ends. */
   readonly keep: boolean;
   /** Where the sandbox sees folders of the host. */
@@ -63,6 +67,7 @@ const schema = z.object({
   createdAt: z.string(),
   source: z.string(),
   kind: z.enum(SANDBOX_KINDS).optional(),
+  engine: z.string().optional(),
   folder: z.string(),
   lan: z.object({
     families: z.array(z.enum(['ipv4', 'ipv6'])),
@@ -73,6 +78,7 @@ const schema = z.object({
   }),
   key: keySchema,
   sandbox: sandboxRecordSchema.optional(),
+  unfinished: z.literal(true).optional(),
   keep: z.boolean(),
   binds: z.array(z.object({ host: z.string(), inside: z.string() })),
   disk: z
@@ -147,6 +153,12 @@ export class VmSandboxRecords {
     const path = this.path(record.name);
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await writeFileAtomic(path, formatVmSandboxRecord(record), 0o600);
+  }
+
+  /** Writes down that its network stands. */
+  async finish({ unfinished: _unfinished, ...record }: VmSandboxRecord): Promise<VmSandboxRecord> {
+    await this.write(record);
+    return record;
   }
 
   async remove(name: string): Promise<void> {

@@ -39,6 +39,8 @@ export interface VmSandboxRequest {
   readonly owner?: VmOwner;
   /** Default: namespaces. */
   readonly kind?: SandboxKind;
+  /** Socket of the engine for one that is a container; default: one that is looked for. */
+  readonly engine?: string | undefined;
   /** What the machines run from, for people. */
   readonly source: string;
   readonly lan: LanOptions;
@@ -95,9 +97,11 @@ export async function startVmSandbox(parts: VmSandboxParts, request: VmSandboxRe
     createdAt: new Date(parts.clock.now()).toISOString(),
     source: request.source,
     ...(request.kind === undefined ? {} : { kind: request.kind }),
+    ...(request.engine === undefined ? {} : { engine: request.engine }),
     folder: join(parts.directories.cache, 'machines', `${name}-${randomBytes(4).toString('hex')}`),
     lan: request.lan,
     key: request.key ?? parts.ssh.newKeyPair('kvci'),
+    unfinished: true,
     keep,
     binds: bindsOf(request.files),
     ...(request.disk === undefined ? {} : { disk: request.disk }),
@@ -105,24 +109,29 @@ export async function startVmSandbox(parts: VmSandboxParts, request: VmSandboxRe
   };
   const { folder } = record;
   await using undo = new AsyncDisposableStack();
-  const entry = undo.use(await parts.ledger.enter(VM_FOLDER, { folder, record: records.path(name) }));
+  // Those of a cluster are told of by its state, and are whoever's who goes on: the ledger would have `prune` take them away.
+  const entry =
+    request.owner === 'cluster-machines'
+      ? undefined
+      : undo.use(await parts.ledger.enter(VM_FOLDER, { folder, record: records.path(name) }));
   undo.defer(() => remove(records, name, folder));
   await records.write(record);
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const { started, runner, endSandbox } = await launch(parts.sandboxes, records, record, signal);
+  const { runner, endSandbox, ...launched } = await launch(parts.sandboxes, records, record, signal);
   undo.defer(endSandbox);
-  await startLan(runner, record.lan, lanParts(parts, started), signal);
+  const started = await finish(parts, records, launched.started, runner, signal);
   const resources = undo.move();
   const end = async (): Promise<void> => {
     await resources.disposeAsync();
   };
   // From here on the record tells of a kept one; the ledger would have the next `prune` take it away.
-  if (keep) await parts.ledger.forget(entry.entry);
+  if (keep && entry !== undefined) await parts.ledger.forget(entry.entry);
   return vmSandbox(records, started, { ...placeOf(started, runner), letGo: keep ? leaveSandbox : end, end });
 }
 
 /**
- * Starts a sandbox anew that was kept and has ended, as after a reboot of the host: its machines are as their disks have them.
+ * Starts a sandbox anew that was kept and has ended, as after a reboot of the host, or was never finished: its machines are as their
+ * disks have them.
  *
  * @param files as when it was started first; they may lie elsewhere by now
  */
@@ -133,14 +142,29 @@ export async function restartVmSandbox(
   files: readonly string[],
   signal: AbortSignal,
 ): Promise<VmSandbox> {
-  const { started, runner, endSandbox } = await launch(parts.sandboxes, records, { ...before, binds: bindsOf(files) }, signal);
+  await endSandboxOf(parts, before);
+  // Whoever was killed may have got no further than the record.
+  if (before.unfinished === true) await mkdir(before.folder, { recursive: true, mode: 0o700 });
+  const record: VmSandboxRecord = { ...before, unfinished: true, binds: bindsOf(files) };
+  const { started, runner, endSandbox } = await launch(parts.sandboxes, records, record, signal);
   try {
-    await startLan(runner, before.lan, lanParts(parts, started), signal);
+    return found(parts, records, await finish(parts, records, started, runner, signal), runner);
   } catch (error) {
     await endSandbox();
     throw error;
   }
-  return found(parts, records, started, runner);
+}
+
+/** Makes the network of a sandbox, and writes down that it stands. */
+async function finish(
+  parts: VmSandboxParts,
+  records: VmSandboxRecords,
+  started: VmSandboxRecord,
+  runner: CommandRunner,
+  signal: AbortSignal,
+): Promise<VmSandboxRecord> {
+  await startLan(runner, started.lan, lanParts(parts, started), signal);
+  return records.finish(started);
 }
 
 function lanParts(parts: VmSandboxParts, started: VmSandboxRecord): LanParts {
@@ -189,14 +213,25 @@ export async function endVmSandbox(parts: VmSandboxParts, name: string): Promise
 
 /** Ends what a record tells of, with all that its machines wrote. */
 export async function endRecorded(
-  { sandboxes }: Pick<VmSandboxParts, 'sandboxes'>,
+  parts: Pick<VmSandboxParts, 'sandboxes'>,
   records: VmSandboxRecords,
-  { name, folder, sandbox, lan }: VmSandboxRecord,
+  record: VmSandboxRecord,
+): Promise<void> {
+  await endSandboxOf(parts, record);
+  await remove(records, record.name, record.folder);
+}
+
+/** Ends what of it runs; what its machines wrote stays. */
+export async function endSandboxOf(
+  { sandboxes }: Pick<VmSandboxParts, 'sandboxes'>,
+  { name, sandbox, lan, machines }: Pick<VmSandboxRecord, 'name' | 'sandbox' | 'lan' | 'machines'>,
 ): Promise<void> {
   const running = sandbox === undefined ? undefined : await sandboxes.find(sandbox);
   if (lan.joined === undefined) await running?.end();
-  else if (running !== undefined) await endJoinedPlace(running, name);
-  await remove(records, name, folder);
+  else if (running !== undefined) {
+    const addresses = Object.values(machines).map((machine) => machine.addresses);
+    await endJoinedPlace(running, name, addresses);
+  }
 }
 
 /** The same sandbox, entered without its network: loopback is this host's. @throws KvciError `sandbox-ended` */

@@ -19,10 +19,11 @@ import { dropChildren, linkSaved, makeChild } from './saved-disks.ts';
 import { unfit } from './saved-fit.ts';
 import { loadDevices, loading } from './saved-state.ts';
 import { startVm, type VmSpec } from './start-vm.ts';
-import { connectMonitor, openVm, runningVms, type VmAccess } from './vm.ts';
+import { openVm, runningVms, type VmAccess } from './vm.ts';
 import { savedFiles, socketsOf } from './vm-files.ts';
 import { formatVmSandboxRecord, parseVmSandboxRecord, type VmRecord, type VmSandboxRecord } from './vm-record.ts';
 import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
+import { connectMonitor } from './vm-sockets.ts';
 
 export interface VmSnapshotParts {
   readonly vms: VmSandboxParts;

@@ -7,10 +7,11 @@ export function isStatus(answer: unknown, status: 'internal-error' | 'io-error')
 }
 
 /** QEMU halts a machine whose own disk finds no room on the host, and lets it go on when it is told to. */
-export function diskFull(name: string, { folder }: Pick<VmSandboxRecord, 'folder'>): KvciError {
+export function diskFull(name: string, { folder }: Pick<VmSandboxRecord, 'folder'>, cause?: unknown): KvciError {
   return new KvciError('hostNotReady', 'disk-full', `${name} stands still: the disk of this host is full where the machine's own is`, {
     hint: `Make room at ${folder}; then the same command goes on.`,
     facts: { machine: name, folder },
+    ...(cause === undefined ? {} : { cause }),
   });
 }
 

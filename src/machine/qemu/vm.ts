@@ -1,21 +1,22 @@
-import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { createConnection } from 'node:net';
+import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 
-import { KvciError, messageOf } from '../../core/errors.ts';
+import { deadline } from '../../core/deadline.ts';
+import { KvciError, throwIfCancelled } from '../../core/errors.ts';
 import { execNode } from '../exec-node.ts';
 import type { NodeHandle } from '../types.ts';
 import { hasLease } from '../net/lan-services.ts';
-import { rememberFailure } from './accelerate.ts';
 import { consoleCause } from './console-cause.ts';
-import { notReachable } from './not-reachable.ts';
-import { openQmp, type QmpClient, type QmpEvent } from './qmp.ts';
+import { kvmFailure, rememberKvmFailure } from './kvm-failure.ts';
+import { notReachable, silentMonitor } from './not-reachable.ts';
+import type { Accelerator } from './qemu-arguments.ts';
 import { rebootMachine } from './reboot.ts';
 import { SshSessions } from './ssh-sessions.ts';
 import { consoleFile, socketsOf, vmFolder } from './vm-files.ts';
 import type { VmRecord } from './vm-record.ts';
 import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
+import { connectMonitor, connectSocket, machineEnded } from './vm-sockets.ts';
 import { diskFull, isStatus, unlessGone } from './vm-status.ts';
 
 const SSH_PORT = 22;
@@ -24,8 +25,14 @@ const SSH_PORT = 22;
 const POLL_MS = 100;
 const CONSOLE_MS = 2_000;
 
-/** What a machine gets to shut down in order before its power is cut: systemd's own limit for a service, and more. */
-const SHUTDOWN_MS = 120_000;
+/** For a hang: QEMU tells at once how its machine is. */
+const ASK_MS = 10_000;
+
+/**
+ * What a machine gets to shut down in order before its power is cut: systemd's own limit for a service, and more. Emulated, the end of a
+ * control plane's containers alone may take that.
+ */
+const SHUTDOWN_MS: Readonly<Record<Accelerator, number>> = { kvm: 120_000, tcg: 300_000 };
 
 const LIST_RUNNING = `for file in "$1"*/qemu.pid; do
   if kill -0 "$(cat "$file" 2>/dev/null)" 2>/dev/null; then basename "$(dirname "$file")"; fi
@@ -44,13 +51,13 @@ export interface VmAccess extends AsyncDisposable {
   node(deadlineMs: number, signal: AbortSignal): Promise<NodeHandle>;
   /** Restarts it in order and answers when it answers again. @throws as `node`; `machine-not-reachable` also where it does not restart */
   reboot(deadlineMs: number, signal: AbortSignal): Promise<NodeHandle>;
-  /** Shuts it down in order, then by force. */
+  /** Shuts it down in order, then by force, which is told. @throws KvciError `cancelled`: it goes on shutting down */
   stop(signal: AbortSignal): Promise<void>;
   /** Cuts its power. */
   kill(): Promise<void>;
   /** All that its console showed. */
   console(): Promise<string>;
-  /** Its console, both ways. One at a time can have it. */
+  /** Its console, both ways. One at a time can have it. @throws KvciError `console-in-use`, `machine-ended` */
   openConsole(): Promise<Duplex>;
 }
 
@@ -77,23 +84,18 @@ export async function watchVm(parts: VmSandboxParts, sandbox: VmSandbox, name: s
   const monitor = await connectMonitor(sandbox, socketsOf(name).monitors[0], name, ({ event }) => {
     if (event === 'STOP' && connected) void whyStopped();
   });
-  connected = true;
-  // One that stopped before somebody listened does not say so again.
-  await whyStopped();
 
   async function whyStopped(): Promise<void> {
     const status = await monitor.execute('query-status').catch(() => undefined);
+    if (isStatus(status, 'io-error')) {
+      const { message, hint } = diskFull(name, sandbox.record);
+      parts.events({ type: 'problem', level: 'warning', message, ...(hint === undefined ? {} : { hint }) });
+      // What runs there would look alive for minutes.
+      await access[Symbol.asyncDispose]();
+    }
     if (!isStatus(status, 'internal-error')) return;
-    failures.push(
-      new KvciError('hostNotReady', 'kvm-unusable', `${name}: KVM cannot run this machine (QEMU reports an internal error)`, {
-        hint: 'Use --acceleration emulation.',
-        facts: { machine: name },
-      }),
-    );
-    // No other one is to fail by it. Before its end: whoever goes on then without KVM finds that written.
-    await rememberFailure(parts, sandbox.runner, `${name} was ended by an internal error of QEMU`).catch((error: unknown) => {
-      parts.events({ type: 'problem', level: 'warning', message: `that KVM is unusable cannot be remembered: ${messageOf(error)}` });
-    });
+    failures.push(kvmFailure(name));
+    await rememberKvmFailure(parts, sandbox.runner, name);
     await monitor.execute('quit').catch(() => undefined);
   }
 
@@ -104,11 +106,15 @@ export async function watchVm(parts: VmSandboxParts, sandbox: VmSandbox, name: s
     await access[Symbol.asyncDispose]();
   });
   const state: RunningState = {
+    watched: true,
     failure: () => failures[0],
     running: () => Promise.resolve(running),
     untilEnded: () => ended,
   };
   const access = vmAccess(parts, sandbox, name, record, state);
+  connected = true;
+  // One that stopped before somebody listened does not say so again.
+  await whyStopped();
   return {
     ...access,
     ended,
@@ -126,19 +132,22 @@ export async function openVm(parts: VmSandboxParts, sandbox: VmSandbox, name: st
   const { pid } = socketsOf(name);
   const running = async (): Promise<boolean> =>
     (await sandbox.runner.run(['sh', '-c', 'kill -0 "$(cat "$1")"', 'sh', pid], { accept: [1, 2] })).exitCode === 0;
-  if (!(await running())) throw ended(name);
-  const untilEnded = async (): Promise<void> => {
-    while (await running()) await parts.clock.wait(POLL_MS);
+  if (!(await running())) throw machineEnded(name);
+  const untilEnded = async (signal?: AbortSignal): Promise<void> => {
+    while (signal?.aborted !== true && (await running())) await parts.clock.wait(POLL_MS);
   };
-  return vmAccess(parts, sandbox, name, record, { failure: () => undefined, running, untilEnded });
+  return vmAccess(parts, sandbox, name, record, { watched: false, failure: () => undefined, running, untilEnded });
 }
 
 /** What is known of whether a machine runs. */
 interface RunningState {
+  /** This process sees by itself when QEMU stops it. */
+  readonly watched: boolean;
   /** Why it was ended, where that was for a reason. */
   failure(): KvciError | undefined;
   running(): Promise<boolean>;
-  untilEnded(): Promise<void>;
+  /** @param signal of whoever waits: it may resolve as it aborts */
+  untilEnded(signal?: AbortSignal): Promise<void>;
 }
 
 function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, record: VmRecord, state: RunningState): VmAccess {
@@ -149,7 +158,19 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
     const open = (): Promise<Duplex> => sandbox.open(addresses.ipv4 ?? addresses.ipv6 ?? '', SSH_PORT);
     return ssh.connect({ name, user: 'root', key: sandbox.record.key, hostKey: hostKey?.publicKey, open }, signal);
   });
-  const handle = execNode(parts, { name, addresses, exec: (request) => sessions.exec(request) });
+  /** What fails on a machine that stands still fails for that. */
+  const orDiskFull = async <T>(work: Promise<T>): Promise<T> => {
+    try {
+      return await work;
+    } catch (error) {
+      const lost = error instanceof KvciError && ['ssh-lost', 'ssh-unreachable', 'timed-out'].includes(error.code);
+      if (lost && (await isStarved(AbortSignal.timeout(ASK_MS)).catch(() => false))) throw diskFull(name, sandbox.record, error);
+      throw error;
+    }
+  };
+  const node = execNode(parts, { name, addresses, exec: (request) => orDiskFull(sessions.exec(request)) });
+  // Its time is up only where it is run.
+  const handle: NodeHandle = { ...node, run: (argv, options) => orDiskFull(node.run(argv, options)) };
   const readConsole = (): Promise<string> => readFile(consoleFile(sandbox.record, name), 'utf8');
 
   const why = async (): Promise<KvciError> => {
@@ -157,16 +178,27 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
     return notReachable(name, console, consoleCause(console, leased), running);
   };
 
-  const status = async (): Promise<unknown> => {
-    using control = await connectMonitor(sandbox, sockets.monitors[1], name, () => undefined);
-    return await control.execute('query-status');
+  const command = async (what: string, signal?: AbortSignal): Promise<unknown> => {
+    using control = await connectMonitor(sandbox, sockets.monitors[1], name, () => undefined, signal);
+    return await control.execute(what);
   };
-  const isStarved = async (): Promise<boolean> => isStatus(await status().catch(unlessGone), 'io-error');
+  const status = (signal: AbortSignal): Promise<unknown> => command('query-status', signal).catch(unlessGone);
+  const isStarved = async (signal: AbortSignal): Promise<boolean> => isStatus(await status(signal), 'io-error');
+  /** One that KVM has failed while nobody watched counts as running, and never goes on. */
+  const endFailed = async (now: unknown): Promise<void> => {
+    if (state.watched || !isStatus(now, 'internal-error')) return;
+    await rememberKvmFailure(parts, sandbox.runner, name);
+    await kill();
+    throw kvmFailure(name);
+  };
 
-  const node: VmAccess['node'] = async (deadlineMs, signal) => {
+  const enter: VmAccess['node'] = async (deadlineMs, signal) => {
+    using limit = deadline(clock, deadlineMs, signal, () => silentMonitor(name));
+    const before = await status(limit.signal);
+    await endFailed(before);
     // There may be room by now.
-    if (await isStarved()) await command('cont').catch(unlessGone);
-    const deadline = clock.monotonic() + deadlineMs;
+    if (isStatus(before, 'io-error')) await command('cont', limit.signal).catch(unlessGone);
+    const end = clock.monotonic() + deadlineMs;
     let nextLook = clock.monotonic() + CONSOLE_MS;
     for (;;) {
       const failure = state.failure();
@@ -178,20 +210,17 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
         if (!(error instanceof KvciError) || error.code !== 'ssh-unreachable') throw error;
       }
       const now = clock.monotonic();
-      if (now > deadline) throw await why();
+      if (now > end) throw await why();
       if (now > nextLook) {
         nextLook = now + CONSOLE_MS;
-        if (await isStarved()) throw diskFull(name, sandbox.record);
+        const seen = await status(limit.signal);
+        if (isStatus(seen, 'io-error')) throw diskFull(name, sandbox.record);
+        await endFailed(seen);
         if (!(await state.running()) || consoleCause(await readConsole()).final) throw state.failure() ?? (await why());
       }
       // An abort shows in the next round.
       await clock.wait(POLL_MS, signal).catch(() => undefined);
     }
-  };
-
-  const command = async (what: string): Promise<void> => {
-    using control = await connectMonitor(sandbox, sockets.monitors[1], name, () => undefined);
-    await control.execute(what);
   };
 
   const kill = async (): Promise<void> => {
@@ -203,44 +232,43 @@ function vmAccess(parts: VmSandboxParts, sandbox: VmSandbox, name: string, recor
   return {
     name,
     record,
-    node,
-    reboot: (deadlineMs, signal) => rebootMachine({ name, node, runner: handle, clock }, deadlineMs, signal),
+    node: enter,
+    reboot: (deadlineMs, signal) => rebootMachine({ name, node: enter, runner: handle, clock }, deadlineMs, signal),
     stop: async (signal) => {
       await sessions[Symbol.asyncDispose]();
-      await command('system_powerdown');
-      const patience = AbortSignal.any([signal, AbortSignal.timeout(SHUTDOWN_MS)]);
-      await Promise.race([state.untilEnded(), untilAborted(patience)]);
-      if (await state.running()) await kill();
+      await command('system_powerdown', signal);
+      const ms = SHUTDOWN_MS[record.accelerator];
+      const late = new KvciError('timedOut', 'not-shut-down', `${name} has not shut down within ${ms / 1000} s: its power is cut`);
+      using patience = deadline(clock, ms, signal, () => late);
+      await Promise.race([state.untilEnded(patience.signal), untilAborted(patience.signal)]);
+      if (!(await state.running())) return;
+      throwIfCancelled(signal);
+      parts.events({ type: 'problem', level: 'warning', message: late.message });
+      await kill();
     },
     kill,
     console: readConsole,
-    openConsole: () => connect(sandbox, sockets.console, name),
+    openConsole: async () => {
+      // QEMU serves one, and lets others connect: what they type would wait for the end of the first.
+      const lock = await parts.locks.tryExclusive(join(sandbox.record.folder, name, 'console.lock'));
+      if (lock === undefined) throw consoleInUse(name);
+      try {
+        const stream = await connectSocket(sandbox, sockets.console, name);
+        return stream.once('close', () => void lock[Symbol.asyncDispose]());
+      } catch (error) {
+        await lock[Symbol.asyncDispose]();
+        throw error;
+      }
+    },
     [Symbol.asyncDispose]: () => sessions[Symbol.asyncDispose](),
   };
 }
 
-/** @throws KvciError `machine-ended` */
-export async function connectMonitor(
-  sandbox: VmSandbox,
-  path: string,
-  name: string,
-  onEvent: (event: QmpEvent) => void,
-): Promise<QmpClient> {
-  return openQmp(await connect(sandbox, path, name), onEvent);
-}
-
-async function connect(sandbox: VmSandbox, path: string, name: string): Promise<Duplex> {
-  const stream = createConnection(sandbox.outside(path));
-  try {
-    await once(stream, 'connect');
-    return stream;
-  } catch (error) {
-    throw ended(name, error);
-  }
-}
-
-function ended(name: string, cause?: unknown): KvciError {
-  return new KvciError('notFoundOrExists', 'machine-ended', `the machine ${name} has ended`, { facts: { machine: name }, cause });
+function consoleInUse(name: string): KvciError {
+  return new KvciError('notFoundOrExists', 'console-in-use', `somebody else is at the console of ${name}`, {
+    hint: 'One at a time can have it; Ctrl-] leaves it.',
+    facts: { machine: name },
+  });
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {

@@ -107,7 +107,13 @@ describe('nodes that are containers', () => {
   describe('each of them', () => {
     nodeContract({ node: () => node01, other: () => node02, bytes: 20_000_000 });
 
-    providerDifferences({ provider: 'kind', machines: () => machines, node: () => node01, storage: tmpdir() });
+    providerDifferences({
+      provider: 'kind',
+      machines: () => machines,
+      node: () => node01,
+      asked: { index: 1, cpus: 1, disk: 10e9 },
+      storage: tmpdir(),
+    });
   });
 
   describe('are reached', () => {

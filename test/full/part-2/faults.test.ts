@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 
 import { readRecord, recordPath } from '../../../src/sandbox/node-engine-record.ts';
 import { kvci, type Run, run } from '../../cli/run-kvci.ts';
-import { begun, clusterFaults, faultyCluster, type FaultyProvider } from '../../fixtures/cluster-faults.ts';
+import { begun, clusterFaults, EVERY_POINT, faultyCluster, type FaultyProvider } from '../../fixtures/cluster-faults.ts';
 import { hostTraces } from '../../fixtures/host-traces.ts';
 import { killNode } from '../../fixtures/killed-node.ts';
 import { isMissing } from '../../fixtures/needs.ts';
@@ -20,6 +20,8 @@ const MARKER = `/run/kvci-test-${process.pid}`;
 const PROVIDER: FaultyProvider = {
   name: NAME,
   flags: ['--provider', 'kind'],
+  nodes: 2,
+  points: EVERY_POINT,
   dies: { step: 'init', node: 'node01' },
   kill: async (node, { done }) => {
     await done('ssh', node, '--cluster', NAME, '--', 'touch', MARKER);

@@ -13,7 +13,7 @@ import { startLan } from '../../../src/machine/net/lan-services.ts';
 import { throughEngine } from '../../../src/machine/net/outbound.ts';
 import { SANDBOX_LABEL } from '../../../src/sandbox/container-request.ts';
 import { sandboxReapers } from '../../../src/sandbox/reaper.ts';
-import type { SandboxRequest, Sandboxes } from '../../../src/sandbox/types.ts';
+import type { Sandbox, SandboxRequest, Sandboxes } from '../../../src/sandbox/types.ts';
 import { connectSandboxEngine } from '../../../src/wiring/sandboxes.ts';
 import { testAllSandboxes } from '../../fixtures/container-sandboxes.ts';
 import { TEST_CACHE } from '../../fixtures/debian-programs.ts';
@@ -29,6 +29,10 @@ import { until } from '../../fixtures/traces.ts';
 /* Sandboxes that are containers: the suite of all kinds, in every engine, and what an engine may be left with. */
 
 const NEVER = new AbortController().signal;
+
+/** Greets whoever comes. */
+const SERVE =
+  'my $s = IO::Socket::INET->new(LocalPort => 7777, Listen => 5) or die; while (my $c = $s->accept) { print $c "in\\n"; close $c }';
 
 describe.each<[string, string | undefined, (tools: string, folder: string) => Promise<HostEngine>]>([
   ['Docker', dockerProblem(), () => startDockerDaemon()],
@@ -150,6 +154,35 @@ describe('a sandbox that is a container, where machines are to reach the outside
     expect(routes).toMatch(/^default via \S+ dev (\S+)/m);
     expect(rules).toMatch(/oifname "\S+" masquerade[^]*iifname "\S+" ct state new drop/);
     expect(said.join('\n')).not.toContain('no network');
+  });
+
+  it('is closed to its neighbours: what listens in it is for machines', async () => {
+    await using engine = await seeingPodman(tools, `${folder}-podman`, folder, 'private');
+    const boxes = testAllSandboxes(tools, folder, engine.socket);
+    const templates = await readTemplates(new URL('../../../templates', import.meta.url).pathname);
+    const request: SandboxRequest = {
+      kind: 'container',
+      name: 'out',
+      binds: [],
+      network: 'private',
+      cgroups: false,
+      outbound: true,
+      signal: NEVER,
+    };
+    await using box = await boxes.start({ ...request, settings: lanSettings(lan, 'container') });
+    await using neighbour = await boxes.start({ ...request, name: 'neighbour' });
+    const ended = new AbortController();
+    const serving = box.run(['perl', '-MIO::Socket::INET', '-e', SERVE], { signal: ended.signal });
+    const greeting = async (from: Sandbox): Promise<string> =>
+      (await from.run(['timeout', '5', 'bash', '-c', `exec 3<>/dev/tcp/${address}/7777 && cat <&3`], { accept: [1, 124] })).stdout;
+    const { stdout: addresses } = await box.run(['ip', '-4', '-brief', 'address']);
+    const address = /^eth\S+ .* ([\d.]+)\//m.exec(addresses)?.[1] ?? '';
+    await until(async () => (await greeting(neighbour)) === 'in\n');
+    await startLan(box, lan, { templates, events: () => undefined, reachOutside: throughEngine }, NEVER);
+    expect(await greeting(box)).toBe('in\n');
+    expect(await greeting(neighbour)).toBe('');
+    ended.abort();
+    await expect(serving).rejects.toMatchObject({ code: 'cancelled' });
   });
 
   it.skipIf(isMissing('docker', dockerProblem()))('is closed where its engine has none, and says so', async () => {

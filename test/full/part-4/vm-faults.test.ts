@@ -17,7 +17,8 @@ import { LAN, nodeDisk, sandboxRequest, testVms, WITHOUT_KUBERNETES } from '../.
 
 /*
  * What goes wrong with virtual machines while they run, and KVM that cannot be had. What keeps a machine from starting at all is in
- * test/full/part-3/virtual-machines.test.ts, a sandbox that is killed in vm-machines.test.ts, faults of clusters in faults.test.ts.
+ * test/full/part-3/virtual-machines.test.ts, a sandbox that is killed in vm-machines.test.ts, faults of clusters in faults.test.ts and
+ * mixed-faults.test.ts.
  */
 
 const NEVER = new AbortController().signal;
@@ -71,14 +72,19 @@ describe('a full disk', () => {
     }
   });
 
-  it('of a node is named by what meets it; with room there the node is as before', async () => {
+  it('of a node is named by what meets it; the node goes on, starts again, and is as before with room there', async () => {
     const machines = await machinesIn(await temporary());
-    const node = await start(machines);
+    let node = await start(machines);
     await node.run(['sh', '-c', 'fallocate -l "$(df --output=avail -B1 /var | tail -1)" /var/fill; cat /dev/zero >/var/rest || true']);
-    await expect(node.write([{ path: '/var/lib/new', content: 'x'.repeat(100_000) }])).rejects.toMatchObject({
-      code: 'command-failed',
-      message: expect.stringContaining('No space left on device') as string,
-    });
+    const write = (): Promise<void> => node.write([{ path: '/var/lib/new', content: 'x'.repeat(100_000) }]);
+    const full = { code: 'command-failed', message: expect.stringMatching(/on node01:[^]*No space left on device/) as string };
+    await expect(write()).rejects.toMatchObject(full);
+    // Not half of it, and the host's disk is not taken for the node's.
+    expect((await node.run(['ls', '/var/lib/new'], { accept: [2] })).exitCode).toBe(2);
+    expect(await machines.list()).toEqual([{ name: 'node01', state: 'running' }]);
+    await machines.stop('node01', NEVER);
+    node = await start(machines);
+    await expect(write()).rejects.toMatchObject(full);
     await node.run(['rm', '/var/fill', '/var/rest']);
     await node.write([{ path: '/var/lib/new', content: 'new' }]);
     expect((await node.run(['cat', '/var/lib/new'])).stdout).toBe('new');
@@ -87,7 +93,7 @@ describe('a full disk', () => {
   });
 });
 
-describe('KVM that this user may not use', () => {
+describe('KVM', () => {
   let folder: string;
 
   beforeAll(async () => {
@@ -96,15 +102,21 @@ describe('KVM that this user may not use', () => {
 
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  it('is an error where it was asked for, and emulation elsewhere, which is told', async () => {
+  // Whatever this host has. Nobody can open a device that is mounted so, root neither: EACCES, as by its mode for other users.
+  const absent = 'umount /dev/kvm; rm -f /dev/kvm';
+  const closed = `${absent}; touch /dev/kvm && mount --bind /dev/null /dev/kvm && mount -o remount,bind,nodev /dev/kvm`;
+
+  it.each([
+    ['that this host does not have', absent, 'this host has no KVM: machines are emulated'],
+    ['that this user may not use', closed, '/dev/kvm is closed to this user: machines are emulated'],
+  ])('%s is an error where it was asked for, and emulation elsewhere, which is told', async (_what, change, note) => {
     const said: string[] = [];
     const parts = {
       ...(await testVms(tools, folder)),
       events: (event: { type: string; message?: string }) => said.push(event.message ?? ''),
     };
     await using sandbox = await startVmSandbox(parts, sandboxRequest('no-kvm', filesOfDisk(disk)));
-    // Whatever this host has.
-    await sandbox.runner.run(['sh', '-c', 'umount /dev/kvm && rm -f /dev/kvm'], { accept: [1, 32] });
+    await sandbox.runner.run(['sh', '-c', change]);
     const spec: VmSpec = {
       name: 'node01',
       addresses: lanAddresses(LAN.families, 1),
@@ -119,7 +131,7 @@ describe('KVM that this user may not use', () => {
     await expect(startVm(parts, sandbox, spec, NEVER)).rejects.toMatchObject({ code: 'kvm-unusable', exitCode: 3 });
     await using vm = await startVm(parts, sandbox, { ...spec, acceleration: 'auto' }, NEVER);
     expect(vm.record.accelerator).toBe('tcg');
-    expect(said.join('\n')).toContain('this host has no KVM: machines are emulated');
+    expect(said.join('\n')).toContain(note);
     await vm.kill();
   });
 });

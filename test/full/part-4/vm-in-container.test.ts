@@ -15,19 +15,26 @@ import { findVmSandbox, startVmSandbox, type VmSandboxParts } from '../../../src
 import type { Machines, MachineSpec } from '../../../src/machine/types.ts';
 import type { SandboxKind } from '../../../src/sandbox/types.ts';
 import { SANDBOX_LABEL } from '../../../src/sandbox/container-request.ts';
+import { clusterContract } from '../../fixtures/cluster-contract.ts';
 import { testAllSandboxes } from '../../fixtures/container-sandboxes.ts';
 import { type DockerDaemon, dockerProblem, startDockerDaemon } from '../../fixtures/docker-daemon.ts';
+import { hostTraces, type HostTraces } from '../../fixtures/host-traces.ts';
 import { isMissing } from '../../fixtures/needs.ts';
+import { nodeImage } from '../../fixtures/node-image.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
-import { greeting } from '../../fixtures/traces.ts';
+import { greeting, until } from '../../fixtures/traces.ts';
 import { LAN, nodeDisk, sandboxRequest, testVms, WITHOUT_KUBERNETES } from '../../fixtures/vms.ts';
+
+/* Sandboxes that are containers: single machines, and a cluster of an older Kubernetes with IPv4 only (see vm-cluster.test.ts). */
 
 const NEVER = new AbortController().signal;
 
 /** For a hang: an emulated machine beside others takes minutes. */
 const BOOT_MS = 15 * 60_000;
 
-describe.skipIf(isMissing('docker', dockerProblem()))('a virtual machine in a sandbox that is a container', () => {
+const withoutDocker = isMissing('docker', dockerProblem());
+
+describe.skipIf(withoutDocker)('a virtual machine in a sandbox that is a container', () => {
   let folder: string;
   let docker: DockerDaemon;
   let parts: VmSandboxParts;
@@ -102,3 +109,45 @@ describe.skipIf(isMissing('docker', dockerProblem()))('a virtual machine in a sa
     expect(await others.list()).toEqual([]);
   });
 });
+
+describe.skipIf(withoutDocker)('a cluster of virtual machines in a sandbox that is a container', () => {
+  let docker: DockerDaemon;
+
+  beforeAll(async () => {
+    docker = await startDockerDaemon();
+    // Built as for whoever has no engine: this daemon has no network to build with.
+    await nodeImage('1.31');
+  });
+
+  afterAll(() => docker[Symbol.asyncDispose]());
+
+  clusterContract(
+    {
+      name: 'kvci-boxed',
+      nodes: 2,
+      families: ['ipv4'],
+      flags: ['--provider', 'vm', '--sandbox', 'container'],
+      image: () => Promise.resolve(['--k8s', process.env['KVCI_TEST_KUBERNETES'] ?? '1.31']),
+      config: () => `engine: ${docker.socket}\nimage: { payload: modules }\n`,
+      traces: withoutDaemon,
+    },
+    ({ on }) => {
+      it('is of the version and in the engine that were asked for', async () => {
+        expect(await on('node02', 'kubelet', '--version')).toContain(`v${process.env['KVCI_TEST_KUBERNETES'] ?? '1.31'}`);
+        const containers = await connectContainers({ address: { transport: 'unix', path: docker.socket }, origin: 'test' });
+        expect((await containers.list({ [SANDBOX_LABEL]: '' })).filter(({ running }) => running)).not.toEqual([]);
+      });
+    },
+  );
+});
+
+/** The daemon keeps the group that its containers were in, and connections of its own; what watches a container goes a moment after it. */
+async function withoutDaemon(): Promise<HostTraces> {
+  let traces: HostTraces = {};
+  await until(async () => {
+    traces = await hostTraces();
+    return !(traces['processes'] ?? []).some((command) => /containerd-shim.*kvci-docker-/.test(command));
+  });
+  const others = (kind: string): readonly string[] => (traces[kind] ?? []).filter((trace) => !trace.includes('kvci-docker-'));
+  return { ...traces, groups: others('groups'), sockets: others('sockets') };
+}
