@@ -12,6 +12,7 @@ import { exposedPorts } from '../cluster/exposed.ts';
 import { chooseCluster, requireNode } from '../cluster/find-cluster.ts';
 import { findRuns } from '../cluster/find-runs.ts';
 import { contextName, mergeKubeconfig, withoutCluster } from '../cluster/kubeconfig.ts';
+import { leadAgain } from '../cluster/lead-again.ts';
 import { forwardTo } from '../cluster/local-forward.ts';
 import { loadIntoNodes } from '../cluster/load.ts';
 import { bundleFiles, nodeLog } from '../cluster/logs.ts';
@@ -52,6 +53,12 @@ const SHELL = ['/bin/bash', '--login'] as const;
 export function createClusterService({ ports, image, acquire, streams, pipes, tar, userKubeconfig }: ClusterServiceParts): ClusterService {
   const { states } = ports;
   const chosen = (name: string | undefined) => chooseCluster(name, states);
+  const kubeconfig: ClusterService['kubeconfig'] = async (name, run) => {
+    const state = await chosen(name);
+    const text = await kubeconfigOf(state.name, ports);
+    await leadAgain(state, ports, run);
+    return text;
+  };
   return {
     plan: async (wanted, settings, run) =>
       planUp(upRequest(wanted, settings, image), ports, async () =>
@@ -73,9 +80,9 @@ export function createClusterService({ ports, image, acquire, streams, pipes, ta
       const found = await Promise.all((await states.names()).map((name) => listedCluster(name, ports, run)));
       return found.filter((cluster) => cluster !== undefined);
     },
-    kubeconfig: async (name) => kubeconfigOf((await chosen(name)).name, ports),
-    mergeKubeconfig: async (name) => {
-      const own = await kubeconfigOf((await chosen(name)).name, ports);
+    kubeconfig,
+    mergeKubeconfig: async (name, run) => {
+      const own = await kubeconfig(name, run);
       const before = await readFile(userKubeconfig, 'utf8').catch((error: unknown) => {
         if (hasErrno(error, 'ENOENT')) return '';
         throw error;

@@ -256,9 +256,9 @@ export interface ClusterService {
   names(): Promise<readonly string[]>;
   status(name: string | undefined, run: RunContext): Promise<ClusterStatus>;
   list(run: RunContext): Promise<readonly (ClusterStatus | UnreadableCluster)[]>;
-  kubeconfig(name: string | undefined): Promise<string>;
+  kubeconfig(name: string | undefined, run: RunContext): Promise<string>;
   /** Puts the cluster into the user's own kubeconfig and answers its path. */
-  mergeKubeconfig(name: string | undefined): Promise<string>;
+  mergeKubeconfig(name: string | undefined, run: RunContext): Promise<string>;
   /**
    * Runs a command, or a shell, with the caller's own terminal or pipes, while ports of this host lead to what the node sees. Answers
    * its exit code. Where nothing is to be run, it is ended by being cancelled.

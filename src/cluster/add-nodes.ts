@@ -6,7 +6,7 @@ import { networkOf } from './addresses.ts';
 import { isBalanced } from './endpoint.ts';
 import { requireCluster, requireMade } from './find-cluster.ts';
 import { lockCluster } from './lock-cluster.ts';
-import { sizedNodes } from './memory.ts';
+import { memoryOf, sizedNodes } from './memory.ts';
 import { mostNodes } from './fit-providers.ts';
 import { MOST_CONTROL_PLANES } from './options.ts';
 import type { ClusterPorts } from './ports.ts';
@@ -35,7 +35,8 @@ export async function addNodes(name: string, request: AddRequest, ports: Cluster
   const before = await requireCluster(name, ports.states);
   requireMade(before);
   const more = withMore(before, request).filter((node) => !before.nodes.includes(node));
-  const added = await sizedNodes(more, before.provider, ports, run.events, availableParallelism(), before.options.overrides);
+  const memory = memoryOf(before.engine, ports);
+  const added = await sizedNodes(more, before.provider, memory, run.events, availableParallelism(), before.options.overrides);
   const nodes = [...before.nodes, ...added].toSorted((a, b) => a.index - b.index);
   await using provider = await ports.provider(before.provider, before.engine, run);
   const state = await workOn(before, provider, ports, run, 'node add', async (work) => {

@@ -1,8 +1,10 @@
 import { KvciError } from '../core/errors.ts';
 import type { EventSink } from '../core/events.ts';
 import type { ClusterView, KubernetesApi } from '../host/kubernetes.ts';
+import { isLoopback } from '../host/engine/endpoint.ts';
 import { REGISTRY_PORT } from '../machine/net/registry-name.ts';
 import type { HostPort, Machines, NodeAddresses } from '../machine/types.ts';
+import { hostPort } from './addresses.ts';
 import { atApiPort, chooseApiPort } from './api-port.ts';
 import { Begun } from './begun.ts';
 import { tellBusyHost } from './busy-host.ts';
@@ -87,6 +89,7 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
     ),
   );
   await run.update(exposed);
+  tellOpenApi(exposed.api, events);
   const others = booting.filter((other) => other !== leader);
   const controlPlane = await beginControlPlane(run, machines, first, others, network, turns, ports.secrets, begun);
   await controlPlane.serves;
@@ -130,7 +133,18 @@ function noteLimits({ node, facts }: BootedNode, events: EventSink): void {
   events({
     type: 'problem',
     level: 'warning',
-    message: `${node.name} runs without the bounds that were asked for (${lacking.join(', ')}): this host gives containers no such control groups`,
+    message: `${node.name} runs without the bounds that were asked for (${lacking.join(', ')}): the host of its engine gives containers no such control groups`,
+  });
+}
+
+/** Beyond loopback others reach it, too. */
+function tellOpenApi({ host, port }: HostPort, events: EventSink): void {
+  if (isLoopback(host)) return;
+  events({
+    type: 'problem',
+    level: 'warning',
+    message: `the API of the cluster is open to everybody who reaches ${hostPort(host, port)}: only the keys of its kubeconfig guard it`,
+    hint: 'An engine that is named by ssh:// opens nothing beyond loopback.',
   });
 }
 

@@ -5,6 +5,7 @@ import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { ClusterView } from '../host/kubernetes.ts';
 import type { Machines } from '../machine/types.ts';
+import { leadAgain } from './lead-again.ts';
 import { livingNodes } from './living-nodes.ts';
 import type { ClusterPorts } from './ports.ts';
 import { type ClusterState, machinesSpec } from './state.ts';
@@ -78,6 +79,7 @@ async function look(state: ClusterState, kubeconfig: string, ports: ClusterPorts
     () => new KvciError('timedOut', 'api-unreachable', 'the API server does not answer'),
   );
   try {
+    await leadAgain(state, ports, { ...run, signal: limit.signal });
     const api = await ports.api(kubeconfig);
     const { nodes, pods } = await api.view(limit.signal);
     const list: Machines['list'] = async () => {
@@ -107,5 +109,6 @@ export async function kubeconfigOf(name: string, { states }: Pick<ClusterPorts, 
 /** The machines of a cluster that is there. */
 export async function machinesOf(state: ClusterState, ports: ClusterPorts, run: RunContext): Promise<Machines> {
   const provider = await ports.provider(state.provider, state.engine, run);
+  await leadAgain(state, ports, run);
   return provider.machines(machinesSpec(state));
 }

@@ -9,7 +9,7 @@ import type { ClusterRun } from './cluster-run.ts';
 import { JOIN_TOKEN_LIFE } from './deadlines.ts';
 import type { InitSecrets, KubeadmCluster } from './kubeadm.ts';
 import { parseCni } from './options.ts';
-import type { NodeState } from './state.ts';
+import type { ClusterState, NodeState } from './state.ts';
 import { type BootedNode, untilUp } from './steps/boot.ts';
 import { forgetNode } from './steps/forget-node.ts';
 import { caHash, initControlPlane, makeCertificates, prepareJoin } from './steps/init.ts';
@@ -137,6 +137,11 @@ export async function beginControlPlane(
   };
 }
 
+/** By ssh a port of this host's loopback leads to the engine's host. */
+function engineNames(engine: ClusterState['engine']): readonly string[] {
+  return engine?.transport === 'tcp' ? [engine.host] : [];
+}
+
 /** What `kubeadm` is told of a cluster. */
 export function kubeadmCluster({ state }: Pick<ClusterRun, 'state'>, network: MachineNetwork): KubeadmCluster {
   const { families, endpoint = '' } = state;
@@ -147,8 +152,8 @@ export function kubeadmCluster({ state }: Pick<ClusterRun, 'state'>, network: Ma
     kubernetes: state.kubernetes,
     families,
     endpoint,
-    // This host calls the API on its loopback.
-    names: [...new Set(['localhost', '127.0.0.1', '::1', ...addresses])],
+    // This host calls the API on its loopback, or at the host of the engine that its nodes are in.
+    names: [...new Set(['localhost', '127.0.0.1', '::1', ...engineNames(state.engine), ...addresses])],
     allocateRanges: parseCni(state.options.cni).kind !== 'bridge',
   };
 }

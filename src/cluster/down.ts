@@ -26,7 +26,9 @@ export async function bringDown(name: string, ports: ClusterPorts, run: RunConte
   if (state !== undefined) {
     await ports.states.save({ ...state, phase: 'removing' });
     await using provider = await ports.provider(state.provider, state.engine, run);
-    await using machines = await provider.machines(machinesSpec(state));
+    await using machines = await provider.machines(machinesSpec(state)).catch((error: unknown) => {
+      throw withFolder(error, ports.states.files(name).folder);
+    });
     await machines.destroy();
     await ports.states.remove(name);
     await releaseRegistry(ports);
@@ -45,4 +47,14 @@ async function stopOwner({ name, owner }: Awaited<ReturnType<typeof requireClust
       cause: error,
     });
   }
+}
+
+/** An engine that is gone for good must not keep its clusters. */
+function withFolder(error: unknown, folder: string): unknown {
+  if (!(error instanceof KvciError) || error.code !== 'engine-unreachable') return error;
+  return new KvciError(error.reason, error.code, error.message, {
+    hint: `Run the command again when it is reached. Where that never will be, remove ${folder}: kvci then knows nothing of the cluster.`,
+    facts: error.facts,
+    cause: error.cause,
+  });
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { Event } from '../core/events.ts';
-import { sizedNodes } from './memory.ts';
+import { memoryOf, sizedNodes } from './memory.ts';
 import { clusterOptionsSchema } from './options.ts';
 import { nodeSpecs } from './spec.ts';
 
@@ -22,6 +22,15 @@ async function check(specs: ReturnType<typeof nodes>, available: number): Promis
 }
 
 describe('memory for the nodes that are asked for', () => {
+  it.each([
+    [undefined, 1e9],
+    [{ transport: 'unix', path: '/run/docker.sock' }, 1e9],
+    [{ transport: 'ssh', destination: 'lab', socket: '/run/docker.sock' }, Infinity],
+    [{ transport: 'tcp', host: 'lab', port: 2376 }, Infinity],
+  ] as const)('of another host is not ours to count: %j', async (engine, available) => {
+    expect(await memoryOf(engine, host(1e9)).memoryAvailable()).toBe(available);
+  });
+
   it.each([
     { what: 'what they use, where nothing is asked', specs: nodes(4), available: 2e9 },
     { what: 'a bound, which they need not reach', specs: nodes(2, '4G'), available: 8e9 },

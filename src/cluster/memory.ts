@@ -1,5 +1,6 @@
 import { KvciError } from '../core/errors.ts';
 import type { EventSink } from '../core/events.ts';
+import { type EngineAddress, otherHost } from '../host/engine/endpoint.ts';
 import { formatSize } from '../core/sizes.ts';
 import type { MachineProvider, NodeProvider } from '../machine/types.ts';
 import { countNodes } from './count-nodes.ts';
@@ -34,6 +35,15 @@ const LESS = 'Free memory, or ask for less: when a cluster is made --nodes says 
 
 /** How much of the host's memory machines that nobody has sized may have together: the host itself and page caches want some. */
 const SHARE = 0.8;
+
+/** What nodes in an engine may take: what another host has, its engine has to know. */
+export function memoryOf(
+  engine: EngineAddress | undefined,
+  { memoryAvailable }: Pick<ClusterPorts, 'memoryAvailable'>,
+): Pick<ClusterPorts, 'memoryAvailable'> {
+  const isElsewhere = engine !== undefined && otherHost(engine) !== undefined;
+  return { memoryAvailable: isElsewhere ? () => Promise.resolve(Infinity) : memoryAvailable };
+}
 
 /**
  * The nodes as they are to be made, before anything starts: nodes that do not fit would drag the host down. A virtual machine that

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { clusterState } from '../../test/fixtures/cluster-state.ts';
 import { KvciError } from '../core/errors.ts';
 import { withMore } from './add-nodes.ts';
+import { kubeadmCluster } from './control-plane.ts';
 import { exposeApi, isBalanced, publishedBy } from './endpoint.ts';
 import { memberOf } from './etcd.ts';
 import { clusterOptionsSchema } from './options.ts';
@@ -86,6 +87,20 @@ describe('the address of the API', () => {
     { what: 'one that is left of three', state: cluster(1, 2, { endpoint: '10.89.1.1:6443' }), balanced: true },
   ])('$what', ({ state, balanced }) => {
     expect(isBalanced(state, NETWORK)).toBe(balanced);
+  });
+});
+
+describe('the names by which the API server may be called', () => {
+  const own = ['localhost', '127.0.0.1', '::1'];
+  const addresses = ['10.89.1.11', 'fd00:6b76:6369:1::11'];
+  it.each([
+    { engine: undefined, more: [] },
+    { engine: { transport: 'unix', path: '/run/docker.sock' }, more: [] },
+    { engine: { transport: 'ssh', destination: 'core@lab', socket: '/run/docker.sock' }, more: [] },
+    { engine: { transport: 'tcp', host: 'lab.example', port: 2376 }, more: ['lab.example'] },
+    { engine: { transport: 'tcp', host: '127.0.0.1', port: 2376 }, more: [] },
+  ] as const)('in an engine at $engine', ({ engine, more }) => {
+    expect(kubeadmCluster({ state: cluster(1, 2, { engine }) }, NETWORK).names).toEqual([...own, ...more, ...addresses]);
   });
 });
 

@@ -2,11 +2,12 @@ import type { Digest } from '../core/digest.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { Secret } from '../core/secrets.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
+import type { EngineAddress } from '../host/engine/endpoint.ts';
 import type { KubernetesApi } from '../host/kubernetes.ts';
 import type { RunRecords } from '../host/run-records.ts';
 import type { Directories, Downloads, Locks } from '../host/types.ts';
 import type { LocalRegistry } from '../machine/net/registry.ts';
-import type { MachineProvider } from '../machine/types.ts';
+import type { MachineProvider, MachinesSpec } from '../machine/types.ts';
 import type { SandboxKind } from '../sandbox/types.ts';
 import type { KvmAnswer } from './choose-provider.ts';
 import type { ClusterStates } from './state.ts';
@@ -30,14 +31,21 @@ export interface ClusterPorts {
   readonly records: RunRecords;
   downloads(): Promise<Downloads>;
   /**
-   * Socket of the engine of this host that nodes are to be in; undefined for kvci's own: where none runs, or where the one that
-   * nobody named may not start nodes.
+   * The engine that nodes are to be in; undefined for kvci's own: where none runs, or where the one that nobody named may not start
+   * nodes.
    *
-   * @throws KvciError `engine-unreachable`, `engine-missing`, `engine-elsewhere`, `engine-unprivileged` for one that somebody named
+   * @throws KvciError `engine-unreachable`, `engine-missing`, `engine-elsewhere`, `engine-open`, `engine-unprivileged` for one that
+   *   somebody named
    */
-  engine(choice: EngineChoice, run: RunContext): Promise<string | undefined>;
-  /** @param engine socket of the engine of this host that the nodes are in, as the state has it */
-  provider(name: MachineProvider['name'], engine: string | undefined, run: RunContext): Promise<MachineProvider>;
+  engine(choice: EngineChoice, run: RunContext): Promise<EngineAddress | undefined>;
+  /** @param engine that the nodes are in, as the state has it */
+  provider(name: MachineProvider['name'], engine: EngineAddress | undefined, run: RunContext): Promise<MachineProvider>;
+  /**
+   * Starts the ssh again that leads to a cluster in an engine of another host, where it has ended.
+   *
+   * @throws KvciError `forward-failed`, `port-taken`, `bad-state-file`
+   */
+  leadAgain(cluster: Pick<MachinesSpec, 'cluster' | 'run'>, signal: AbortSignal): Promise<void>;
   /** The registry that clusters of this user may have beside them. */
   registry(): Promise<LocalRegistry>;
   /** Loads what {@link api} takes, a quarter of a second's work, ahead of its use. */
@@ -53,11 +61,11 @@ export interface ClusterPorts {
    */
   kvm(image: () => Promise<Digest>, run: RunContext): Promise<KvmAnswer>;
   /**
-   * Socket of the engine of this host that a sandbox of that kind is to be in; undefined for one of namespaces.
+   * The engine of this host that a sandbox of that kind is to be in; undefined for one of namespaces.
    *
    * @throws KvciError `no-engine`, `engine-unreachable`, `engine-missing`, `engine-elsewhere`
    */
-  sandboxEngine(kind: SandboxKind, choice: EngineChoice): Promise<string | undefined>;
+  sandboxEngine(kind: SandboxKind, choice: EngineChoice): Promise<EngineAddress | undefined>;
   /** How much of a moment, which it takes, somebody waits for a processor of this host, from 0 to 1. */
   cpuPressure(run: RunContext): Promise<number>;
 }

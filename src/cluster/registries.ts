@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 
 import { hasErrno, KvciError } from '../core/errors.ts';
+import { type EngineAddress, showAddress } from '../host/engine/endpoint.ts';
 import { REGISTRY_NAME } from '../machine/net/registry-name.ts';
 import { registryFiles, type RegistrySettings } from '../machine/cri/registries.ts';
 import type { NodeAddresses, NodeHandle } from '../machine/types.ts';
@@ -79,15 +80,15 @@ export async function ensureRegistry(
   return options.registry === true ? (await ports.registry()).ensure(signal) : undefined;
 }
 
-/** Nodes in an engine of the host do not reach this host's loopback, where the registry is. */
-export function registryOutOfReach(engine: string): KvciError {
+/** Nodes in an engine other than kvci's own do not reach this host's loopback, where the registry is. */
+export function registryOutOfReach(engine: EngineAddress): KvciError {
   return new KvciError(
     'usage',
     'not-reachable-from-nodes',
-    `--registry: nodes in the engine at ${engine} reach no port of this host's loopback`,
+    `--registry: nodes in the engine at ${showAddress(engine)} reach no port of this host's loopback, where the registry is`,
     {
-      hint: "Have the nodes in kvci's own engine: --engine embedded.",
-      facts: { flag: '--registry', engine },
+      hint: `Have the nodes in kvci's own engine (--engine embedded), or put images into them with "kvci load".`,
+      facts: { flag: '--registry', engine: showAddress(engine) },
     },
   );
 }

@@ -4,6 +4,7 @@ import type { RunContext } from '../core/plan.ts';
 import { kubeconfigOf } from './clusters.ts';
 import { REMOVE_NODE_DEADLINE_MS } from './deadlines.ts';
 import { requireCluster, requireMade, requireNode } from './find-cluster.ts';
+import { leadAgain } from './lead-again.ts';
 import { lockCluster } from './lock-cluster.ts';
 import type { ClusterPorts } from './ports.ts';
 import type { ClusterState, NodeState } from './state.ts';
@@ -44,6 +45,7 @@ export async function removeNode(
           hint: `"kvci status ${cluster}" shows how the others are; run the command again when they are Ready.`,
         }),
     );
+    await leadAgain(state, ports, run);
     const api = await ports.api(await kubeconfigOf(cluster, ports));
     await takeOut(node, nodes, drain, work.cluster.within(limit.signal), work.machines, api);
   });

@@ -53,6 +53,19 @@ describe('the state of clusters', () => {
     expect(await states.names()).toEqual([]);
   });
 
+  it.each([
+    ['a socket, as earlier kvcis wrote it', '/run/docker.sock', { transport: 'unix', path: '/run/docker.sock' }],
+    [
+      'one of another host',
+      { transport: 'ssh', destination: 'core@lab', port: 2222, socket: '/run/docker.sock' },
+      { transport: 'ssh', destination: 'core@lab', port: 2222, socket: '/run/docker.sock' },
+    ],
+  ])('has the engine of its nodes: %s', async (_what, written, engine) => {
+    const text = JSON.stringify({ ...stateOf('lab'), engine: written });
+    await states.save(parseState(text, 'test'));
+    expect((await states.find('lab'))?.engine).toEqual(engine);
+  });
+
   it('of another version is refused in clear words', () => {
     expect(() => parseState('{"version":2}', 'state.json')).toThrow('state.json was written by another version of kvci (2)');
   });

@@ -5,6 +5,7 @@ import { z } from 'zod';
 
 import { digestSchema } from '../core/digest-schema.ts';
 import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
+import { engineAddressSchema } from '../host/engine/address-schema.ts';
 import { removeTree, writeFileAtomic } from '../host/files.ts';
 import type { Directories } from '../host/types.ts';
 import { type MachinesSpec, NODE_PROVIDERS } from '../machine/types.ts';
@@ -57,8 +58,8 @@ export const clusterStateSchema = z.object({
   /** The process that is at work on it. */
   owner: z.object({ pid: z.int(), startTime: z.string() }).optional(),
   provider: z.enum([...NODE_PROVIDERS, 'mixed']),
-  /** Socket of the engine of this host that its nodes are in, or the sandbox of its machines; missing where that is kvci's own, or none. */
-  engine: z.string().optional(),
+  /** The engine that its nodes are in, or the sandbox of its machines; missing where that is kvci's own, or none. */
+  engine: engineAddressSchema.optional(),
   image: z.object({ digest: digestSchema, name: z.string() }),
   kubernetes: z.string(),
   families: z.array(family),
@@ -107,7 +108,14 @@ export function withoutLeaving(state: ClusterState): ClusterState {
 export function machinesSpec(state: Pick<ClusterState, 'name' | 'run' | 'image' | 'options' | 'engine'>): MachinesSpec {
   const { name, run, image, options, engine } = state;
   const { acceleration, sandbox } = options;
-  return { cluster: name, run, image: image.digest, acceleration, sandbox, ...(engine === undefined ? {} : { engine }) };
+  return {
+    cluster: name,
+    run,
+    image: image.digest,
+    acceleration,
+    sandbox,
+    ...(engine?.transport === 'unix' ? { engine: engine.path } : {}),
+  };
 }
 
 /** Files of one cluster: its state, its kubeconfig, and what its runs wrote. */

@@ -4,6 +4,7 @@ import { KvciError, messageOf } from '../core/errors.ts';
 import type { PlannedStep } from '../core/events.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
+import type { EngineAddress } from '../host/engine/endpoint.ts';
 import type { MachineProvider } from '../machine/types.ts';
 import { chooseProvider } from './choose-provider.ts';
 import { clusterStatus } from './clusters.ts';
@@ -12,7 +13,7 @@ import { differences } from './differences.ts';
 import { refuseRemoving, requireCluster } from './find-cluster.ts';
 import { refuseMisfit } from './fit-providers.ts';
 import { lockCluster } from './lock-cluster.ts';
-import { sizedNodes } from './memory.ts';
+import { memoryOf, sizedNodes } from './memory.ts';
 import { checkTogether, type ClusterOptions } from './options.ts';
 import type { ClusterPorts, NodeImage } from './ports.ts';
 import { refuseEngine } from './refuse-engine.ts';
@@ -63,8 +64,9 @@ export async function up(request: UpRequest, ports: ClusterPorts, run: RunContex
   const image = (): Promise<NodeImage> => (found ??= request.image(run));
   const options = await decided(request, image, ports, run);
   const provided = clusterProvider(options);
-  const nodes = await sizedNodes(nodeSpecs(options), provided, ports, run.events, availableParallelism(), options.overrides);
   const engine = provided === 'kind' ? await ports.engine(request.engine, run) : await ports.sandboxEngine(options.sandbox, request.engine);
+  const memory = memoryOf(engine, ports);
+  const nodes = await sizedNodes(nodeSpecs(options), provided, memory, run.events, availableParallelism(), options.overrides);
   if (request.options.registry === true && provided === 'kind' && engine !== undefined) throw registryOutOfReach(engine);
   await using provider = await ports.provider(provided, engine, run);
   return await make(
@@ -226,7 +228,7 @@ async function firstState(
   request: UpRequest,
   nodes: readonly NodeSpec[],
   provider: MachineProvider,
-  engine: string | undefined,
+  engine: EngineAddress | undefined,
   run: RunContext,
 ): Promise<ClusterState> {
   const { options } = request;

@@ -54,3 +54,12 @@ export async function holdPort(wanted = 0): Promise<AsyncDisposable & { readonly
     },
   };
 }
+
+/** @param host that the port is of, where that is not this host's loopback */
+export function portIsTaken(port: number, host = `this host's ${LOOPBACK}`, facts: KvciError['facts'] = {}, cause?: unknown): KvciError {
+  return new KvciError('notFoundOrExists', 'port-taken', `port ${port} of ${host} is taken`, {
+    hint: `End what listens there ("ss -ltnp 'sport = :${port}'" shows it), and run the command again.`,
+    facts: { port, ...facts },
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

@@ -57,7 +57,7 @@ export interface NodeHandle extends CommandRunner {
 export const NODE_PROVIDERS = ['kind', 'vm'] as const;
 export type NodeProvider = (typeof NODE_PROVIDERS)[number];
 
-/** A port of this host's loopback and the machine's port that it leads to. */
+/** A port of this host's loopback, or of the host of the engine that nodes are in, and the machine's port that it leads to. */
 export interface PublishedPort {
   readonly port: number;
   readonly hostPort: number;
@@ -124,7 +124,7 @@ export interface MachineConsole {
   readonly vnc?: string;
 }
 
-/** An address on this host, on loopback, that leads to a port of a node. */
+/** An address that leads from this host to a port of a node: on loopback, or of the host of an engine that is reached by TCP. */
 export interface HostPort {
   readonly host: string;
   readonly port: number;
@@ -170,11 +170,12 @@ export interface Machines extends AsyncDisposable {
    * An address of the cluster's network, the same for all nodes, whose port leads to one of this host's loopback; called again it
    * follows.
    *
-   * @throws KvciError `not-reachable-from-nodes` where nodes are in an engine of the host
+   * @throws KvciError `not-reachable-from-nodes` where nodes are in an engine other than kvci's own
    */
   reach(port: number, hostPort: number, signal: AbortSignal): Promise<NodeAddresses>;
   /**
-   * A free port of this host's loopback that leads to the targets, the same port when called again while it lives.
+   * A free port of this host's loopback that leads to the targets, the same port when called again while it lives; of the engine's host
+   * where nodes are in one that is reached by TCP.
    *
    * @param wanted the port that was chosen for it, or that it had before, taken where it can be had: whoever was told of it keeps it
    *   over a reboot

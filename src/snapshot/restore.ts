@@ -12,6 +12,7 @@ import { bringAllUp, type Work } from '../cluster/work.ts';
 import { KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
+import type { EngineAddress } from '../host/engine/endpoint.ts';
 import type { MachineProvider } from '../machine/types.ts';
 import { newCredentials, renewalOf, renewCertificates } from './credentials.ts';
 import { wakeGuest } from './guests.ts';
@@ -124,7 +125,7 @@ async function engineOf(
   { cluster, imported }: SnapshotRecord,
   choice: EngineChoice | undefined,
   ports: Pick<SnapshotPorts, 'sandboxEngine'>,
-): Promise<string | undefined> {
+): Promise<EngineAddress | undefined> {
   if (choice !== undefined) return await ports.sandboxEngine(cluster.options.sandbox, choice);
   return imported === true ? undefined : cluster.engine;
 }

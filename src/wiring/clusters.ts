@@ -74,7 +74,7 @@ export async function clusterPorts(
     sandboxEngine: async (kind, choice) => {
       if (kind === 'namespaces') return undefined;
       const { engineForSandboxes } = await import('./sandboxes.ts');
-      return engineForSandboxes(choice, environment, host);
+      return { transport: 'unix', path: await engineForSandboxes(choice, environment, host) };
     },
     registry: once(async () => {
       const { localRegistry } = await import('./registry.ts');
@@ -90,6 +90,10 @@ export async function clusterPorts(
     engine: async (choice, context) => {
       const { engineForNodes } = await import('./engine-for-nodes.ts');
       return engineForNodes(choice, environment, host, context);
+    },
+    leadAgain: async (cluster, signal) => {
+      const { sshForwards } = await import('./machines.ts');
+      await (await sshForwards(host)).again(cluster, signal);
     },
     provider: async (name, engine) => {
       const parts = await images();

@@ -1,27 +1,31 @@
 import { existsSync } from 'node:fs';
 import { readFile, readlink } from 'node:fs/promises';
+import { resolve } from 'node:path';
 
 import { KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
-import type { EngineEndpoint } from '../host/engine/endpoint.ts';
+import { type EngineAddress, type EngineEndpoint, otherHost } from '../host/engine/endpoint.ts';
 import type { ContainerEngine } from '../host/types.ts';
 import type { NodeProblem } from '../machine/container/node-probe.ts';
-import { engineConnector } from './connect-engine.ts';
+import { connectNodesEngine, engineConnector } from './connect-engine.ts';
 import { engineSurroundings, type Environment, type HostParts } from './host.ts';
 
 /**
- * The socket of the engine of this host that nodes are to be in; undefined for kvci's own. One that nobody named has to be able to
- * have them, with the rights of the host's root; one that is named is refused where it is known that it cannot.
+ * The engine that nodes are to be in; undefined for kvci's own. One that nobody named has to be able to have them, with the rights of its
+ * host's root; one that is named is refused where it is known that it cannot.
  *
- * @throws KvciError `engine-elsewhere` for one of another host, whose loopback is not ours, `engine-unprivileged`
+ * @param which engines may have them
+ * @throws KvciError `engine-elsewhere` for one whose ports this host does not reach, `engine-open` for one that anybody may use,
+ *   `engine-unprivileged`
  */
 export async function engineForNodes(
   choice: EngineChoice,
   environment: Environment,
   host: HostParts,
   run: RunContext,
-): Promise<string | undefined> {
+  which: 'all' | 'by socket' = 'all',
+): Promise<EngineAddress | undefined> {
   const { findEngine } = await import('../host/engine/find-engine.ts');
   const { NO_CREDENTIALS } = await import('../host/engine/registry-credentials.ts');
   const connect = engineConnector(environment, host, NO_CREDENTIALS);
@@ -37,33 +41,46 @@ export async function engineForNodes(
   const title = engineTitle(info);
   const { reasonAgainst } = await import('../machine/container/node-probe.ts');
   const named = choice.kind !== 'auto';
-  const endpoint = found;
-  const problem = await reasonAgainst(named, info, () => problemForNodes(engine, endpoint, host, run));
+  const endpoint = { ...found, address: withAbsolutePaths(found.address) };
+  const problem = await reasonAgainst(named, info, () => problemForNodes(engine, endpoint, which, host, run));
   if (named && problem !== undefined) throw refused(title, problem);
   if (!named) {
     const message =
       problem === undefined ? `nodes are containers of ${title}` : `nodes are containers of kvci's own engine: ${title} ${problem.message}`;
     run.events({ type: 'problem', level: 'note', message });
   }
-  return problem === undefined && endpoint.address.transport === 'unix' ? endpoint.address.path : undefined;
+  return problem === undefined ? endpoint.address : undefined;
+}
+
+/** The next command may be run in another folder. */
+function withAbsolutePaths(address: EngineAddress): EngineAddress {
+  if (address.transport !== 'tcp' || address.tls === undefined) return address;
+  const { ca, keyPair } = address.tls;
+  const pair = keyPair === undefined ? {} : { keyPair: { cert: resolve(keyPair.cert), key: resolve(keyPair.key) } };
+  return { ...address, tls: { ca: resolve(ca), ...pair } };
 }
 
 async function problemForNodes(
   engine: ContainerEngine,
   endpoint: EngineEndpoint,
-  { directories, locks }: HostParts,
+  which: 'all' | 'by socket',
+  host: HostParts,
   { clock, signal }: RunContext,
 ): Promise<NodeProblem | undefined> {
-  if (endpoint.address.transport !== 'unix') return { kind: 'elsewhere', message: 'is reached over a network' };
-  const { path } = endpoint.address;
+  const { address } = endpoint;
+  if (which === 'by socket' && address.transport !== 'unix') return { kind: 'elsewhere', message: 'is reached over a network' };
+  if (address.transport === 'tcp' && address.tls === undefined) {
+    return { kind: 'open', message: 'is reached by TCP without TLS: whoever reaches it there could have the rights of root by its nodes' };
+  }
+  const isHere = otherHost(address) === undefined;
   const { HostEngines } = await import('../machine/container/host-engines.ts');
   const { nodeProblem } = await import('../machine/container/node-probe.ts');
-  const { connectContainers } = await import('../host/adapters/dockerode-containers.ts');
   const { tarStreamTar } = await import('../host/adapters/tar-stream-tar.ts');
-  const engines = new HostEngines(directories, locks);
-  return engines.suits(path, await identity(engine), async (owner) => {
-    const containers = await connectContainers(endpoint);
-    return nodeProblem({ engine, containers, tar: tarStreamTar, exists: existsSync, owner, clock }, signal);
+  const engines = new HostEngines(host.directories, host.locks);
+  return engines.suits(address, await identity(engine), async (owner) => {
+    await using nodes = await connectNodesEngine(endpoint, host);
+    const exists = isHere ? existsSync : undefined;
+    return await nodeProblem({ ...nodes, tar: tarStreamTar, exists, owner, clock }, signal);
   });
 }
 
@@ -75,11 +92,22 @@ async function identity(engine: ContainerEngine): Promise<string> {
 }
 
 function refused(title: string, { kind, message }: NodeProblem): KvciError {
-  const hint = 'Name another one by its socket, or none: kvci starts its own.';
-  return kind === 'elsewhere'
-    ? new KvciError('usage', 'engine-elsewhere', `--engine: nodes cannot be in ${title}: it ${message}`, {
-        hint,
+  const problem = `nodes cannot be in ${title}: it ${message}`;
+  switch (kind) {
+    case 'elsewhere':
+      return new KvciError('usage', 'engine-elsewhere', `--engine: ${problem}`, {
+        hint: 'Name another one by its socket, or one of another host by ssh://USER@HOST, or none: kvci starts its own.',
         facts: { flag: '--engine' },
-      })
-    : new KvciError('hostNotReady', 'engine-unprivileged', `nodes cannot be in ${title}: it ${message}`, { hint });
+      });
+    case 'open':
+      return new KvciError('usage', 'engine-open', `--engine: ${problem}`, {
+        hint: 'Reach it by ssh://USER@HOST, or by TLS with DOCKER_CERT_PATH.',
+        facts: { flag: '--engine' },
+      });
+    case 'unprivileged':
+    case 'unclear':
+      return new KvciError('hostNotReady', 'engine-unprivileged', problem, {
+        hint: 'Name another one by its socket, or none: kvci starts its own.',
+      });
+  }
 }

@@ -31,13 +31,23 @@ it('where nothing was made nothing goes', async () => {
   expect(await here.sweep()).toEqual({ removed: [], failed: [] });
 });
 
-it('engines of the host that nobody can name keep no other sweep from its work', async () => {
+it('what leads to clusters and nobody can read keeps no other sweep from its work', async () => {
+  await using here = await place();
+  await mkdir(join(here.state, 'ssh-forwards'), { recursive: true });
+  await writeFile(join(here.state, 'ssh-forwards/lab.json'), '{');
+  const { failed } = await here.sweep();
+  expect(failed.map(({ message }) => message)).toEqual([
+    expect.stringMatching(/^cannot remove what leads by ssh to lost clusters: .*lab\.json does not tell/),
+  ]);
+});
+
+it('engines that nobody can name keep no other sweep from its work', async () => {
   await using here = await place();
   await mkdir(here.state);
   await writeFile(join(here.state, 'host-engines.json'), '{');
   const { removed, failed } = await here.sweep();
   expect(removed).toEqual([]);
   expect(failed.map(({ message }) => message)).toEqual([
-    expect.stringMatching(/^cannot remove nodes of lost clusters in engines of this host: .*host-engines\.json does not tell/),
+    expect.stringMatching(/^cannot remove nodes of lost clusters in other engines: .*host-engines\.json does not tell/),
   ]);
 });

@@ -2,12 +2,12 @@ import { existsSync } from 'node:fs';
 
 import type { ClusterStates } from '../cluster/state.ts';
 import type { Digest } from '../core/digest.ts';
-import type { EngineEndpoint } from '../host/engine/endpoint.ts';
+import { type EngineAddress, showAddress } from '../host/engine/endpoint.ts';
 import type { Sweep, SweepResult } from '../host/sweep.ts';
 import type { Claim } from '../machine/container/lost-clusters.ts';
 import type { Sandboxes } from '../sandbox/types.ts';
 import type { HostParts } from './host.ts';
-import { ownEngine } from './machines.ts';
+import { ownEngine, sshForwards } from './machines.ts';
 
 const NOTHING: SweepResult = { removed: [], failed: [] };
 const ENGINE = "kvci's engine for nodes that are containers";
@@ -21,14 +21,14 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
   const { endUnusedNodeEngine, findNodeEngine } = await import('../sandbox/node-engine.ts');
   const { recordPath } = await import('../sandbox/node-engine-record.ts');
   const { connectContainers } = await import('../host/adapters/dockerode-containers.ts');
-  const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
-  const { NO_CREDENTIALS } = await import('../host/engine/registry-credentials.ts');
+  const { connectNodesEngine } = await import('./connect-engine.ts');
   const { ClusterStates } = await import('../cluster/state.ts');
   const { claimCluster } = await import('../cluster/claim-cluster.ts');
   const { ownPlace } = await import('../machine/container/own-node-host.ts');
   const { HostEngines } = await import('../machine/container/host-engines.ts');
   const { removeLostInHostEngines } = await import('../machine/container/lost-in-host-engines.ts');
   const { removeLostClusters } = await import('../machine/container/lost-clusters.ts');
+  const { removeLostForwards } = await import('../machine/container/lost-forwards.ts');
   const { removeEndedVms } = await import('../machine/qemu/reaper.ts');
   const { removeUnusedChunks } = await import('../snapshot/remove.ts');
   const { SnapshotStore } = await import('../snapshot/store.ts');
@@ -61,15 +61,21 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
     { what: "nodes of lost clusters in kvci's engine", sweep: (signal) => orEngine(() => removeLost(signal)) },
     { what: ENGINE, sweep: () => orEngine(endUnused) },
     {
-      what: 'nodes of lost clusters in engines of this host',
+      what: 'what leads by ssh to lost clusters',
+      sweep: async (signal) => removeLostForwards(await sshForwards(host), claim, signal),
+    },
+    {
+      what: 'nodes of lost clusters in other engines',
       sweep: (signal) =>
         removeLostInHostEngines({
           engines: new HostEngines(host.directories, host.locks),
-          connect: (path) => connectContainers(endpointOf(path)),
-          connectImages: (path) => connectEngine(endpointOf(path), NO_CREDENTIALS),
+          connect: async (address) => {
+            const nodes = await connectNodesEngine({ address, origin: 'an engine that nodes were in' }, host);
+            return { ...nodes, images: nodes.engine };
+          },
           exists: existsSync,
           claim,
-          needed: (socket) => imagesIn(socket, states),
+          needed: (address) => imagesIn(address, states),
           signal,
         }),
     },
@@ -88,15 +94,15 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
   ];
 }
 
-function endpointOf(path: string): EngineEndpoint {
-  return { address: { transport: 'unix', path }, origin: 'an engine that nodes were in' };
-}
-
-/** Node images of clusters that are known and in an engine, by its socket; kvci's own without one. Undefined where that cannot be told. */
-async function imagesIn(engine: string | undefined, states: ClusterStates): Promise<readonly Digest[] | undefined> {
+/** Node images of clusters that are known and in an engine; kvci's own without one. Undefined where that cannot be told. */
+async function imagesIn(engine: EngineAddress | undefined, states: ClusterStates): Promise<readonly Digest[] | undefined> {
   const found = await Promise.all((await states.names()).map((name) => states.find(name).catch(() => 'unreadable' as const)));
   if (found.includes('unreadable')) return undefined;
   return found.flatMap((state) =>
-    typeof state === 'object' && state.provider !== 'vm' && state.engine === engine ? [state.image.digest] : [],
+    typeof state === 'object' && state.provider !== 'vm' && isSame(state.engine, engine) ? [state.image.digest] : [],
   );
+}
+
+function isSame(one: EngineAddress | undefined, other: EngineAddress | undefined): boolean {
+  return (one && showAddress(one)) === (other && showAddress(other));
 }

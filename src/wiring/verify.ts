@@ -20,7 +20,9 @@ export async function verifyService(
     engine: async () => {
       const { parseEngineChoice } = await import('../host/engine/discovery.ts');
       const { engineForNodes } = await import('./engine-for-nodes.ts');
-      return engineForNodes(parseEngineChoice((await settings.config()).config.engine ?? 'auto'), environment, host, run);
+      const choice = parseEngineChoice((await settings.config()).config.engine ?? 'auto');
+      const address = await engineForNodes(choice, environment, host, run, 'by socket');
+      return address?.transport === 'unix' ? address.path : undefined;
     },
     containers: (engine) => containers(engine, environment, settings, host, run),
     image: once(() => imageService(environment, settings, host, run, parts)),
@@ -68,5 +70,6 @@ async function containers(
   const { containerMachineProvider } = await import('./machines.ts');
   const parts = once(() => imageParts(environment, settings, host, run));
   const { sandboxes } = await parts();
-  return containerMachineProvider({ host, sandboxes, layout: async () => (await parts()).layout(), engine }, run);
+  const address = engine === undefined ? undefined : ({ transport: 'unix', path: engine } as const);
+  return containerMachineProvider({ host, sandboxes, layout: async () => (await parts()).layout(), engine: address }, run);
 }

@@ -13,10 +13,10 @@ export const kubeconfig: CommandModule = {
         act<[string | undefined], { readonly merge?: true }>(async (context, flags, [name]) => {
           const service = await context.services.cluster();
           if (flags.merge === true) {
-            const file = await service.mergeKubeconfig(name);
+            const file = await service.mergeKubeconfig(name, context.run);
             return { data: { file }, text: () => `Merged into ${file}` };
           }
-          const text = await service.kubeconfig(name);
+          const text = await service.kubeconfig(name, context.run);
           return { data: { kubeconfig: text }, text: () => text };
         }),
       ),

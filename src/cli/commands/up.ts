@@ -26,6 +26,7 @@ export const up: CommandModule = {
     { line: 'up --ip-family ipv6 --image localhost/node:1.36', what: 'IPv6 only, from an image in the store' },
     { line: 'up --provider vm --nodes 2 --cpus 4 --memory 8G', what: 'nodes that are virtual machines' },
     { line: 'up --provider vm --control-plane-provider kind --nodes 2', what: 'only the worker is one: fast where there is no KVM' },
+    { line: 'up lab --engine ssh://core@builder.example', what: 'nodes in the Docker of another host; kubeconfigs work on this one' },
     { line: 'up --nodes 2 --instant', what: 'two virtual machines; from the second time on Ready in seconds' },
     { line: 'up --from-snapshot ready lab', what: 'the cluster "lab", as what was saved as "ready"' },
     { line: 'up --nodes 2 --dry-run', what: 'only show what would be done' },

@@ -1,11 +1,14 @@
 import Docker from 'dockerode';
 import { readFile } from 'node:fs/promises';
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
 import type { Readable } from 'node:stream';
 
 import { cancelled, KvciError } from '../../core/errors.ts';
 import type { StreamOutcome } from '../engine/build-stream.ts';
-import { type EngineEndpoint, showAddress } from '../engine/endpoint.ts';
+import { type EngineEndpoint, otherHost, showAddress } from '../engine/endpoint.ts';
 import { engineLost, engineUnreachable, isConnectionLost, refusalOf, requestFailed } from '../engine/errors.ts';
+import { watchedAgent } from '../engine/watched-agent.ts';
 import type { EngineInfo } from '../types.ts';
 
 /** An engine on this host answers a ping in milliseconds. */
@@ -15,6 +18,8 @@ const PING_MS = 5_000;
 export const ANSWER_MS = 120_000;
 
 export type { Docker };
+
+type ClientOptions = Docker.DockerOptions & { readonly agent?: HttpAgent };
 
 /** The library takes a signal here; its published types do not say so, and claim more of the answers than engines give. */
 interface Questions {
@@ -33,13 +38,16 @@ interface EngineVersion {
 export class EngineClient {
   readonly docker: Docker;
   readonly info: EngineInfo;
+  /** The host that the engine is on, for people, where that is another than this one. */
+  readonly host: string | undefined;
   /** What the engine's security options name: `rootless`, `userns`... */
   readonly security: ReadonlySet<string>;
 
   /** @internal use {@link openClient} */
-  constructor(docker: Docker, info: EngineInfo, security: ReadonlySet<string>) {
+  constructor(docker: Docker, info: EngineInfo, host: string | undefined, security: ReadonlySet<string>) {
     this.docker = docker;
     this.info = info;
+    this.host = host;
     this.security = security;
   }
 
@@ -95,7 +103,7 @@ export class EngineClient {
     if (signal.aborted) throw cancelled(signal);
     // The body's own failure ends the request: the cause is told, not its effect.
     if (body?.errored) throw body.errored;
-    if (isConnectionLost(error)) throw engineLost(this.where, outcome, error);
+    if (isConnectionLost(error)) throw engineLost(this.where, outcome, error, this.host);
   }
 }
 
@@ -112,10 +120,11 @@ export function statusOf(error: unknown): unknown {
  */
 export async function openClient(endpoint: EngineEndpoint, known?: EngineInfo): Promise<EngineClient> {
   try {
-    const docker = new Docker(await clientOptions(endpoint));
+    const docker = new Docker(watched(await clientOptions(endpoint)));
     const questions = docker as unknown as Questions;
     await questions.ping({ abortSignal: AbortSignal.timeout(PING_MS) });
-    if (known !== undefined) return new EngineClient(docker, known, new Set());
+    const host = endpoint.host ?? otherHost(endpoint.address);
+    if (known !== undefined) return new EngineClient(docker, known, host, new Set());
     const version = await questions.version({ abortSignal: AbortSignal.timeout(ANSWER_MS) });
     const options = (await questions.info({ abortSignal: AbortSignal.timeout(ANSWER_MS) })).SecurityOptions ?? [];
     const security = new Set(options.flatMap((option) => /^name=([^,]+)/.exec(option)?.[1] ?? []));
@@ -127,14 +136,25 @@ export async function openClient(endpoint: EngineEndpoint, known?: EngineInfo): 
       origin: endpoint.origin,
       architecture: version.Arch,
     };
-    return new EngineClient(docker, info, security);
+    return new EngineClient(docker, info, host, security);
   } catch (error) {
     throw engineUnreachable(endpoint.origin, showAddress(endpoint.address), error);
   }
 }
 
-/** All options stand here: what is left out the library would take from DOCKER_HOST and friends. */
-async function clientOptions({ address }: EngineEndpoint): Promise<Docker.DockerOptions> {
+/** An engine on this host is there or is not. */
+function watched(options: ClientOptions): ClientOptions {
+  const { agent, ...plain } = options;
+  if (agent === undefined) return options;
+  const asking = new Docker(plain) as unknown as Questions;
+  return { ...plain, agent: watchedAgent(agent, (abortSignal) => asking.ping({ abortSignal })) };
+}
+
+/**
+ * All options stand here: what is left out the library would take from DOCKER_HOST and friends. It takes an agent, of which its published
+ * types do not tell.
+ */
+async function clientOptions({ address }: EngineEndpoint): Promise<ClientOptions> {
   const nothing = {
     socketPath: undefined,
     host: undefined,
@@ -147,8 +167,8 @@ async function clientOptions({ address }: EngineEndpoint): Promise<Docker.Docker
   if (address.transport === 'unix') return { ...nothing, socketPath: address.path, protocol: 'http' };
   if (address.transport === 'ssh') throw new KvciError('bug', 'no-tunnel', 'an engine of another host is spoken to through a tunnel');
   const { host, port, tls } = address;
-  if (tls === undefined) return { ...nothing, host, port, protocol: 'http' };
+  if (tls === undefined) return { ...nothing, host, port, protocol: 'http', agent: new HttpAgent() };
   const ca = await readFile(tls.ca);
   const pair = tls.keyPair === undefined ? {} : { cert: await readFile(tls.keyPair.cert), key: await readFile(tls.keyPair.key) };
-  return { ...nothing, host, port, protocol: 'https', ca, ...pair };
+  return { ...nothing, host, port, protocol: 'https', ca, ...pair, agent: new HttpsAgent() };
 }

@@ -49,7 +49,7 @@ class DockerodeContainers implements Containers {
         this.#client.ask(`start container ${id}`, signal, () => this.#docker.getContainer(id).start({ abortSignal: signal })),
       );
     } catch (error) {
-      throw portTaken(reasonOf(error), error) ?? error;
+      throw portTaken(reasonOf(error), error, this.#client.host) ?? error;
     }
   }
 
@@ -265,7 +265,7 @@ class DockerodeContainers implements Containers {
     } catch (lost) {
       return lost;
     }
-    return engineLost(this.#client.where, undefined, error);
+    return engineLost(this.#client.where, undefined, error, this.#client.host);
   }
 }
 

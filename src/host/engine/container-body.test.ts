@@ -42,6 +42,13 @@ it('a node as its engine is asked for it', () => {
   });
 });
 
+it("a port is published at another address of the engine's host where that is asked for", () => {
+  const publish = [{ inside: 6443, host: 24001, address: '192.0.2.7' }];
+  expect(containerBody({ ...node, publish }, 'docker').HostConfig['PortBindings']).toEqual({
+    '6443/tcp': [{ HostIp: '192.0.2.7', HostPort: '24001' }],
+  });
+});
+
 it("podman's volumes carry programs and devices when asked to", () => {
   expect(containerBody(node, 'podman').HostConfig['Binds']).toContain('kvci-c-node01-var:/var:suid,dev,exec');
 });

@@ -18,7 +18,9 @@ const PODMAN_VOLUME = ':suid,dev,exec';
 
 export function containerBody(request: ContainerRequest, engine: 'docker' | 'podman'): ContainerBody {
   const { network, privileged } = request;
-  const ports = request.publish.map(({ inside, host }) => [`${inside}/tcp`, host] as const);
+  const ports = request.publish.map(
+    ({ inside, host, address = '127.0.0.1' }) => [`${inside}/tcp`, [{ HostIp: address, HostPort: String(host) }]] as const,
+  );
   const addresses = {
     ...(network.ipv4 === undefined ? {} : { IPv4Address: network.ipv4 }),
     ...(network.ipv6 === undefined ? {} : { IPv6Address: network.ipv6 }),
@@ -40,7 +42,7 @@ export function containerBody(request: ContainerRequest, engine: 'docker' | 'pod
         ...request.binds.map(({ host, inside }) => `${host}:${inside}:ro`),
         ...request.volumes.map(({ name, inside }) => `${name}:${inside}${engine === 'podman' ? PODMAN_VOLUME : ''}`),
       ],
-      PortBindings: Object.fromEntries(ports.map(([port, host]) => [port, [{ HostIp: '127.0.0.1', HostPort: String(host) }]])),
+      PortBindings: Object.fromEntries(ports),
       ...(request.cpus === undefined ? {} : { NanoCpus: Math.round(request.cpus * 1e9) }),
       ...(request.memory === undefined ? {} : { Memory: request.memory }),
     },

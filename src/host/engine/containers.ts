@@ -21,8 +21,8 @@ export interface ContainerRequest {
   /** Folders of the engine's host, read-only, and volumes by name, writable, by path inside. A new volume gets what the image has there. */
   readonly binds: readonly { readonly host: string; readonly inside: string }[];
   readonly volumes: readonly { readonly name: string; readonly inside: string }[];
-  /** TCP ports inside that ports of the engine host's 127.0.0.1 lead to. */
-  readonly publish: readonly { readonly inside: number; readonly host: number }[];
+  /** TCP ports inside that ports of the engine's host lead to, at its 127.0.0.1 or another address of it. */
+  readonly publish: readonly { readonly inside: number; readonly host: number; readonly address?: string }[];
   readonly cpus?: number;
   readonly memory?: number;
 }

@@ -102,6 +102,20 @@ describe('candidates', () => {
     });
   });
 
+  it.each([
+    ['the key pair, too', { DOCKER_CERT_PATH: '/certs' }, '/certs'],
+    ["those beside docker's configuration", {}, '/home/u/.docker'],
+  ])('takes certificates for --engine from DOCKER_CERT_PATH: %s', (_what, env, folder) => {
+    const files = { [`${folder}/ca.pem`]: '' };
+    const [candidate] = engineCandidates(parseEngineChoice('tcp://lab:2376'), host({ env, files }));
+    expect(candidate?.address).toEqual({
+      transport: 'tcp',
+      host: 'lab',
+      port: 2376,
+      tls: { ca: `${folder}/ca.pem`, keyPair: { cert: `${folder}/cert.pem`, key: `${folder}/key.pem` } },
+    });
+  });
+
   it('takes certificates from the context', () => {
     const files = { ...LAB_CONTEXT, [META]: '{"Endpoints":{"docker":{"Host":"tcp://lab:2376"}}}', [`${TLS}/ca.pem`]: '' };
     const [candidate] = engineCandidates({ kind: 'auto' }, host({ files }));

@@ -9,7 +9,8 @@ export type EngineChoice =
   | { readonly kind: 'make'; readonly make: 'docker' | 'podman' }
   /** Podman from the tools image, started by kvci. */
   | { readonly kind: 'embedded' }
-  | { readonly kind: 'address'; readonly address: EngineAddress };
+  /** A socket's path or a URL, that is one. */
+  | { readonly kind: 'address'; readonly url: string };
 
 /** A place where an engine may answer. */
 export interface EngineCandidate {
@@ -45,7 +46,9 @@ export function parseEngineChoice(text: string): EngineChoice {
           hint: 'Choose auto, docker, podman, embedded (Podman started by kvci), or name a socket path or URL.',
         });
       }
-      return { kind: 'address', address: parseEngineUrl(text, '--engine') };
+      // Whether there are the certificates that it asks for is seen when it is looked for.
+      parseEngineUrl(text, '--engine', tlsFilesIn('.'));
+      return { kind: 'address', url: text };
   }
 }
 
@@ -59,7 +62,7 @@ export function engineCandidates(choice: EngineChoice, host: EngineSurroundings)
     case 'embedded':
       return [];
     case 'address':
-      return [{ address: choice.address, origin: '--engine', named: true }];
+      return [{ address: parseEngineUrl(choice.url, '--engine', flagTls(choice.url, host)), origin: '--engine', named: true }];
     case 'make':
       // Any of them may be of the make that was asked for; which one answers is not known before.
       return usualPlaces(host).map((candidate) => ({ ...candidate, named: false }));
@@ -96,10 +99,15 @@ function fromVariable(name: string, host: EngineSurroundings, tls: TlsFiles | un
 }
 
 /** DOCKER_TLS_VERIFY with any value asks for TLS; the certificates stand in DOCKER_CERT_PATH or beside docker's configuration. */
-function dockerTls({ env, home }: EngineSurroundings): TlsFiles | undefined {
-  const url = env['DOCKER_HOST'] ?? '';
+function dockerTls({ env, home }: EngineSurroundings, url = env['DOCKER_HOST'] ?? ''): TlsFiles | undefined {
   const wanted = (env['DOCKER_TLS_VERIFY'] ?? '') !== '' || url.startsWith('https://') || /:2376\/?$/.test(url);
   return wanted && !url.startsWith('unix:') ? tlsFilesIn(env['DOCKER_CERT_PATH'] ?? contextFolder(env, home)) : undefined;
+}
+
+/** The same for an address of a flag, where there are certificates. */
+function flagTls(url: string, host: EngineSurroundings): TlsFiles | undefined {
+  const tls = dockerTls(host, url);
+  return tls !== undefined && host.exists(tls.ca) ? tls : undefined;
 }
 
 function fromContext(host: EngineSurroundings): readonly EngineCandidate[] {

@@ -4,12 +4,12 @@ import { maskUrl } from '../../core/secrets.ts';
 /** Where an engine's API answers. */
 export type EngineAddress =
   | { readonly transport: 'unix'; readonly path: string }
-  | { readonly transport: 'tcp'; readonly host: string; readonly port: number; readonly tls: TlsFiles | undefined }
+  | { readonly transport: 'tcp'; readonly host: string; readonly port: number; readonly tls?: TlsFiles | undefined }
   | {
       readonly transport: 'ssh';
       /** `host` or `user@host`, as ssh takes it. */
       readonly destination: string;
-      readonly port: number | undefined;
+      readonly port?: number | undefined;
       /** Of the engine, on that host. */
       readonly socket: string;
     };
@@ -17,13 +17,15 @@ export type EngineAddress =
 /** PEM files as Docker lays them out; the key pair is missing where the server asks for no client certificate. */
 export interface TlsFiles {
   readonly ca: string;
-  readonly keyPair: { readonly cert: string; readonly key: string } | undefined;
+  readonly keyPair?: { readonly cert: string; readonly key: string } | undefined;
 }
 
 export interface EngineEndpoint {
   readonly address: EngineAddress;
   /** How it was found, for people: `DOCKER_HOST`, `rootful socket`. */
   readonly origin: string;
+  /** The other host that the address leads to, for people; missing where it is this one. */
+  readonly host?: string | undefined;
 }
 
 /** Ports registered for Docker without and with TLS. */
@@ -94,7 +96,18 @@ function parseSsh(text: string, origin: string): EngineAddress {
   };
 }
 
-/** The address for people, without credentials. */
+/** The host that an engine is on, for people, where that is another than this one; a loopback's own engine may be in a machine, too. */
+export function otherHost(address: EngineAddress): string | undefined {
+  if (address.transport === 'ssh') return address.destination;
+  return address.transport === 'tcp' && !isLoopback(address.host) ? address.host : undefined;
+}
+
+/** Whether a name or an address is one of a host's loopback. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(?:\.\d+){3}$/.test(host);
+}
+
+/** The address for people, without credentials. Two that lead to one engine are shown alike. */
 export function showAddress(address: EngineAddress): string {
   if (address.transport === 'unix') return `unix://${address.path}`;
   if (address.transport === 'ssh') {

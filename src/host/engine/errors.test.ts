@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { buildError, engineUnreachable, isConnectionLost, portTaken, pullFailed, refusalOf, requestFailed } from './errors.ts';
+import { buildError, engineLost, engineUnreachable, isConnectionLost, portTaken, pullFailed, refusalOf, requestFailed } from './errors.ts';
 
 const OUTCOME = { failure: undefined, built: false, instruction: 'RUN make', lastLines: ['one', 'two'] };
 
@@ -111,6 +111,22 @@ it.each([
     code: 'port-taken',
     message: `port ${port} of this host's 127.0.0.1 is taken`,
     facts: { port, reason },
+  });
+});
+
+it.each([
+  ['docker', 'Bind for 192.0.2.7:24001 failed: port is already allocated'],
+  ['podman, of IPv6', 'listen tcp6 [fd00::7]:24001: bind: address already in use'],
+])('a port of another host that is taken, in the words of %s', (_engine, reason) => {
+  expect(portTaken(reason, undefined, 'core@lab')).toMatchObject({ code: 'port-taken', message: 'port 24001 of core@lab is taken' });
+});
+
+it('a connection to another host that is lost is told with what to see to', () => {
+  const cause = Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
+  expect(engineLost('docker, DOCKER_HOST', undefined, cause, 'core@lab')).toMatchObject({
+    code: 'engine-lost',
+    exitCode: 1,
+    hint: expect.stringContaining('See that core@lab is reached again') as string,
   });
 });
 

@@ -1,5 +1,6 @@
 import { hasErrno, KvciError, messageOf } from '../../core/errors.ts';
 import { maskUrl } from '../../core/secrets.ts';
+import { portIsTaken } from '../free-port.ts';
 import type { StreamOutcome } from './build-stream.ts';
 
 /** An instruction of many commands is a page long; an error's first line is not. The whole is in the error's facts. */
@@ -58,33 +59,41 @@ export function buildFailed(reason: string, outcome: Pick<StreamOutcome, 'instru
   );
 }
 
-/** @param engine how the engine was found, for people */
-export function engineLost(engine: string, outcome?: Pick<StreamOutcome, 'instruction' | 'lastLines'>, cause?: unknown): KvciError {
+/** @param engine how the engine was found, for people @param host that it is on, where that is another than this one */
+export function engineLost(
+  engine: string,
+  outcome?: Pick<StreamOutcome, 'instruction' | 'lastLines'>,
+  cause?: unknown,
+  host?: string,
+): KvciError {
   const during = outcome?.instruction === undefined ? '' : ` during "${shorten(outcome.instruction)}"`;
   const message = `the container engine (${engine}) ended or closed the connection${during}${cause === undefined ? '' : `: ${messageOf(cause)}`}`;
   return new KvciError('failed', 'engine-lost', [message, ...indented(outcome?.lastLines ?? [])].join('\n'), {
-    hint: 'Look into the log of the engine, start it again and repeat the command: what was built up to here is reused.',
-    facts: { engine, instruction: outcome?.instruction ?? null },
+    hint:
+      host === undefined
+        ? 'Look into the log of the engine, start it again and repeat the command: what was built up to here is reused.'
+        : `See that ${host} is reached again and that its engine runs, and repeat the command: what was built up to here is reused.`,
+    facts: { engine, instruction: outcome?.instruction ?? null, host: host ?? null },
     cause,
   });
 }
 
-/** What an engine said of a container that it could not start, where that is a port of its host that somebody has. */
-export function portTaken(reason: string, cause: unknown): KvciError | undefined {
-  const port = /(?:127\.0\.0\.1|0\.0\.0\.0|localhost):(\d+)/.exec(reason)?.[1];
+/**
+ * What an engine said of a container that it could not start, where that is a port of its host that somebody has.
+ *
+ * @param host that it is on, where that is another than this one
+ */
+export function portTaken(reason: string, cause: unknown, host?: string): KvciError | undefined {
+  const port = /(?:\d+(?:\.\d+){3}|\[[0-9a-f:]+\]|localhost):(\d+)/i.exec(reason)?.[1];
   // Of an address in a network of containers that somebody has, engines say the same, without a port.
   const isPort = /port is already allocated|bind\b.*address already in use/i.test(reason);
   if (!isPort && !(port !== undefined && /address already in use/i.test(reason))) return undefined;
-  return new KvciError(
-    'notFoundOrExists',
-    'port-taken',
-    port === undefined ? `a port of this host is taken: ${reason}` : `port ${port} of this host's 127.0.0.1 is taken`,
-    {
-      hint: `End what listens there${port === undefined ? '' : ` ("ss -ltnp 'sport = :${port}'" shows it)`}, and run the command again.`,
-      facts: { port: port === undefined ? null : Number(port), reason },
-      cause,
-    },
-  );
+  if (port !== undefined) return portIsTaken(Number(port), host, { reason }, cause);
+  return new KvciError('notFoundOrExists', 'port-taken', `a port of ${host ?? 'this host'} is taken: ${reason}`, {
+    hint: 'End what listens there, and run the command again.',
+    facts: { port: null, reason },
+    cause,
+  });
 }
 
 /** The error of any other request: `doing` says what was asked (`import localhost/kvci/base:1`), `status` is the HTTP status. */

@@ -8,9 +8,8 @@ import { KvciError, messageOf, throwIfCancelled } from '../../core/errors.ts';
 import { lastLines } from '../command-error.ts';
 import { identify } from '../processes.ts';
 import type { CommandRunner, Directories } from '../types.ts';
-import { type EngineAddress, showAddress } from './endpoint.ts';
-
-export type SshAddress = Extract<EngineAddress, { readonly transport: 'ssh' }>;
+import { showAddress } from './endpoint.ts';
+import { type SshAddress, sshArgv } from './ssh-argv.ts';
 
 export interface TunnelParts {
   /** Of this host: what it starts ends with kvci, however that ends. */
@@ -34,25 +33,6 @@ const POLL_MS = 25;
 /** A connection that broke is made anew after this long. */
 const AGAIN_MS = 500;
 
-/** For a host that neither answers nor refuses; a password cannot be asked for. */
-const CONNECT_SECONDS = 20;
-
-/** The user's own ssh, with all of its configuration, agents and known hosts. */
-export function tunnelArgv({ destination, port, socket }: SshAddress, local: string): readonly [string, ...string[]] {
-  const settings = [
-    'BatchMode=yes',
-    `ConnectTimeout=${CONNECT_SECONDS}`,
-    'ExitOnForwardFailure=yes',
-    'StreamLocalBindUnlink=yes',
-    // A connection that hangs ends, and is made anew.
-    'ServerAliveInterval=10',
-    'ServerAliveCountMax=3',
-    'ControlPath=none',
-  ].flatMap((setting) => ['-o', setting]);
-  const at = port === undefined ? [] : ['-p', String(port)];
-  return ['ssh', '-N', '-T', ...settings, ...at, '-L', `${local}:${socket}`, '--', destination];
-}
-
 /**
  * Leads to the socket of an engine of another host by ssh, which is started anew when its connection breaks, until it is disposed
  * or the run ends.
@@ -73,7 +53,9 @@ export async function openTunnel(address: SshAddress, origin: string, parts: Tun
       lines.length = 0;
       failed = undefined;
       const onLine = (line: string): void => void lines.push(line);
-      await commands.run(tunnelArgv(address, path), { signal, onLine }).catch((error: unknown) => (failed = messageOf(error)));
+      await commands
+        .run(sshArgv(address, `${path}:${address.socket}`), { signal, onLine })
+        .catch((error: unknown) => (failed = messageOf(error)));
       failed ??= 'it ended';
       await clock.wait(AGAIN_MS, signal).catch(() => undefined);
     }

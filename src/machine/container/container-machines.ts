@@ -24,7 +24,7 @@ const NETWORK_ATTEMPTS = 8;
 
 /** The machines of a cluster as containers of an engine. Letting go of them lets go of the engine. */
 export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>, host: NodeHost, spec: MachinesSpec): Machines {
-  const { containers } = host;
+  const { containers, publishAt } = host;
   const labels = clusterLabels(spec);
   const forwards = host.forwards(spec);
   const networkName = resourceName(spec.cluster);
@@ -57,7 +57,7 @@ export function containerMachines(parts: Omit<ContainerNodeParts, 'containers'>,
         tmpfs: ['/run', '/tmp'],
         binds: host.binds,
         volumes: [{ name: volume, inside: '/var' }],
-        publish: host.publishes ? publish.map(({ port, hostPort }) => ({ inside: port, host: hostPort })) : [],
+        publish: publishAt === undefined ? [] : publish.map(({ port, hostPort }) => ({ inside: port, host: hostPort, address: publishAt })),
         ...(cpus === undefined || !host.limits ? {} : { cpus }),
         ...(memory === undefined || !host.limits ? {} : { memory }),
       },

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { hasErrno, isErrno, KvciError, messageOf } from '../../core/errors.ts';
+import { engineAddressSchema } from '../../host/engine/address-schema.ts';
+import { type EngineAddress, showAddress } from '../../host/engine/endpoint.ts';
 import { writeFileAtomic } from '../../host/files.ts';
 import type { Directories, Locks } from '../../host/types.ts';
 
@@ -12,11 +14,22 @@ const recordSchema = z.object({
   /** Random. What is made in an engine that others use, too, carries it. */
   owner: z.string(),
   engines: z.array(
-    z.object({
-      socket: z.string(),
-      /** What it was when nodes could be in it. */
-      suits: z.string().optional(),
-    }),
+    z
+      .object({
+        address: engineAddressSchema.optional(),
+        /** What earlier kvcis wrote. */
+        socket: engineAddressSchema.optional(),
+        /** What it was when nodes could be in it. */
+        suits: z.string().optional(),
+      })
+      .transform(({ address, socket, suits }, context) => {
+        const found = address ?? socket;
+        if (found === undefined) {
+          context.addIssue('an engine without an address');
+          return z.NEVER;
+        }
+        return { address: found, ...(suits === undefined ? {} : { suits }) };
+      }),
   ),
 });
 
@@ -24,7 +37,7 @@ type EnginesRecord = z.output<typeof recordSchema>;
 type Contents = Omit<EnginesRecord, 'version'>;
 
 /**
- * The engines of the host that nodes of this state directory are or were in: where `prune` looks for what is lost. An engine is
+ * The engines, kvci's own aside, that nodes of this state directory are or were in: where `prune` looks for what is lost. An engine is
  * written down before anything is made in it.
  */
 export class HostEngines {
@@ -49,39 +62,40 @@ export class HostEngines {
         });
       }
       throw new KvciError('failed', 'bad-state-file', `${this.#path} does not tell of engines that nodes are in`, {
-        hint: 'It was not written by this version of kvci. Remove the file once no cluster is in an engine of this host.',
+        hint: "It was not written by this version of kvci. Remove the file once no cluster is in an engine other than kvci's own.",
         cause: error,
       });
     }
   }
 
   /** Answers what tells this user's things in the engine from those of others. */
-  async enter(socket: string): Promise<string> {
+  async enter(address: EngineAddress): Promise<string> {
     const known = await this.read();
-    if (known?.engines.some((engine) => engine.socket === socket) === true) return known.owner;
-    return this.#change(({ owner, engines }) => ({ owner, engines: [...without(engines, socket), { socket }] }));
+    if (known?.engines.some((engine) => isSame(engine.address, address)) === true) return known.owner;
+    return this.#change(({ owner, engines }) => ({ owner, engines: [...without(engines, address), { address }] }));
   }
 
   /**
    * Whether nodes can be in an engine, asked once as long as it is what it was.
    *
-   * @param what tells the engine from another one at the same socket, and this host's boot and network from others
+   * @param what tells the engine from another one at the same address, and this host's boot and network from others
    * @param ask answers why they cannot; one process at a time asks. An engine that was passed over is known no longer, as long as
    *   what `ask` made is gone: where it fails, something may be left
    */
-  async suits<T>(socket: string, what: string, ask: (owner: string) => Promise<T | undefined>): Promise<T | undefined> {
+  async suits<T>(address: EngineAddress, what: string, ask: (owner: string) => Promise<T | undefined>): Promise<T | undefined> {
     const isKnown = async (): Promise<boolean> =>
-      (await this.read())?.engines.some((engine) => engine.socket === socket && engine.suits === what) ?? false;
+      (await this.read())?.engines.some((engine) => isSame(engine.address, address) && engine.suits === what) ?? false;
     if (await isKnown()) return undefined;
     await using _asking = await this.#locks.exclusive(this.#probeLock);
     if (await isKnown()) return undefined;
     const before = await this.read();
-    const problem = await ask(await this.enter(socket));
+    const problem = await ask(await this.enter(address));
     if (problem !== undefined) {
-      if (before?.engines.some((engine) => engine.socket === socket) !== true) await this.forget(socket, () => Promise.resolve(false));
+      if (before?.engines.some((engine) => isSame(engine.address, address)) !== true)
+        await this.forget(address, () => Promise.resolve(false));
       return problem;
     }
-    await this.#change(({ owner, engines }) => ({ owner, engines: [...without(engines, socket), { socket, suits: what }] }));
+    await this.#change(({ owner, engines }) => ({ owner, engines: [...without(engines, address), { address, suits: what }] }));
     return undefined;
   }
 
@@ -91,10 +105,10 @@ export class HostEngines {
   }
 
   /** @param isUsed asked when nobody can enter it: whether a cluster that is known is in it */
-  async forget(socket: string, isUsed: () => Promise<boolean>): Promise<void> {
+  async forget(address: EngineAddress, isUsed: () => Promise<boolean>): Promise<void> {
     await this.#change(async ({ owner, engines }) => ({
       owner,
-      engines: (await isUsed()) ? engines : without(engines, socket),
+      engines: (await isUsed()) ? engines : without(engines, address),
     }));
   }
 
@@ -111,6 +125,10 @@ export class HostEngines {
   }
 }
 
-function without(engines: EnginesRecord['engines'], socket: string): EnginesRecord['engines'] {
-  return engines.filter((engine) => engine.socket !== socket);
+function without(engines: EnginesRecord['engines'], address: EngineAddress): EnginesRecord['engines'] {
+  return engines.filter((engine) => !isSame(engine.address, address));
+}
+
+function isSame(one: EngineAddress, other: EngineAddress): boolean {
+  return showAddress(one) === showAddress(other);
 }

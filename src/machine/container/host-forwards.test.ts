@@ -60,6 +60,7 @@ function engineOf() {
     containers,
     balancerRoot: () => Promise.resolve(Readable.from([])),
     labels: () => Promise.resolve({ 'io.kvci.run/owner': 'me' }),
+    publishAt: '127.0.0.1',
   };
   return { forwards: hostForwards(parts, spec), did, made: () => made };
 }
@@ -68,7 +69,10 @@ describe('the load balancer of a cluster in an engine of the host', () => {
   it('publishes the API at the port that was chosen, also after it was stopped with the nodes', async () => {
     const { forwards, did, made } = engineOf();
     await forwards.balance(network, 6443, targets, NEVER, 24001);
-    expect(made()).toMatchObject({ publish: [{ inside: 6443, host: 24001 }], labels: { 'io.kvci.run/owner': 'me', 'io.kvci.run': 'a' } });
+    expect(made()).toMatchObject({
+      publish: [{ inside: 6443, host: 24001, address: '127.0.0.1' }],
+      labels: { 'io.kvci.run/owner': 'me', 'io.kvci.run': 'a' },
+    });
     expect(await forwards.forward('api', targets, NEVER, 24001)).toEqual({ host: '127.0.0.1', port: 24001 });
     await forwards.rest();
     await expect(forwards.forward('api', targets, NEVER, 24001)).rejects.toMatchObject({ code: 'port-not-published' });

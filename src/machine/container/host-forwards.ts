@@ -2,10 +2,10 @@ import { Readable } from 'node:stream';
 
 import { KvciError } from '../../core/errors.ts';
 import { lastLines } from '../../host/command-error.ts';
-import type { ContainerInfo, Containers, Labels } from '../../host/engine/containers.ts';
+import type { ContainerInfo, ContainerRequest, Containers, Labels } from '../../host/engine/containers.ts';
 import { OutputText } from '../../host/output-text.ts';
 import type { ContainerEngine } from '../../host/types.ts';
-import type { ForwardTarget, HostPort, MachineNetwork, MachinesSpec, NodeAddresses } from '../types.ts';
+import type { ForwardTarget, MachineNetwork, MachinesSpec, NodeAddresses } from '../types.ts';
 import { innerConfig, NO_ROUTES } from './haproxy.ts';
 import { BALANCER_IMAGE } from './host-images.ts';
 import { clusterLabels, resourceName } from './labels.ts';
@@ -33,25 +33,23 @@ export interface HostForwardsParts {
   readonly balancerRoot: (signal: AbortSignal) => Promise<Readable>;
   /** What all that is made carries beside those of its cluster. */
   readonly labels: () => Promise<Labels>;
+  /** The address of the engine's host at which ports are published. */
+  readonly publishAt: string;
 }
 
 /** What a load balancer gets to end its connections before it is killed. */
 const STOP_SECONDS = 5;
 
 /**
- * Ways into the network of nodes in an engine of the host: what is published when a container is made leads to that one. A
+ * Ways into the network of nodes in an engine of a host, for that host: what is published when a container is made leads to that one. A
  * cluster with several control planes has one more container, a load balancer, which publishes the API's port for all.
  */
 export function hostForwards(parts: HostForwardsParts, spec: MachinesSpec): Forwards {
-  const { engine, containers, balancerRoot } = parts;
+  const { engine, containers, balancerRoot, publishAt } = parts;
   const labels = clusterLabels(spec);
   const own = { ...labels, [PART_LABEL]: BALANCER };
 
-  const create = async (
-    addresses: NodeAddresses,
-    publish: readonly { readonly inside: number; readonly host: number }[],
-    signal: AbortSignal,
-  ): Promise<ContainerInfo> => {
+  const create = async (addresses: NodeAddresses, publish: ContainerRequest['publish'], signal: AbortSignal): Promise<ContainerInfo> => {
     if (!(await engine.hasImage(BALANCER_IMAGE))) await engine.importRoot(await balancerRoot(signal), BALANCER_IMAGE, signal);
     await containers.create(
       {
@@ -77,7 +75,7 @@ export function hostForwards(parts: HostForwardsParts, spec: MachinesSpec): Forw
     balance: async (network, port, targets, signal, hostPort) => {
       const addresses = balancerAddresses(network);
       const [found] = await containers.list(own);
-      const publish = hostPort === undefined ? [] : [{ inside: port, host: hostPort }];
+      const publish = hostPort === undefined ? [] : [{ inside: port, host: hostPort, address: publishAt }];
       const { id, running } = found ?? (await create(addresses, publish, signal));
       if (!running) await startAtPort(containers, id, signal);
       const config = innerConfig({ ...NO_ROUTES, balances: { [port]: { addresses: Object.values(addresses), targets } } }, '/');
@@ -87,15 +85,20 @@ export function hostForwards(parts: HostForwardsParts, spec: MachinesSpec): Forw
     // This host's loopback is not theirs, and an engine publishes in the other direction only.
     reach: () =>
       Promise.reject(
-        new KvciError('usage', 'not-reachable-from-nodes', `nodes in ${containers.info.name} of this host reach no port of its loopback`, {
-          hint: "Have the nodes in kvci's own engine: --engine embedded.",
-        }),
+        new KvciError(
+          'usage',
+          'not-reachable-from-nodes',
+          `nodes in ${containers.info.name} (${containers.info.origin}) reach no port of this host's loopback`,
+          {
+            hint: "Have the nodes in kvci's own engine: --engine embedded.",
+          },
+        ),
       ),
     forward: async (_name, targets) => {
       const [target] = targets;
       // It stays where one control plane is left of several: nodes of such a cluster publish nothing.
       const [balancer] = await containers.list(own);
-      return published(balancer ?? (await nodeOf(target, labels, containers)), target);
+      return { host: publishAt, port: published(balancer ?? (await nodeOf(target, labels, containers)), target) };
     },
     rest: async () => {
       for (const { id } of await containers.list(own)) await containers.stop(id, STOP_SECONDS);
@@ -145,9 +148,9 @@ async function nodeOf(target: ForwardTarget | undefined, labels: Labels, contain
   return all.find(({ addresses }) => Object.values(addresses).some((address) => sameAddress(address, target.address)));
 }
 
-function published(info: ContainerInfo | undefined, target: ForwardTarget | undefined): HostPort {
+function published(info: ContainerInfo | undefined, target: ForwardTarget | undefined): number {
   const found = target === undefined ? undefined : info?.published.get(target.port);
-  if (found !== undefined) return { host: '127.0.0.1', port: found };
+  if (found !== undefined) return found;
   throw new KvciError('failed', 'port-not-published', `no running container of the cluster publishes port ${target?.port ?? 'of none'}`, {
     hint: 'Start the cluster again with "kvci up".',
   });

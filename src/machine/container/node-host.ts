@@ -15,8 +15,8 @@ export interface NodeHost extends AsyncDisposable {
   bringImage(image: Digest, onLine: (line: string) => void, signal: AbortSignal): Promise<void>;
   /** Ranges that no network of nodes may overlap with, beside those of the engine's networks. */
   takenRanges(): Promise<readonly string[]>;
-  /** Whether nodes are reached from this host only at ports that they publish. */
-  readonly publishes: boolean;
+  /** The address of the engine's host at which nodes publish what is to be reached; undefined where they are reached without. */
+  readonly publishAt: string | undefined;
   /** Folders that nodes see, read-only. */
   readonly binds: readonly { readonly host: string; readonly inside: string }[];
   /** Whether containers can be kept to a number of processors and bytes of memory. */

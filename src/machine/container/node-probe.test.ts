@@ -5,6 +5,7 @@ import { KvciError } from '../../core/errors.ts';
 import { systemClock } from '../../host/clock.ts';
 import type { ContainerInfo, ContainerRequest } from '../../host/engine/containers.ts';
 import { isFree } from '../../host/free-port.ts';
+import type { TarEntryWithContent } from '../../host/tar.ts';
 import { nodeProblem, type NodeProblem, type ProbedEngine, reasonAgainst } from './node-probe.ts';
 
 const NEVER = new AbortController().signal;
@@ -94,6 +95,39 @@ describe('an engine', () => {
   ])('$what', async ({ engine, problem }) => {
     expect(await nodeProblem(engine.probed, NEVER)).toEqual(problem);
     expect(engine.left()).toEqual([]);
+  });
+});
+
+describe('an engine of another host', () => {
+  const elsewhere = (start: Start) => {
+    const engine = engineOf(start);
+    const written: string[] = [];
+    const tar: ProbedEngine['tar'] = {
+      write: (entries) => {
+        for (const { path } of entries as Iterable<TarEntryWithContent>) written.push(path);
+        return Readable.from([]);
+      },
+    };
+    return { ...engine, written, probed: { ...engine.probed, tar, exists: undefined } };
+  };
+
+  it('is not asked for its loopback, and no folder of its host is bound that may be missing', async () => {
+    const bound: unknown[] = [];
+    const { probed, written, left } = elsewhere(({ binds, publish }) => {
+      bound.push(binds, publish);
+      return Promise.resolve();
+    });
+    expect(await nodeProblem(probed, NEVER)).toBeUndefined();
+    expect(bound).toEqual([[{ host: '/usr', inside: '/usr' }], []]);
+    expect(written).toEqual(['usr', 'lib', 'lib64']);
+    expect(left()).toEqual([]);
+  });
+
+  it.each([
+    ['mkdir /sys/fs/cgroup/x: permission denied', 'unprivileged'],
+    ['exec: "/usr/bin/true": no such file or directory', 'unclear'],
+  ])('that says "%s"', async (message, kind) => {
+    expect((await nodeProblem(elsewhere(failing(true, message)).probed, NEVER))?.kind).toBe(kind);
   });
 });
 

@@ -14,7 +14,8 @@ import { OWNER_LABEL, RUN_LABEL } from './labels.ts';
 export const PROBE_RUN = 'probe';
 
 /** Where programs and their loader are on the engine's host: the image is empty, nothing has to be downloaded. */
-const USERLAND = ['/usr', '/lib', '/lib64'];
+const USR = '/usr';
+const USERLAND = [USR, '/lib', '/lib64'];
 
 const NOTHING = ['/usr/bin/true'];
 
@@ -35,8 +36,8 @@ export interface ProbedEngine {
   /** Of the same engine. */
   readonly containers: Pick<Containers, 'info' | 'create' | 'start' | 'list' | 'remove'>;
   readonly tar: Pick<Tar, 'write'>;
-  /** Whether this host has a folder. */
-  readonly exists: (path: string) => boolean;
+  /** Whether this host has a folder, where the engine is its; undefined where that is of another. */
+  readonly exists: ((path: string) => boolean) | undefined;
   /** What tells this user's things in the engine from those of others. */
   readonly owner: string;
   readonly clock: Clock;
@@ -44,8 +45,8 @@ export interface ProbedEngine {
 
 /** What keeps nodes out of an engine. */
 export interface NodeProblem {
-  /** `elsewhere`: it is not this host's. `unclear`: it could not be found out. */
-  readonly kind: 'unprivileged' | 'elsewhere' | 'unclear';
+  /** `elsewhere`: its ports are not this host's. `open`: anybody may use it. `unclear`: it could not be found out. */
+  readonly kind: 'unprivileged' | 'elsewhere' | 'open' | 'unclear';
   /** What follows the name of the engine: `may not start privileged containers (...)`. */
   readonly message: string;
 }
@@ -60,8 +61,12 @@ export async function nodeProblem(probed: ProbedEngine, signal: AbortSignal): Pr
   const { engine, tar, owner } = probed;
   const image = probeImage(owner);
   const ask = async (): Promise<NodeProblem | undefined> => {
-    await engine.importRoot(tar.write([folder('usr')]), image, signal);
-    return (await privilegeProblem(probed, image, signal)) ?? (await loopbackProblem(probed, image, signal));
+    await engine.importRoot(tar.write(rootEntries(probed)), image, signal);
+    return (
+      (await privilegeProblem(probed, image, signal)) ??
+      // Of another host nobody asks for its loopback.
+      (probed.exists === undefined ? undefined : await loopbackProblem(probed, image, signal))
+    );
   };
   try {
     return await thenRemove(ask, () => engine.remove(image));
@@ -108,10 +113,18 @@ async function privilegeProblem(probed: ProbedEngine, image: string, signal: Abo
   const command = rootless ? MAKE_GROUP : NOTHING;
   return during(probed, { image, command, privileged: true, network: { name: 'none' }, publish: [] }, signal, async (id, found) => {
     const refused = await refusal(() => probed.containers.start(id, signal), signal);
-    if (refused !== undefined) return { kind: 'unprivileged', message: `may not start privileged containers (${refused.message})` };
+    if (refused !== undefined) return whyRefused(probed, refused);
     if (!rootless || (await exitCode(found, probed.clock, signal)) === 0) return undefined;
     return { kind: 'unprivileged', message: 'has no control groups of its own to give to nodes: none are delegated to its user' };
   });
+}
+
+/** Of another host it may be that programs are not where most have them. */
+function whyRefused({ exists }: Pick<ProbedEngine, 'exists'>, { message }: KvciError): NodeProblem {
+  if (exists === undefined && !/permission denied|not permitted|privileged/i.test(message)) {
+    return { kind: 'unclear', message: `cannot be asked whether it may start privileged containers (${message})` };
+  }
+  return { kind: 'unprivileged', message: `may not start privileged containers (${message})` };
 }
 
 /** An engine of this host cannot have a port that we hold; one that gets it has another loopback. */
@@ -134,11 +147,12 @@ async function loopbackProblem(probed: ProbedEngine, image: string, signal: Abor
 
 /** Makes a container for as long as it is looked at. */
 async function during<T>(
-  { containers, exists, owner }: ProbedEngine,
+  probed: ProbedEngine,
   request: Pick<ContainerRequest, 'image' | 'command' | 'privileged' | 'network' | 'publish'>,
   signal: AbortSignal,
   look: (id: string, found: () => Promise<ContainerInfo | undefined>) => Promise<T>,
 ): Promise<T> {
+  const { containers, owner } = probed;
   const name = `kvci-probe-${randomBytes(4).toString('hex')}`;
   const labels = { [RUN_LABEL]: PROBE_RUN, [OWNER_LABEL]: owner };
   const make = async (): Promise<T> => {
@@ -150,7 +164,7 @@ async function during<T>(
         labels,
         env: {},
         tmpfs: [],
-        binds: USERLAND.filter(exists).map((path) => ({ host: path, inside: path })),
+        binds: boundFolders(probed).map((path) => ({ host: path, inside: path })),
         volumes: [],
       },
       signal,
@@ -185,6 +199,15 @@ async function refusal(start: () => Promise<void>, signal: AbortSignal): Promise
   }
 }
 
-function folder(path: string): TarEntryWithContent {
-  return { path, type: 'directory', mode: 0o755, uid: 0, gid: 0, mtime: 0, size: 0, xattrs: {}, content: () => Readable.from([]) };
+/** What is seen of the engine's host. Docker makes folders that are bound and missing, so that of another host only what all have. */
+function boundFolders({ exists }: Pick<ProbedEngine, 'exists'>): readonly string[] {
+  return exists === undefined ? [USR] : USERLAND.filter(exists);
+}
+
+function rootEntries({ exists }: Pick<ProbedEngine, 'exists'>): readonly TarEntryWithContent[] {
+  const entry = { mode: 0o755, uid: 0, gid: 0, mtime: 0, size: 0, xattrs: {}, content: () => Readable.from([]) };
+  // Most distributions have nothing else there.
+  const links =
+    exists === undefined ? ['lib', 'lib64'].map((path) => ({ ...entry, path, type: 'symlink', linkname: `usr/${path}` }) as const) : [];
+  return [{ ...entry, path: 'usr', type: 'directory' }, ...links];
 }

@@ -53,7 +53,7 @@ export async function ownNodeHost({ engine, layout }: OwnNodeHostParts): Promise
         (JSON.parse(text === '' ? '[]' : text) as { readonly dst: string }[]).flatMap(({ dst }) => (dst.includes('/') ? [dst] : [])),
       );
     },
-    publishes: false,
+    publishAt: undefined,
     binds: modules.trim() === '' ? [] : [{ host: '/lib/modules', inside: '/lib/modules' }],
     limits: ['cpu', 'memory'].every((name) => controllers.trim().split(' ').includes(name)),
     sweep: (ids) => sweepMonitors(engine, ids),

@@ -17,6 +17,7 @@ import { containerProvider } from '../../../src/machine/container/container-prov
 import { HostEngines } from '../../../src/machine/container/host-engines.ts';
 import { BALANCER_PROGRAMS } from '../../../src/machine/container/host-forwards.ts';
 import { hostNodeHost } from '../../../src/machine/container/host-node-host.ts';
+import { HERE } from '../../../src/machine/container/host-ways.ts';
 import type { MachineProvider } from '../../../src/machine/types.ts';
 import type { ImageLayout } from '../../../src/oci/layout.ts';
 import { listManifests } from '../../../src/oci/manifests.ts';
@@ -53,6 +54,7 @@ function providerOver(endpoint: EngineEndpoint, layout: ImageLayout, sandboxes: 
         modules: false,
         balancerRoot: (signal) => programRoot(sandboxes, BALANCER_PROGRAMS, signal),
         owner: () => Promise.resolve(owner),
+        ways: HERE,
       }),
     clock: systemClock,
     events: () => undefined,
@@ -166,7 +168,7 @@ describe("nodes in a Podman that is the host's", () => {
     await using here = await temporaryFolder();
     const state = join(here.path, 'state');
     await mkdir(state);
-    const owner = await new HostEngines({ state }, fileLocks(systemClock)).enter(socket);
+    const owner = await new HostEngines({ state }, fileLocks(systemClock)).enter({ transport: 'unix', path: socket });
     const sandboxes = testSandboxes(await toolsTree(), folder.path);
     await using own = providerOver(endpoint, test.layout, sandboxes, owner);
     for (const [provided, cluster] of [
