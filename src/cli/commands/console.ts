@@ -2,7 +2,7 @@ import type { CommandModule } from '../command.ts';
 
 export const console: CommandModule = {
   examples: [
-    { line: 'console node01', what: 'what it says, from its first line on; Ctrl-] leaves it' },
+    { line: 'console node01', what: 'what it says, from its first line on, and to it what is typed or piped; Ctrl-] leaves it' },
     { line: 'console node02 --cluster lab >node02.log', what: 'into a file, until the node ends or Ctrl-C' },
     { line: 'console node01 --vnc', what: 'the socket at which its screen is seen' },
   ],

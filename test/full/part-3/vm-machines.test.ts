@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -127,7 +127,7 @@ describe('nodes that are virtual machines', () => {
     expect(await processesIn(namespaces)).toEqual([]);
     expect(existsSync(record.folder)).toBe(false);
     expect(await machines.list()).toEqual([]);
-    expect(await readdir(join(parts.directories.state, 'ledger'))).toEqual([]);
+    expect(await parts.ledger.entries()).toEqual([]);
   });
 
   it('of an earlier life of the cluster make way', async () => {
