@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 import { formatSize } from '../src/core/sizes.ts';
 import { Bounds, median, seconds, times } from './lib/bounds.ts';
-import { kvciIn } from './lib/run-kvci.ts';
+import { kvciIn, removeClusters } from './lib/run-kvci.ts';
 
 /*
  * How long clusters take that come from a snapshot, against the same cluster from its disks in the same run; how long a save stops one;
@@ -99,9 +99,7 @@ try {
   const own = [...stdout.matchAll(/(\d+) kB/g)].reduce((sum, [, size]) => sum + Number(size) * 1000, 0);
   bounds.most('memory of its own, each of two clusters', own / 2, OWN_MEMORY_BOUND, formatSize);
 } finally {
-  for (const cluster of ['bench', 'bench-more']) {
-    spawnSync(kvci, ['down', cluster], { env: { ...process.env, ...env }, stdio: 'ignore' });
-  }
+  removeClusters(folder, ['bench', 'bench-more'], env);
   spawnSync(kvci, ['snapshot', 'rm', 'bench-0'], { env: { ...process.env, ...env }, stdio: 'ignore' });
   await rm(folder, { recursive: true, force: true });
 }

@@ -41,8 +41,9 @@ export function textOf(folder: string, ...args: readonly string[]): string {
 }
 
 /** Removes clusters; those that are not there are none the less gone. */
-export function removeClusters(folder: string, names: readonly string[]): void {
-  for (const name of names) spawnSync(KVCI, ['down', name, '--progress', 'none'], { cwd: folder, stdio: 'ignore' });
+export function removeClusters(folder: string, names: readonly string[], env: Readonly<Record<string, string>> = {}): void {
+  const options = { cwd: folder, env: { ...process.env, ...env }, stdio: 'ignore' } as const;
+  for (const name of names) spawnSync(KVCI, ['down', name, '--progress', 'none'], options);
 }
 
 function runKvci(cwd: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): string {

@@ -18,7 +18,8 @@ import { straightInit, straightJoin, type StraightNode } from './straight-config
 /*
  * Two nodes the straight way, one thing after the other: boot the first, run init, boot the second, join it, wait. Machines, disk and
  * network are those that kvci takes, with the kernel started directly and the small initramfs, and the wait is the same; what differs is
- * what kvci does with them, and that the nodes are plain ones: containers are started by runc, keys are of RSA. What a killed run leaves of it, `kvci prune` removes.
+ * what kvci does with them, and that the nodes are plain ones: containers are started by runc, keys are of RSA. What a killed run leaves
+ * of it, `kvci prune` removes.
  */
 
 export const STRAIGHT = 'kvci-bench-straight';

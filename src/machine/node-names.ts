@@ -52,17 +52,14 @@ export function knownByName(machines: Machines): Machines {
  */
 export class NodeNames {
   readonly #started = new Map<string, NodeHandle>();
-  #last: Promise<void> = Promise.resolve();
+  #last: Promise<unknown> = Promise.resolve();
 
   /** Tells all nodes that were started of one that has just been, and it of them. */
   async add(node: NodeHandle, signal: AbortSignal): Promise<void> {
-    // One after the other: each writes all there are.
-    const telling = this.#last.then(() => {
+    await this.#inOrder(() => {
       this.#started.set(node.name, node);
       return this.#tell(node, signal);
     });
-    this.#last = telling.catch(() => undefined);
-    await telling;
   }
 
   /** Of one that is removed. */
@@ -72,7 +69,7 @@ export class NodeNames {
 
   /** Tells those that run of one that is gone; who cannot be told has died, and is told what there is when it starts. */
   async gone(name: string, others: readonly (() => Promise<NodeHandle>)[]): Promise<void> {
-    const telling = this.#last.then(() =>
+    await this.#inOrder(() =>
       allOf(
         others.map(async (find) => {
           try {
@@ -83,10 +80,12 @@ export class NodeNames {
         }),
       ),
     );
-    this.#last = telling.then(
-      () => undefined,
-      () => undefined,
-    );
+  }
+
+  /** One after the other: each writes all there are. */
+  async #inOrder(tell: () => Promise<unknown>): Promise<void> {
+    const telling = this.#last.then(tell);
+    this.#last = telling.catch(() => undefined);
     await telling;
   }
 

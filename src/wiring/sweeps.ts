@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 
 import type { ClusterStates } from '../cluster/state.ts';
 import type { Digest } from '../core/digest.ts';
-import { type EngineAddress, showAddress } from '../host/engine/endpoint.ts';
+import { type EngineAddress, sameEngine } from '../host/engine/endpoint.ts';
 import type { Sweep, SweepResult } from '../host/sweep.ts';
 import type { Claim } from '../machine/container/lost-clusters.ts';
 import type { Sandboxes } from '../sandbox/types.ts';
@@ -99,10 +99,6 @@ async function imagesIn(engine: EngineAddress | undefined, states: ClusterStates
   const found = await Promise.all((await states.names()).map((name) => states.find(name).catch(() => 'unreadable' as const)));
   if (found.includes('unreadable')) return undefined;
   return found.flatMap((state) =>
-    typeof state === 'object' && state.provider !== 'vm' && isSame(state.engine, engine) ? [state.image.digest] : [],
+    typeof state === 'object' && state.provider !== 'vm' && sameEngine(state.engine, engine) ? [state.image.digest] : [],
   );
-}
-
-function isSame(one: EngineAddress | undefined, other: EngineAddress | undefined): boolean {
-  return (one && showAddress(one)) === (other && showAddress(other));
 }

@@ -107,7 +107,12 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(?:\.\d+){3}$/.test(host);
 }
 
-/** The address for people, without credentials. Two that lead to one engine are shown alike. */
+/** Whether two addresses lead to one engine: credentials, and where certificates lie, make no other of it. */
+export function sameEngine(one: EngineAddress | undefined, other: EngineAddress | undefined): boolean {
+  return (one && showAddress(one)) === (other && showAddress(other));
+}
+
+/** The address for people, without credentials. */
 export function showAddress(address: EngineAddress): string {
   if (address.transport === 'unix') return `unix://${address.path}`;
   if (address.transport === 'ssh') {

@@ -5,7 +5,7 @@ import { z } from 'zod';
 
 import { hasErrno, isErrno, KvciError, messageOf } from '../../core/errors.ts';
 import { engineAddressSchema } from '../../host/engine/address-schema.ts';
-import { type EngineAddress, showAddress } from '../../host/engine/endpoint.ts';
+import { type EngineAddress, sameEngine } from '../../host/engine/endpoint.ts';
 import { writeFileAtomic } from '../../host/files.ts';
 import type { Directories, Locks } from '../../host/types.ts';
 
@@ -71,7 +71,7 @@ export class HostEngines {
   /** Answers what tells this user's things in the engine from those of others. */
   async enter(address: EngineAddress): Promise<string> {
     const known = await this.read();
-    if (known?.engines.some((engine) => isSame(engine.address, address)) === true) return known.owner;
+    if (known?.engines.some((engine) => sameEngine(engine.address, address)) === true) return known.owner;
     return this.#change(({ owner, engines }) => ({ owner, engines: [...without(engines, address), { address }] }));
   }
 
@@ -84,14 +84,14 @@ export class HostEngines {
    */
   async suits<T>(address: EngineAddress, what: string, ask: (owner: string) => Promise<T | undefined>): Promise<T | undefined> {
     const isKnown = async (): Promise<boolean> =>
-      (await this.read())?.engines.some((engine) => isSame(engine.address, address) && engine.suits === what) ?? false;
+      (await this.read())?.engines.some((engine) => sameEngine(engine.address, address) && engine.suits === what) ?? false;
     if (await isKnown()) return undefined;
     await using _asking = await this.#locks.exclusive(this.#probeLock);
     if (await isKnown()) return undefined;
     const before = await this.read();
     const problem = await ask(await this.enter(address));
     if (problem !== undefined) {
-      if (before?.engines.some((engine) => isSame(engine.address, address)) !== true)
+      if (before?.engines.some((engine) => sameEngine(engine.address, address)) !== true)
         await this.forget(address, () => Promise.resolve(false));
       return problem;
     }
@@ -126,9 +126,5 @@ export class HostEngines {
 }
 
 function without(engines: EnginesRecord['engines'], address: EngineAddress): EnginesRecord['engines'] {
-  return engines.filter((engine) => !isSame(engine.address, address));
-}
-
-function isSame(one: EngineAddress, other: EngineAddress): boolean {
-  return showAddress(one) === showAddress(other);
+  return engines.filter((engine) => !sameEngine(engine.address, address));
 }

@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -112,7 +111,6 @@ describe('nodes that are containers', () => {
       machines: () => machines,
       node: () => node01,
       asked: { index: 1, cpus: 1, disk: 10e9 },
-      storage: tmpdir(),
     });
   });
 

@@ -1,6 +1,5 @@
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
-import { tmpdir } from 'node:os';
 import { beforeAll, describe, expect, it } from 'vitest';
 
 import type { NodeHandle } from '../../../src/machine/types.ts';
@@ -35,7 +34,7 @@ clusterContract(
         node = await machines().node('node02');
       });
 
-      providerDifferences({ provider: 'vm', machines, node: () => node, asked: SMALL, storage: tmpdir() });
+      providerDifferences({ provider: 'vm', machines, node: () => node, asked: SMALL });
 
       it('has its own kernel arguments', async () => {
         expect(await on('node02', 'cat', '/proc/cmdline')).toContain(' kvci.test=1');

@@ -72,7 +72,6 @@ describe('nodes that are virtual machines', () => {
       machines: () => machines,
       node: () => node01,
       asked: { index: 1, cpus: 1, disk: 10e9 },
-      storage: tmpdir(),
     });
   });
 
@@ -82,7 +81,6 @@ describe('nodes that are virtual machines', () => {
       machines: () => machines,
       node: () => node02,
       asked: { index: 2, cpus: 1, disk: 12e9 },
-      storage: tmpdir(),
     });
 
     it('have that processor, and what else QEMU was told', async () => {
