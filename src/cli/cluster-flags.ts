@@ -52,7 +52,7 @@ export function addClusterFlags(command: Command): Command {
     .option('--sha256 <digest>', 'SHA-256 of the manifest that --cni names')
     .option(
       '--cpu, --cpus <number>',
-      'processors of each node (default: all of the host; of a virtual machine two to four)',
+      'processors of each node (default: all of the host; of a virtual machine one to four)',
       flagValue('--cpus', Number),
     )
     .option('--memory <size>', 'memory of each node, such as 4G (default: no bound; of a virtual machine what the host has room for)')

@@ -104,9 +104,11 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
     void begun.add(serving);
   }
 
-  const configured = begun.add(configure(run, kubernetes, ports, first));
-  await controlPlane.join(kubernetes);
-  await configured;
+  const joined = begun.add(controlPlane.join(kubernetes));
+  const configured = begun.add(configure(run, kubernetes, ports));
+  // Its check fails, time and again, until every node is a member: where nodes take turns, that is what they would wait for.
+  const probing = begun.add((schedule === 'together' ? Promise.resolve() : joined).then(() => startProbeOf(run, kubernetes, first)));
+  await Promise.all([joined, configured, probing]);
   await untilReady(run, kubernetes, started);
   await Promise.all(booting.map(async ({ booted }) => tellBootPhases((await booted).handle, startedAt, signal, events)));
 }
@@ -158,18 +160,24 @@ async function writeKubeconfig(run: ClusterRun, first: BootedNode, api: HostPort
   return await states.saveKubeconfig(name, hostKubeconfig(stdout, name, api));
 }
 
-/** What is made through the API: labels, storage, the pod network of a manifest, the probe. */
-async function configure(run: ClusterRun, api: KubernetesApi, ports: ClusterPorts, first: BootedNode): Promise<void> {
+/** What is made through the API: storage, the pod network of a manifest. */
+async function configure(run: ClusterRun, api: KubernetesApi, ports: ClusterPorts): Promise<void> {
   const { state, context } = run;
   const { signal } = context;
   const cni = parseCni(state.options.cni);
-  await run.step('configure', 'storage, network and probe', undefined, async () => {
+  await run.step('configure', 'storage and network', undefined, async () => {
     await Promise.all([
       setStorage(state.nodes, api, signal),
       cni.kind === 'manifest' ? applyManifest(cni.url, state.options.cniSha256 ?? '', ports, state.name, api, signal) : undefined,
-      cni.kind === 'none' ? undefined : startProbe(first, state.nodes.length, state.families, api, signal),
     ]);
   });
+}
+
+/** Without a pod network no pod of the probe would start. */
+async function startProbeOf(run: ClusterRun, api: KubernetesApi, first: BootedNode): Promise<void> {
+  const { state, context } = run;
+  if (parseCni(state.options.cni).kind === 'none') return;
+  await run.step('probe', 'probe', undefined, () => startProbe(first, state.nodes.length, state.families, api, context.signal));
 }
 
 /** Labels the nodes and waits for both instants: all nodes Ready, and everything Ready. */

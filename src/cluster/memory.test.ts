@@ -68,12 +68,13 @@ it('containers are as they were asked for', async () => {
 });
 
 it.each([
-  [32 * GIB, 2, [2, 2], [3 * 1024, 2 * 1024]],
-  [32 * GIB, 1, [2, 2], [3 * 1024, 2 * 1024]],
+  [32 * GIB, 2, [2, 1], [3 * 1024, 2 * 1024]],
+  [32 * GIB, 1, [2, 1], [3 * 1024, 2 * 1024]],
+  [32 * GIB, 6, [3, 3], [3 * 1024, 2 * 1024]],
   [32 * GIB, 16, [4, 4], [3 * 1024, 2 * 1024]],
   // What there is room for, and never less than a node needs.
-  [5 * GIB, 2, [2, 2], [2320, 1546]],
-  [3.5e9, 2, [2, 2], [1907, 976]],
+  [5 * GIB, 2, [2, 1], [2320, 1546]],
+  [3.5e9, 2, [2, 1], [1907, 976]],
 ])('virtual machines fit a host with %d bytes and %d cores', async (memory, cores, cpus, mebibytes) => {
   const sized = await sizedNodes(nodesOf({ provider: 'vm', nodes: 2 }), 'vm', host(memory), SILENT, cores);
   expect(sized.map((node) => node.cpus)).toEqual(cpus);
@@ -87,6 +88,13 @@ it('what was asked for stays, and the others share the rest', async () => {
     [3, 4 * GIB],
     [3, 2 * GIB],
   ]);
+});
+
+it('a node that is added shares the host with those that are there', async () => {
+  const [, added] = nodesOf({ provider: 'vm', nodes: 2 });
+  const cpus = async (beside: number): Promise<number | undefined> =>
+    (await sizedNodes([added!], 'vm', host(32 * GIB), SILENT, 6, {}, beside))[0]?.cpus;
+  expect([await cpus(0), await cpus(1), await cpus(5), await cpus(9)]).toEqual([4, 3, 1, 1]);
 });
 
 it('of both kinds only virtual machines get a size', async () => {

@@ -64,7 +64,7 @@ export const clusterOptionsSchema = z.strictObject({
     .regex(/^[0-9a-f]{64}$/, 'not a SHA-256 in lower-case hexadecimal')
     .optional()
     .describe('SHA-256 of the manifest that cni names'),
-  cpus: cpus.optional().describe('Processors of each node (default: all of the host; of a virtual machine two to four)'),
+  cpus: cpus.optional().describe('Processors of each node (default: all of the host; of a virtual machine one to four)'),
   memory: memory
     .optional()
     .describe('Memory of each node, such as 4G (default: no bound; of a virtual machine what the host has room for)'),

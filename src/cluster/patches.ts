@@ -30,16 +30,16 @@ const EMULATED_FAILURES = 30;
 
 /** @param kubernetes without a leading `v` */
 export function kubeadmPatches(kubernetes: string, { emulated }: Pick<NodeFacts, 'emulated'>): readonly NodeFile[] {
-  return emulated ? patient(kubernetes) : eager(kubernetes);
-}
-
-function eager(kubernetes: string): readonly NodeFile[] {
-  const startupProbe = { initialDelaySeconds: PERIOD_S, periodSeconds: PERIOD_S, failureThreshold: HEALTH_CHECK_S / PERIOD_S };
   const coreDns = { containers: [{ name: 'coredns', readinessProbe: { periodSeconds: PERIOD_S } }] };
   return [
-    ...STATIC_PODS.map((name) => staticPod(name, { startupProbe })),
+    ...(emulated ? patient(kubernetes) : eager()),
     ...(patchesCoreDns(kubernetes) ? [file('corednsdeployment', { spec: { template: { spec: coreDns } } })] : []),
   ];
+}
+
+function eager(): readonly NodeFile[] {
+  const startupProbe = { initialDelaySeconds: PERIOD_S, periodSeconds: PERIOD_S, failureThreshold: HEALTH_CHECK_S / PERIOD_S };
+  return STATIC_PODS.map((name) => staticPod(name, { startupProbe }));
 }
 
 function patient(kubernetes: string): readonly NodeFile[] {

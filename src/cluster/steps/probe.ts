@@ -6,6 +6,8 @@ import type { BootedNode } from './boot.ts';
 const NAME = 'kvci-probe';
 const NAMESPACE = 'kube-system';
 const PORT = 8080;
+/** Open once a pod's check has passed: what kubelet asks. */
+const PASSED_PORT = 8081;
 
 const LABEL = 'app.kubernetes.io/name';
 const LABELS: Readonly<Record<string, string>> = { [LABEL]: NAME };
@@ -21,7 +23,7 @@ export interface ProbeRequest {
   readonly image: string;
   readonly nodes: number;
   readonly families: readonly IpFamily[];
-  /** How often a pod looks. */
+  /** How long a pod waits before it looks again. */
   readonly everySeconds: number;
   /** Folders of the node that its programs and their loader are found by: `/usr`, `/lib` and, where the node has it, `/lib64`. */
   readonly userland: readonly string[];
@@ -29,7 +31,8 @@ export interface ProbeRequest {
 
 /**
  * A pod on each node that serves and is Ready when it has resolved the name of all of them by cluster DNS and reached every
- * address, of each IP family. kubelet runs the check; whoever waits only watches for Ready.
+ * address, of each IP family. It looks by itself and then opens a port that kubelet waits for: a check that kubelet runs starts the OCI
+ * runtime each time. Whoever waits only watches for Ready.
  *
  * Its programs are the node's own: no image with a shell has to be there.
  */
@@ -67,13 +70,8 @@ export function probe(request: ProbeRequest): readonly KubernetesObject[] {
                 name: 'probe',
                 image: request.image,
                 imagePullPolicy: 'Never',
-                command: ['/usr/bin/bash', '-c', serveScript(request.families)],
-                readinessProbe: {
-                  exec: { command: ['/usr/bin/bash', '-c', checkScript(request)] },
-                  periodSeconds: request.everySeconds,
-                  timeoutSeconds: 20,
-                  failureThreshold: 1,
-                },
+                command: ['/usr/bin/bash', '-c', serveScript(request), NAME, checkScript(request)],
+                readinessProbe: { tcpSocket: { port: PASSED_PORT }, periodSeconds: 1, failureThreshold: 1 },
                 volumeMounts: mounts.map(({ name, path }) => ({ name, mountPath: path, readOnly: true })),
               },
             ],
@@ -85,27 +83,34 @@ export function probe(request: ProbeRequest): readonly KubernetesObject[] {
   ];
 }
 
-const LISTEN: Readonly<Record<IpFamily, string>> = {
-  ipv4: `TCP4-LISTEN:${PORT},fork,reuseaddr`,
-  ipv6: `TCP6-LISTEN:${PORT},fork,reuseaddr,ipv6only=1`,
+const SOCKET: Readonly<Record<IpFamily, { listen: string; options: string; lookup: string; peer: string }>> = {
+  ipv4: { listen: 'TCP4-LISTEN', options: 'fork,reuseaddr', lookup: 'ahostsv4', peer: '$address' },
+  ipv6: { listen: 'TCP6-LISTEN', options: 'fork,reuseaddr,ipv6only=1', lookup: 'ahostsv6', peer: '[$address]' },
 };
 
-function serveScript(families: readonly IpFamily[]): string {
-  return [...families.map((family) => `/usr/bin/socat -U ${LISTEN[family]} EXEC:"/usr/bin/echo here" &`), 'wait'].join('\n');
+/** Serves, looks until all is there, and then serves the second port, too: its first argument is the check. */
+function serveScript({ families, everySeconds }: ProbeRequest): string {
+  const serve = (port: number, family: IpFamily): string =>
+    `/usr/bin/socat -U ${SOCKET[family].listen}:${port},${SOCKET[family].options} EXEC:"/usr/bin/echo here" &`;
+  return [
+    ...families.map((family) => serve(PORT, family)),
+    `until /usr/bin/bash -euc "$1"; do /usr/bin/sleep ${everySeconds}; done`,
+    // kubelet asks at the pod's first address, which is of the cluster's first family.
+    ...families.map((family) => serve(PASSED_PORT, family)),
+    'wait',
+  ].join('\n');
 }
 
-const LOOKUP: Readonly<Record<IpFamily, string>> = { ipv4: 'ahostsv4', ipv6: 'ahostsv6' };
-
-/** `getent ahostsv6` also answers IPv4 addresses written as IPv6 ones. */
+/** `getent` answers each address once per kind of socket; `getent ahostsv6` also IPv4 addresses written as IPv6 ones. */
 function checkScript({ families, nodes }: ProbeRequest): string {
   return [
-    'set -eu',
     `name=${NAME}.${NAMESPACE}.svc.cluster.local`,
     ...families.flatMap((family) => [
-      `found=$(/usr/bin/getent ${LOOKUP[family]} "$name" | /usr/bin/cut -d " " -f 1 | /usr/bin/sort -u | /usr/bin/grep -v ^::ffff:)`,
-      `[ "$(/usr/bin/wc -l <<<"$found")" = ${nodes} ]`,
-      'for address in $found; do',
-      `  [ "$(/usr/bin/socat -u "TCP:${family === 'ipv6' ? '[$address]' : '$address'}:${PORT},connect-timeout=3" STDOUT)" = here ]`,
+      'declare -A found=()',
+      `while read -r address _; do [[ $address == ::ffff:* ]] || found[$address]=1; done < <(/usr/bin/getent ${SOCKET[family].lookup} "$name")`,
+      `[ "\${#found[@]}" = ${nodes} ]`,
+      'for address in "${!found[@]}"; do',
+      `  [ "$(/usr/bin/socat -u "TCP:${SOCKET[family].peer}:${PORT},connect-timeout=3" STDOUT)" = here ]`,
       'done',
     ]),
   ].join('\n');
@@ -115,8 +120,8 @@ export function isProbe({ labels }: ObservedPod): boolean {
   return labels[LABEL] === NAME;
 }
 
-/** A look takes half a second of a processor; on an emulated node it takes several, which the others need. */
-const EVERY_SECONDS = { real: 1, emulated: 10 } as const;
+/** On an emulated node a look takes a second of a processor, which others need. */
+const EVERY_SECONDS = { real: 1, emulated: 3 } as const;
 
 /** Starts the probe with what a node of the cluster, as all others, has. */
 export async function startProbe(
