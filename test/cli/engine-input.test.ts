@@ -48,7 +48,7 @@ describe.skipIf(isMissing('ssh', sshProblem()))('an engine of another host', () 
     const { checks } = JSON.parse(stdout) as { readonly checks: readonly { readonly id: string }[] };
     expect(checks.find(({ id }) => id === 'container-engine')).toMatchObject({
       status: 'error',
-      message: expect.stringMatching(/is reached at ssh:\/\/core@127\.0\.0\.1:\d+\/var\/run\/docker\.sock \(DOCKER_HOST\):\n.*refused/) as string,
+      message: expect.stringMatching(/is reached at ssh:\/\/core@127\.0\.0\.1:\d+\/\S+ \(DOCKER_HOST\):\n.*refused/) as string,
     });
   });
 });

@@ -1,7 +1,17 @@
 import { describe, expect, it } from 'vitest';
 
 import { parseEngineUrl } from './endpoint.ts';
-import { addressMissing, buildError, engineLost, engineUnreachable, isConnectionLost, portTaken, pullFailed, refusalOf, requestFailed } from './errors.ts';
+import {
+  addressMissing,
+  buildError,
+  engineLost,
+  engineUnreachable,
+  isConnectionLost,
+  portTaken,
+  pullFailed,
+  refusalOf,
+  requestFailed,
+} from './errors.ts';
 
 const OUTCOME = { failure: undefined, built: false, instruction: 'RUN make', lastLines: ['one', 'two'] };
 

@@ -152,7 +152,7 @@ describe.skipIf(skip).each<RemoteKind>(['podman', 'docker'])('nodes in a %s of a
       });
       expect(JSON.parse(await done('prune', '--output', 'json'))).toMatchObject({
         failed: [],
-        unseen: expect.arrayContaining([expect.stringContaining(`the engine at ${engine.ssh}, which nodes were in, was not asked`)]) as string[],
+        unseen: expect.arrayContaining([expect.stringContaining(`the engine at ${engine.ssh}, which nodes were in`)]) as string[],
       });
       await engine.mend();
       expect(JSON.parse(await done('status', NAME, '--output', 'json'))).toMatchObject({ condition: 'ready' });
