@@ -16,6 +16,7 @@ import { leadAgain } from '../cluster/lead-again.ts';
 import { forwardTo } from '../cluster/local-forward.ts';
 import { loadIntoNodes } from '../cluster/load.ts';
 import { bundleFiles, nodeLog } from '../cluster/logs.ts';
+import { nodeArchitecture } from '../cluster/node-architecture.ts';
 import type { ClusterPorts, NodeImage } from '../cluster/ports.ts';
 import { removeNode } from '../cluster/remove-node.ts';
 import { stopCluster } from '../cluster/stop.ts';
@@ -161,7 +162,8 @@ export function createClusterService({ ports, image, acquire, streams, pipes, ta
       const wanted = names.length === 0 ? state.nodes : names.map((name) => requireNode(state, name));
       // What is wrong with an image shows without the nodes.
       const from = await acquire();
-      const request = { engine, cwd, architecture: from.hostArchitecture };
+      const architecture = await nodeArchitecture(state, await from.layout(), from.hostArchitecture);
+      const request = { engine, cwd, architecture };
       const found = (await Promise.all(words.map((word) => acquireImages(word, request, from, run)))).flat();
       const images = [...new Map(found.map((each) => [each.name, each])).values()];
       await using machines = await machinesOf(state, ports, run);

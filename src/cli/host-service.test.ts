@@ -86,7 +86,7 @@ test('root mends warnings and errors', async () => {
   expect(ran).toEqual([expect.stringMatching(/^dnf install/), 'chmod 0666 /dev/net/tun']);
 });
 
-test('what cannot be pruned keeps nothing else from it', async () => {
+test('what cannot be pruned, or seen, keeps nothing else from it', async () => {
   const { parts, run } = doctorOf(0, []);
   const report = await createHostService({
     ...parts,
@@ -94,6 +94,7 @@ test('what cannot be pruned keeps nothing else from it', async () => {
     sweeps: [
       sweepOf('nodes of lost clusters', () => Promise.reject(new KvciError('failed', 'engine-not-started', 'Podman did not start'))),
       sweepOf('machines', () => Promise.resolve(['a machine'])),
+      { what: 'nodes elsewhere', sweep: () => Promise.resolve({ removed: [], failed: [], unseen: ['the engine at lab was not asked'] }) },
     ],
     store: { ...parts.store, removeLeftovers: () => Promise.resolve(['/cache/half']) },
   }).prune(run);
@@ -103,5 +104,6 @@ test('what cannot be pruned keeps nothing else from it', async () => {
       'cannot remove what killed runs have made: x.json is not an entry',
       'cannot remove nodes of lost clusters: Podman did not start',
     ],
+    unseen: ['the engine at lab was not asked'],
   });
 });

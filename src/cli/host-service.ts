@@ -47,8 +47,8 @@ export function createHostService(parts: HostServiceParts): HostService {
         ...parts.sweeps,
         sweepOf('folders of killed runs', () => parts.store.removeLeftovers()),
       ];
-      const { removed, failed } = await sweepAll(sweeps, signal);
-      return { removed, failed: failed.map((error) => error.message) };
+      const { removed, failed, unseen } = await sweepAll(sweeps, signal);
+      return { removed, failed: failed.map((error) => error.message), unseen };
     },
     cacheList: async () => {
       const items = [...(await storedItems(parts.store)), ...(await parts.otherItems())];

@@ -360,6 +360,8 @@ export interface PruneReport {
   readonly removed: readonly string[];
   /** What is still there, and why. */
   readonly failed: readonly string[];
+  /** Where nobody could look, and why. */
+  readonly unseen: readonly string[];
 }
 
 export interface CacheEntry {

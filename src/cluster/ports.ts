@@ -32,12 +32,13 @@ export interface ClusterPorts {
   downloads(): Promise<Downloads>;
   /**
    * The engine that nodes are to be in; undefined for kvci's own: where none runs, or where the one that nobody named may not start
-   * nodes.
+   * nodes, or not such that reach the registry.
    *
-   * @throws KvciError `engine-unreachable`, `engine-missing`, `engine-elsewhere`, `engine-open`, `engine-unprivileged` for one that
-   *   somebody named
+   * @param nodes what they are to reach
+   * @throws KvciError `engine-unreachable`, `engine-missing`, `engine-elsewhere`, `engine-open`, `engine-unprivileged`,
+   *   `not-reachable-from-nodes` for one that somebody named
    */
-  engine(choice: EngineChoice, run: RunContext): Promise<EngineAddress | undefined>;
+  engine(choice: EngineChoice, nodes: { readonly registry: boolean }, run: RunContext): Promise<EngineAddress | undefined>;
   /** @param engine that the nodes are in, as the state has it */
   provider(name: MachineProvider['name'], engine: EngineAddress | undefined, run: RunContext): Promise<MachineProvider>;
   /**

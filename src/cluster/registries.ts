@@ -2,7 +2,6 @@ import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 
 import { hasErrno, KvciError } from '../core/errors.ts';
-import { type EngineAddress, showAddress } from '../host/engine/endpoint.ts';
 import { REGISTRY_NAME } from '../machine/net/registry-name.ts';
 import { registryFiles, type RegistrySettings } from '../machine/cri/registries.ts';
 import type { NodeAddresses, NodeHandle } from '../machine/types.ts';
@@ -78,19 +77,6 @@ export async function ensureRegistry(
   signal: AbortSignal,
 ): Promise<number | undefined> {
   return options.registry === true ? (await ports.registry()).ensure(signal) : undefined;
-}
-
-/** Nodes in an engine other than kvci's own do not reach this host's loopback, where the registry is. */
-export function registryOutOfReach(engine: EngineAddress): KvciError {
-  return new KvciError(
-    'usage',
-    'not-reachable-from-nodes',
-    `--registry: nodes in the engine at ${showAddress(engine)} reach no port of this host's loopback, where the registry is`,
-    {
-      hint: `Have the nodes in kvci's own engine (--engine embedded), or put images into them with "kvci load".`,
-      facts: { flag: '--registry', engine: showAddress(engine) },
-    },
-  );
 }
 
 /** Ends the registry with the last cluster that has it. Answers whether it is gone now. */

@@ -17,7 +17,7 @@ import { memoryOf, sizedNodes } from './memory.ts';
 import { checkTogether, type ClusterOptions } from './options.ts';
 import type { ClusterPorts, NodeImage } from './ports.ts';
 import { refuseEngine } from './refuse-engine.ts';
-import { ensureRegistry, readTrusted, registryOutOfReach, releaseRegistry } from './registries.ts';
+import { ensureRegistry, readTrusted, releaseRegistry } from './registries.ts';
 import { clusterProvider, familiesOf, type NodeSpec, nodeSpecs } from './spec.ts';
 import { type ClusterState, machinesSpec, parseState, withoutLeaving } from './state.ts';
 import { runId } from './tokens.ts';
@@ -64,10 +64,12 @@ export async function up(request: UpRequest, ports: ClusterPorts, run: RunContex
   const image = (): Promise<NodeImage> => (found ??= request.image(run));
   const options = await decided(request, image, ports, run);
   const provided = clusterProvider(options);
-  const engine = provided === 'kind' ? await ports.engine(request.engine, run) : await ports.sandboxEngine(options.sandbox, request.engine);
+  const engine =
+    provided === 'kind'
+      ? await ports.engine(request.engine, { registry: options.registry === true }, run)
+      : await ports.sandboxEngine(options.sandbox, request.engine);
   const memory = memoryOf(engine, ports);
   const nodes = await sizedNodes(nodeSpecs(options), provided, memory, run.events, availableParallelism(), options.overrides);
-  if (request.options.registry === true && provided === 'kind' && engine !== undefined) throw registryOutOfReach(engine);
   await using provider = await ports.provider(provided, engine, run);
   return await make(
     await firstState({ ...request, options, image }, nodes, provider, engine, run),
@@ -85,8 +87,9 @@ async function decided(
   ports: ClusterPorts,
   run: RunContext,
 ): Promise<ClusterOptions> {
-  // What does not even fit as containers is told before a machine is tried, for which an image may have to be built.
-  if (options.provider === 'auto') {
+  // What does not even fit as containers is told before a machine is tried, for which an image may have to be built. An engine that is
+  // named may be of another host, and keeps machines from being tried.
+  if (options.provider === 'auto' && engine.kind === 'auto') {
     await sizedNodes(nodeSpecs(options), 'kind', ports, () => undefined, availableParallelism(), options.overrides);
   }
   const chosen = await chooseProvider(options, engine.kind !== 'auto', () => ports.kvm(async () => (await image()).digest, run));

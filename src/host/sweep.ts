@@ -5,6 +5,8 @@ export interface SweepResult {
   readonly removed: readonly string[];
   /** What is still there, and why. */
   readonly failed: readonly KvciError[];
+  /** Where nobody could look, and why: whether something is left there is not known. */
+  readonly unseen?: readonly string[];
 }
 
 /** Takes away one kind of things that nobody needs any more. */
@@ -24,22 +26,24 @@ export function sweepOf(what: string, remove: () => Promise<readonly string[]>):
  *
  * @throws KvciError `cancelled`
  */
-export async function sweepAll(sweeps: readonly Sweep[], signal: AbortSignal): Promise<SweepResult> {
+export async function sweepAll(sweeps: readonly Sweep[], signal: AbortSignal): Promise<Required<SweepResult>> {
   const removed: string[] = [];
   const failed: KvciError[] = [];
+  const unseen: string[] = [];
   for (const each of sweeps) {
     throwIfCancelled(signal);
     try {
       const result = await each.sweep(signal);
       removed.push(...result.removed);
       failed.push(...result.failed);
+      unseen.push(...(result.unseen ?? []));
     } catch (error) {
       throwIfCancelled(signal);
       failed.push(notRemoved(each.what, error));
     }
   }
   throwIfCancelled(signal);
-  return { removed, failed };
+  return { removed, failed, unseen };
 }
 
 /** @throws `cause` itself where it is no failure that kvci or the system explains: a cancellation, a bug of ours */

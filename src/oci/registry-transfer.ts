@@ -6,7 +6,7 @@ import { reachableBlobs } from './copy.ts';
 import { choosePlatform } from './image.ts';
 import type { ImageLayout } from './layout.ts';
 import { enterManifest } from './manifests.ts';
-import type { ImageReference } from './reference.ts';
+import { formatReference, type ImageReference } from './reference.ts';
 import type { RegistryClient } from './registry.ts';
 import { isIndex, parseIndex, parseManifest } from './schemas.ts';
 import type { Descriptor } from './types.ts';
@@ -39,7 +39,7 @@ export async function pullImage(
   reference: ImageReference,
   options: PullOptions,
 ): Promise<Descriptor> {
-  const served = await client.retry('the manifest', () => client.manifest(reference, options.signal), options.signal);
+  const served = await client.retry(formatReference(reference), () => client.manifest(reference, options.signal), options.signal);
   await putBlob(layout, served.bytes, served.descriptor);
   if (isIndex(served.descriptor)) {
     const { manifests } = parseIndex(served.bytes, `image index ${served.descriptor.digest}`);
@@ -52,7 +52,7 @@ export async function pullImage(
   await inParallel(blobs, async (blob) => {
     if (!(await keepBlob(layout, blob))) {
       const fetch = async (): Promise<unknown> => putBlob(layout, await client.blob(reference, blob.digest, options.signal), blob);
-      await client.retry(`the blob ${blob.digest}`, fetch, options.signal);
+      await client.retry(`the blob ${blob.digest} of ${formatReference(reference)}`, fetch, options.signal);
     }
     progress(blob);
   });

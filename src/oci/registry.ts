@@ -6,6 +6,7 @@ import { KvciError, messageOf, throwIfCancelled } from '../core/errors.ts';
 import { Secret } from '../core/secrets.ts';
 import type { RegistryAuth } from '../host/engine/credentials.ts';
 import type { Http, HttpRequest, HttpResponse } from '../host/http.ts';
+import { isUntrusted, TRUST_HINT } from '../host/untrusted.ts';
 import { formatReference, type ImageReference } from './reference.ts';
 import { basicHeader, denied, fetchToken, isLocal, parseChallenge } from './registry-auth.ts';
 import { readAll } from './streams.ts';
@@ -167,7 +168,10 @@ export class RegistryClient {
     } catch (error) {
       throwIfCancelled(signal);
       if (error instanceof KvciError) throw error;
-      throw new KvciError('failed', 'registry-failed', `cannot get ${what}: ${messageOf(error)}`, { cause: error });
+      throw new KvciError('failed', 'registry-failed', `cannot get ${what}: ${messageOf(error)}`, {
+        ...(isUntrusted(error) ? { hint: TRUST_HINT } : {}),
+        cause: error,
+      });
     }
   }
 
@@ -229,9 +233,4 @@ function isTransient(error: unknown): boolean {
     !['ENOTFOUND', 'ECONNREFUSED', 'ENOSPC', 'EDQUOT', 'EACCES'].includes(String(error.code)) &&
     !isUntrusted(error)
   );
-}
-
-/** A server that speaks TLS with a certificate that this host does not trust. */
-function isUntrusted(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && /CERT|ISSUER/.test(String(error.code));
 }

@@ -87,9 +87,9 @@ export async function clusterPorts(
       const { kubernetesClient } = await import('../host/adapters/kubernetes-client.ts');
       return kubernetesClient(kubeconfig);
     },
-    engine: async (choice, context) => {
+    engine: async (choice, nodes, context) => {
       const { engineForNodes } = await import('./engine-for-nodes.ts');
-      return engineForNodes(choice, environment, host, context);
+      return engineForNodes(choice, nodes, environment, host, context);
     },
     leadAgain: async (cluster, signal) => {
       const { sshForwards } = await import('./machines.ts');

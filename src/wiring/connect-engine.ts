@@ -2,7 +2,7 @@ import process from 'node:process';
 
 import type { Containers } from '../host/engine/containers.ts';
 import type { RegistryCredentials } from '../host/engine/credentials.ts';
-import { type EngineEndpoint, otherHost } from '../host/engine/endpoint.ts';
+import type { EngineEndpoint } from '../host/engine/endpoint.ts';
 import type { ConnectEngine } from '../host/engine/find-engine.ts';
 import type { ContainerEngine } from '../host/types.ts';
 import type { Environment, HostParts } from './host.ts';
@@ -20,7 +20,7 @@ async function reachEngine(endpoint: EngineEndpoint, host: HostParts): Promise<R
   const { systemClock } = await import('../host/clock.ts');
   const tunnel = await openTunnel(address, origin, { ...host, clock: systemClock, pid: process.pid });
   return {
-    endpoint: { address: { transport: 'unix', path: tunnel.path }, origin, host: otherHost(address) },
+    endpoint: { address: { transport: 'unix', path: tunnel.path }, origin, leadsTo: address },
     [Symbol.asyncDispose]: () => tunnel[Symbol.asyncDispose](),
   };
 }

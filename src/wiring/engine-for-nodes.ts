@@ -11,20 +11,27 @@ import type { NodeProblem } from '../machine/container/node-probe.ts';
 import { connectNodesEngine, engineConnector } from './connect-engine.ts';
 import { engineSurroundings, type Environment, type HostParts } from './host.ts';
 
+/** What an engine has to do for nodes. */
+interface NodesWanted {
+  /** They are to reach the registry of this host. */
+  readonly registry?: boolean;
+  /** It is to be of this host, by its socket. */
+  readonly bySocket?: boolean;
+}
+
 /**
  * The engine that nodes are to be in; undefined for kvci's own. One that nobody named has to be able to have them, with the rights of its
  * host's root; one that is named is refused where it is known that it cannot.
  *
- * @param which engines may have them
  * @throws KvciError `engine-elsewhere` for one whose ports this host does not reach, `engine-open` for one that anybody may use,
- *   `engine-unprivileged`
+ *   `engine-unprivileged`, `not-reachable-from-nodes`
  */
 export async function engineForNodes(
   choice: EngineChoice,
+  wanted: NodesWanted,
   environment: Environment,
   host: HostParts,
   run: RunContext,
-  which: 'all' | 'by socket' = 'all',
 ): Promise<EngineAddress | undefined> {
   const { findEngine } = await import('../host/engine/find-engine.ts');
   const { NO_CREDENTIALS } = await import('../host/engine/registry-credentials.ts');
@@ -42,7 +49,7 @@ export async function engineForNodes(
   const { reasonAgainst } = await import('../machine/container/node-probe.ts');
   const named = choice.kind !== 'auto';
   const endpoint = { ...found, address: withAbsolutePaths(found.address) };
-  const problem = await reasonAgainst(named, info, () => problemForNodes(engine, endpoint, which, host, run));
+  const problem = await reasonAgainst(named, info, () => problemForNodes(engine, endpoint, wanted, host, run));
   if (named && problem !== undefined) throw refused(title, problem);
   if (!named) {
     const message =
@@ -63,12 +70,15 @@ function withAbsolutePaths(address: EngineAddress): EngineAddress {
 async function problemForNodes(
   engine: ContainerEngine,
   endpoint: EngineEndpoint,
-  which: 'all' | 'by socket',
+  { registry = false, bySocket = false }: NodesWanted,
   host: HostParts,
   { clock, signal }: RunContext,
 ): Promise<NodeProblem | undefined> {
   const { address } = endpoint;
-  if (which === 'by socket' && address.transport !== 'unix') return { kind: 'elsewhere', message: 'is reached over a network' };
+  if (bySocket && address.transport !== 'unix') return { kind: 'elsewhere', message: 'is reached over a network' };
+  if (registry) {
+    return { kind: 'closed', message: "leads its containers to no port of this host's loopback, where the registry is" };
+  }
   if (address.transport === 'tcp' && address.tls === undefined) {
     return { kind: 'open', message: 'is reached by TCP without TLS: whoever reaches it there could have the rights of root by its nodes' };
   }
@@ -103,6 +113,11 @@ function refused(title: string, { kind, message }: NodeProblem): KvciError {
       return new KvciError('usage', 'engine-open', `--engine: ${problem}`, {
         hint: 'Reach it by ssh://USER@HOST, or by TLS with DOCKER_CERT_PATH.',
         facts: { flag: '--engine' },
+      });
+    case 'closed':
+      return new KvciError('usage', 'not-reachable-from-nodes', `--registry: ${problem}`, {
+        hint: `Have the nodes in kvci's own engine (--engine embedded), or put images into them with "kvci load".`,
+        facts: { flag: '--registry' },
       });
     case 'unprivileged':
     case 'unclear':

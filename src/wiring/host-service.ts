@@ -18,8 +18,8 @@ export async function hostService(
   const { createHostService } = await import('../cli/host-service.ts');
   const { hostChecks } = await import('../host/checks.ts');
   const { engineCheck } = await import('../host/engine/checks.ts');
-  const { connectEngine } = await import('../host/adapters/dockerode-engine.ts');
   const { NO_CREDENTIALS } = await import('../host/engine/registry-credentials.ts');
+  const { engineConnector } = await import('./connect-engine.ts');
   const { containerNodeChecks } = await import('../machine/container/checks.ts');
   const { hostVmChecks } = await import('./qemu.ts');
   const { vmReapers } = await import('../machine/qemu/reaper.ts');
@@ -38,7 +38,7 @@ export async function hostService(
     ...modulesChecks(host.commands, host.directories.cache),
     ...containerNodeChecks(host.commands, host),
     ...forVms,
-    engineCheck({ kind: 'auto' }, engineSurroundings(environment, host), (endpoint) => connectEngine(endpoint, NO_CREDENTIALS)),
+    engineCheck({ kind: 'auto' }, engineSurroundings(environment, host), engineConnector(environment, host, NO_CREDENTIALS)),
   ];
   const sandboxes = await startedSandboxes(environment, host);
   const { cacheItems, imageStore, storeBesideNodes } = await import('./cache.ts');

@@ -92,7 +92,7 @@ async function waysTo(address: EngineAddress, host: HostParts): Promise<HostWays
   if (address.transport === 'unix' || otherHost(address) === undefined) return HERE;
   const { lookup } = await import('node:dns/promises');
   const found = await lookup(address.host).catch((error: unknown) => {
-    throw engineUnreachable('the engine of its nodes', showAddress(address), error);
+    throw engineUnreachable('the engine of its nodes', address, error);
   });
   return waysByNetwork(address.host, found.address);
 }

@@ -21,7 +21,7 @@ export async function verifyService(
       const { parseEngineChoice } = await import('../host/engine/discovery.ts');
       const { engineForNodes } = await import('./engine-for-nodes.ts');
       const choice = parseEngineChoice((await settings.config()).config.engine ?? 'auto');
-      const address = await engineForNodes(choice, environment, host, run, 'by socket');
+      const address = await engineForNodes(choice, { bySocket: true }, environment, host, run);
       return address?.transport === 'unix' ? address.path : undefined;
     },
     containers: (engine) => containers(engine, environment, settings, host, run),

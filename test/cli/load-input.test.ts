@@ -4,8 +4,10 @@ import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
+import { holdPort } from '../../src/host/free-port.ts';
 import { saveArchive } from '../../src/oci/archive-save.ts';
 import { scratchFolder } from '../fixtures/layouts.ts';
+import { startPrivateRegistry } from '../fixtures/private-registry.ts';
 import { smallImage } from '../fixtures/small-image.ts';
 import { state } from './cluster-state.ts';
 import { type Place, place } from './place.ts';
@@ -38,6 +40,20 @@ describe('load', () => {
     expect(error).toMatchObject({ code, exitCode });
     expect(error.message).toContain(message);
     expect(existsSync(join(here.state, 'node-engine.json'))).toBe(false);
+  });
+
+  test('a registry that is down, and one whose certificate is not trusted, are told by their names', async () => {
+    const here = await withCluster();
+    const held = await holdPort();
+    await held[Symbol.asyncDispose]();
+    const refused = await here.refused('load', '-q', `localhost:${held.port}/team/image:1`);
+    expect(refused).toMatchObject({ code: 'registry-failed', exitCode: 1 });
+    expect(refused.message).toMatch(/^the image localhost:\d+\/team\/image:1 is neither .*: connect ECONNREFUSED/);
+    await using registry = await startPrivateRegistry(Buffer.alloc(1024), 'amd64');
+    const untrusted = await here.refused('load', '-q', registry.ref);
+    expect(untrusted).toMatchObject({ code: 'registry-failed', exitCode: 1 });
+    expect(untrusted.message).toMatch(/^the image localhost:\d+\/team\/image:1 is neither .*: self-signed certificate/);
+    expect(untrusted.hint).toContain('NODE_EXTRA_CA_CERTS');
   });
 
   test('an archive whose image has no name', async () => {

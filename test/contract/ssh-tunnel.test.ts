@@ -5,6 +5,8 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { openTunnel } from '../../src/host/engine/tunnel.ts';
 import { holdPort } from '../../src/host/free-port.ts';
+import { connectNodesEngine } from '../../src/wiring/connect-engine.ts';
+import type { HostParts } from '../../src/wiring/host.ts';
 import { scratchFolder } from '../fixtures/layouts.ts';
 import { isMissing } from '../fixtures/needs.ts';
 import { type SshServer, sshProblem, startSshServer, tunnelParts } from '../fixtures/ssh-server.ts';
@@ -54,6 +56,18 @@ describe.skipIf(isMissing('ssh', sshProblem()))('a way to an engine by ssh', () 
     const second = await openTunnel(addressAt(port), 'test', given);
     expect([existsSync(first.path), existsSync(second.path)]).toEqual([false, true]);
     for (const tunnel of [first, second]) await tunnel[Symbol.asyncDispose]();
+  });
+
+  it('says where it leads to when no engine is there', async () => {
+    const started = await startSshServer((channel) => channel.end());
+    onTestFinished(() => started[Symbol.asyncDispose]());
+    // All that it takes of the host.
+    const host = (await parts()) as unknown as HostParts;
+    await expect(connectNodesEngine({ address: addressAt(started.port), origin: '--engine' }, host)).rejects.toMatchObject({
+      code: 'engine-unreachable',
+      message: expect.stringContaining(`at ssh://core@127.0.0.1:${started.port}${SOCKET} (--engine): `) as string,
+      hint: expect.stringContaining('on that host') as string,
+    });
   });
 
   it('says what ssh says where nobody answers', async () => {

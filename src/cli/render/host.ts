@@ -28,8 +28,8 @@ export function formatDoctor(report: DoctorReport, style: TextStyle): string {
 }
 
 export function formatPrune(report: PruneReport): string {
-  if (report.removed.length + report.failed.length === 0) return 'Nothing was left behind.';
-  return [...report.removed.map((what) => `removed ${what}`), ...report.failed].join('\n');
+  const lines = [...report.removed.map((what) => `removed ${what}`), ...report.failed, ...report.unseen];
+  return lines.length === 0 ? 'Nothing was left behind.' : lines.join('\n');
 }
 
 export function formatCacheList({ folder, size, images, entries }: Awaited<ReturnType<HostService['cacheList']>>): string {

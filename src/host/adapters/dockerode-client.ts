@@ -6,13 +6,16 @@ import type { Readable } from 'node:stream';
 
 import { cancelled, KvciError } from '../../core/errors.ts';
 import type { StreamOutcome } from '../engine/build-stream.ts';
-import { type EngineEndpoint, otherHost, showAddress } from '../engine/endpoint.ts';
+import { type EngineEndpoint, otherHost } from '../engine/endpoint.ts';
 import { engineLost, engineUnreachable, isConnectionLost, refusalOf, requestFailed } from '../engine/errors.ts';
 import { watchedAgent } from '../engine/watched-agent.ts';
 import type { EngineInfo } from '../types.ts';
 
 /** An engine on this host answers a ping in milliseconds. */
 const PING_MS = 5_000;
+
+/** One of another host is behind a network, and a Podman that nobody has asked lately starts first. */
+const FAR_PING_MS = 30_000;
 
 /** A deadline for a hang: an engine that is busy with large images takes seconds to tell about itself. */
 export const ANSWER_MS = 120_000;
@@ -119,11 +122,12 @@ export function statusOf(error: unknown): unknown {
  * @throws KvciError `engine-unreachable`
  */
 export async function openClient(endpoint: EngineEndpoint, known?: EngineInfo): Promise<EngineClient> {
+  const address = endpoint.leadsTo ?? endpoint.address;
+  const host = otherHost(address);
   try {
     const docker = new Docker(watched(await clientOptions(endpoint)));
     const questions = docker as unknown as Questions;
-    await questions.ping({ abortSignal: AbortSignal.timeout(PING_MS) });
-    const host = endpoint.host ?? otherHost(endpoint.address);
+    await questions.ping({ abortSignal: AbortSignal.timeout(host === undefined ? PING_MS : FAR_PING_MS) });
     if (known !== undefined) return new EngineClient(docker, known, host, new Set());
     const version = await questions.version({ abortSignal: AbortSignal.timeout(ANSWER_MS) });
     const options = (await questions.info({ abortSignal: AbortSignal.timeout(ANSWER_MS) })).SecurityOptions ?? [];
@@ -138,7 +142,7 @@ export async function openClient(endpoint: EngineEndpoint, known?: EngineInfo): 
     };
     return new EngineClient(docker, info, host, security);
   } catch (error) {
-    throw engineUnreachable(endpoint.origin, showAddress(endpoint.address), error);
+    throw engineUnreachable(endpoint.origin, address, error);
   }
 }
 

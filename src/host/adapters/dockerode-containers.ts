@@ -5,7 +5,7 @@ import { cancelled, KvciError } from '../../core/errors.ts';
 import { containerBody, networkBody } from '../engine/container-body.ts';
 import type { ContainerExec, ContainerInfo, ContainerRequest, Containers, Labels } from '../engine/containers.ts';
 import type { EngineEndpoint } from '../engine/endpoint.ts';
-import { engineLost, portTaken, requestFailed } from '../engine/errors.ts';
+import { addressMissing, engineLost, portTaken, requestFailed } from '../engine/errors.ts';
 import { endMarkedArgv, EXEC_MARK } from '../exec-mark.ts';
 import { forwardOutput, FrameReader } from '../engine/exec-stream.ts';
 import type { EngineInfo } from '../types.ts';
@@ -49,7 +49,9 @@ class DockerodeContainers implements Containers {
         this.#client.ask(`start container ${id}`, signal, () => this.#docker.getContainer(id).start({ abortSignal: signal })),
       );
     } catch (error) {
-      throw portTaken(reasonOf(error), error, this.#client.host) ?? error;
+      const reason = reasonOf(error);
+      const { host } = this.#client;
+      throw portTaken(reason, error, host) ?? addressMissing(reason, error, host) ?? error;
     }
   }
 

@@ -12,6 +12,7 @@ import { hasErrno, KvciError, messageOf, throwIfCancelled } from '../../core/err
 import { maskUrl, Secret } from '../../core/secrets.ts';
 import { asDiskFull, temporaryName } from '../files.ts';
 import type { DownloadRequest, Downloads } from '../types.ts';
+import { isUntrusted, TRUST_HINT } from '../untrusted.ts';
 
 /** The library has this one place; the adapter of the registry protocol uses it through here. */
 export { send };
@@ -112,7 +113,7 @@ class UndiciDownloads implements Downloads {
       throwIfCancelled(request.signal);
       if (hasErrno(error, 'ENOSPC', 'EDQUOT') || !isFailure(error)) throw error;
       throw new KvciError('failed', 'download-failed', `cannot download ${url}: ${reasonOf(error)}`, {
-        ...(isUntrusted(error) ? { hint: 'Add the CA to the certificates of the host, or name its file in NODE_EXTRA_CA_CERTS.' } : {}),
+        ...(isUntrusted(error) ? { hint: TRUST_HINT } : {}),
         facts: { url },
         cause: error,
       });
@@ -229,10 +230,6 @@ function isTransient(error: unknown): boolean {
 /** A failure of the network, the system or the server, told from mistakes of the code. */
 function isFailure(error: unknown): boolean {
   return error instanceof TransientError || (error instanceof Error && !(error instanceof KvciError) && 'code' in error);
-}
-
-function isUntrusted(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && /CERT|ISSUER/.test(String(error.code));
 }
 
 function reasonOf(error: unknown): string {

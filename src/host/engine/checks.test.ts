@@ -13,7 +13,7 @@ function surroundings(env: Readonly<Record<string, string>>, socket?: string): E
 /** Docker answers at /run/docker.sock, nobody elsewhere. */
 function connect({ address, origin }: EngineEndpoint): Promise<ContainerEngine> {
   if (showAddress(address) !== 'unix:///run/docker.sock') {
-    return Promise.reject(engineUnreachable(origin, showAddress(address), new Error('connect ENOENT')));
+    return Promise.reject(engineUnreachable(origin, address, new Error('connect ENOENT')));
   }
   const info = { name: 'docker', version: '28.1.1', rootless: true, origin, architecture: 'amd64' } as const;
   const engine: Pick<ContainerEngine, 'info' | typeof Symbol.asyncDispose> = {

@@ -24,8 +24,8 @@ export interface EngineEndpoint {
   readonly address: EngineAddress;
   /** How it was found, for people: `DOCKER_HOST`, `rootful socket`. */
   readonly origin: string;
-  /** The other host that the address leads to, for people; missing where it is this one. */
-  readonly host?: string | undefined;
+  /** The engine's own address, where `address` is a way of this host that leads there. */
+  readonly leadsTo?: EngineAddress | undefined;
 }
 
 /** Ports registered for Docker without and with TLS. */

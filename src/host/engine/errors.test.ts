@@ -1,6 +1,17 @@
 import { describe, expect, it } from 'vitest';
 
-import { buildError, engineLost, engineUnreachable, isConnectionLost, portTaken, pullFailed, refusalOf, requestFailed } from './errors.ts';
+import { parseEngineUrl } from './endpoint.ts';
+import {
+  addressMissing,
+  buildError,
+  engineLost,
+  engineUnreachable,
+  isConnectionLost,
+  portTaken,
+  pullFailed,
+  refusalOf,
+  requestFailed,
+} from './errors.ts';
 
 const OUTCOME = { failure: undefined, built: false, instruction: 'RUN make', lastLines: ['one', 'two'] };
 
@@ -74,14 +85,18 @@ it('tells a full disk in any request', () => {
 });
 
 it('hides credentials of an address', () => {
-  expect(engineUnreachable('--engine', 'tcp://u:pw@h:1', new Error('refused')).message).toBe(
-    'no container engine answers at tcp://***@h:1 (--engine): refused',
+  expect(engineUnreachable('--engine', parseEngineUrl('tcp://u:pw@h:1', '--engine'), new Error('refused')).message).toBe(
+    'no container engine answers at tcp://h:1 (--engine): refused',
   );
 });
 
-it('tells a user without permission what to do', () => {
-  const denied = Object.assign(new Error('connect EACCES /run/docker.sock'), { code: 'EACCES' });
-  expect(engineUnreachable('rootful Docker socket', 'unix:///run/docker.sock', denied).hint).toContain("socket's group");
+it.each([
+  ['unix:///run/docker.sock', 'EACCES', "socket's group"],
+  ['unix:///run/docker.sock', 'ECONNREFUSED', 'leave the setting out'],
+  ['tcp://lab:2375', 'DEPTH_ZERO_SELF_SIGNED_CERT', 'ca.pem signs'],
+  ['ssh://core@lab/var/run/docker.sock', 'ECONNRESET', 'on that host'],
+])('says what to do where nobody answers at %s: %s', (address, code, words) => {
+  expect(engineUnreachable('--engine', parseEngineUrl(address, '--engine'), Object.assign(new Error(code), { code })).hint).toContain(words);
 });
 
 it('knows a broken connection', () => {
@@ -119,6 +134,16 @@ it.each([
   ['podman, of IPv6', 'listen tcp6 [fd00::7]:24001: bind: address already in use'],
 ])('a port of another host that is taken, in the words of %s', (_engine, reason) => {
   expect(portTaken(reason, undefined, 'core@lab')).toMatchObject({ code: 'port-taken', message: 'port 24001 of core@lab is taken' });
+});
+
+it('an address that its host has not, as behind one that translates addresses, is told with what leads there', () => {
+  const reason = 'Error starting userland proxy: listen tcp4 203.0.113.7:24001: bind: cannot assign requested address';
+  expect(addressMissing(reason, undefined, '203.0.113.7')).toMatchObject({
+    code: 'api-out-of-reach',
+    exitCode: 3,
+    hint: expect.stringContaining('ssh://') as string,
+  });
+  expect([addressMissing(reason, undefined), addressMissing('operation not permitted', undefined, 'lab')]).toEqual([undefined, undefined]);
 });
 
 it('a connection to another host that is lost is told with what to see to', () => {

@@ -1,7 +1,8 @@
 import { hasErrno, KvciError, messageOf } from '../../core/errors.ts';
-import { maskUrl } from '../../core/secrets.ts';
 import { portIsTaken } from '../free-port.ts';
+import { isUntrusted } from '../untrusted.ts';
 import type { StreamOutcome } from './build-stream.ts';
+import { type EngineAddress, showAddress } from './endpoint.ts';
 
 /** An instruction of many commands is a page long; an error's first line is not. The whole is in the error's facts. */
 const SHOWN_INSTRUCTION = 160;
@@ -96,6 +97,21 @@ export function portTaken(reason: string, cause: unknown, host?: string): KvciEr
   });
 }
 
+/**
+ * What an engine said of a container that it could not start, where it was to publish at an address that its host has not.
+ *
+ * @param host that it is on, where that is another than this one
+ */
+export function addressMissing(reason: string, cause: unknown, host?: string): KvciError | undefined {
+  if (host === undefined || !/cannot assign requested address/i.test(reason)) return undefined;
+  const message = `the address by which the engine of ${host} is named is none of its host's own, and nothing can be published there: ${reason}`;
+  return new KvciError('hostNotReady', 'api-out-of-reach', message, {
+    hint: 'Where addresses are translated between here and there, name the engine by ssh://.',
+    facts: { host, reason },
+    cause,
+  });
+}
+
 /** The error of any other request: `doing` says what was asked (`import localhost/kvci/base:1`), `status` is the HTTP status. */
 export function requestFailed(doing: string, reason: string, status?: number): KvciError {
   const full = DISK_FULL.test(reason);
@@ -137,21 +153,32 @@ export function pullFailed(ref: string, reason: string): KvciError {
   );
 }
 
-/** @param address a socket path or URL */
-export function engineUnreachable(origin: string, address: string, cause: unknown): KvciError {
-  const hint = hasErrno(cause, 'EACCES')
-    ? 'This user may not use the socket: add the user to the socket\'s group (often "docker"), log in again, or use a rootless engine.'
-    : 'Start it, correct the setting that names it, or leave the setting out: kvci then looks for another engine or starts Podman itself.';
+export function engineUnreachable(origin: string, address: EngineAddress, cause: unknown): KvciError {
+  const shown = showAddress(address);
   return new KvciError(
     'hostNotReady',
     'engine-unreachable',
-    `no container engine answers at ${maskUrl(address)} (${origin}): ${messageOf(cause)}`,
+    `no container engine answers at ${shown} (${origin}): ${messageOf(cause)}`,
     {
-      hint,
-      facts: { origin, address: maskUrl(address) },
+      hint: hintOfUnreachable(address, cause),
+      facts: { origin, address: shown },
       cause,
     },
   );
+}
+
+function hintOfUnreachable({ transport }: EngineAddress, cause: unknown): string {
+  // Who may use the socket on another host only its ssh knows, and it ends the connection without a word.
+  if (transport === 'ssh') {
+    return "Start it on that host, have the user of ssh use its socket, or name another one: Podman's is ssh://USER@HOST/run/podman/podman.sock.";
+  }
+  if (hasErrno(cause, 'EACCES')) {
+    return 'This user may not use the socket: add the user to the socket\'s group (often "docker"), log in again, or use a rootless engine.';
+  }
+  if (isUntrusted(cause)) {
+    return 'See that ca.pem signs the certificate of the engine for this name, and that the engine takes cert.pem: they are in DOCKER_CERT_PATH, or of the Docker context.';
+  }
+  return 'Start it, correct the setting that names it, or leave the setting out: kvci then looks for another engine or starts Podman itself.';
 }
 
 /** What the library puts around the engine's words: `(HTTP code 400) unexpected - dockerfile parse error line 2: ... `. */

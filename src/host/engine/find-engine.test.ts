@@ -16,7 +16,7 @@ function surroundings(env: Readonly<Record<string, string>>, files: Readonly<Rec
 function connectTo(running: Readonly<Record<string, EngineInfo['name']>>) {
   return ({ address, origin }: EngineEndpoint): Promise<ContainerEngine> => {
     const name = running[showAddress(address)];
-    if (name === undefined) return Promise.reject(engineUnreachable(origin, showAddress(address), new Error('connect ENOENT')));
+    if (name === undefined) return Promise.reject(engineUnreachable(origin, address, new Error('connect ENOENT')));
     const info: EngineInfo = { name, version: '1', rootless: false, origin, architecture: 'amd64' };
     return Promise.resolve({ info: () => Promise.resolve(info) } as ContainerEngine);
   };

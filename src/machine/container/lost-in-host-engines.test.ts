@@ -90,7 +90,7 @@ describe('engines of the host', () => {
     ]);
     const connect = connectTo(containers);
     const result = await removeLostInHostEngines({ ...parts, ...here, connect, claim: claims({ known: 'a' }) });
-    expect(result).toEqual({ removed: ['nodes of the cluster "lost", whose state is lost'], failed: [] });
+    expect(result).toEqual({ removed: ['nodes of the cluster "lost", whose state is lost'], failed: [], unseen: [] });
     expect(left()).toEqual(['known', 'another', 'nobody']);
     expect((await here.engines.read())?.engines).toHaveLength(1);
   });
@@ -181,7 +181,7 @@ describe('engines of the host', () => {
     });
   });
 
-  it('that may not be asked are told; those that do not run are asked another time', async () => {
+  it('that may not be asked are told; those that are not reached are named, and asked another time', async () => {
     await using here = await place();
     await here.engines.enter(DOCKER);
     const cause = Object.assign(new Error('connect EACCES'), { code: 'EACCES' });
@@ -190,9 +190,14 @@ describe('engines of the host', () => {
     expect(failed.map(({ message }) => message)).toEqual([
       'cannot remove nodes of lost clusters in the engine at unix:///run/docker.sock: nobody answers',
     ]);
-    expect(await removeLostInHostEngines({ ...parts, ...here, connect, exists: () => false })).toEqual({ removed: [], failed: [] });
+    const unseen = (why: string) => ({
+      removed: [],
+      failed: [],
+      unseen: [`the engine at unix:///run/docker.sock, which nodes were in, was not asked whether some are left: ${why}`],
+    });
+    expect(await removeLostInHostEngines({ ...parts, ...here, connect, exists: () => false })).toEqual(unseen('there is no such socket'));
     const gone = () => Promise.reject(new KvciError('hostNotReady', 'engine-unreachable', 'connect ECONNREFUSED'));
-    expect(await removeLostInHostEngines({ ...parts, ...here, connect: gone })).toEqual({ removed: [], failed: [] });
+    expect(await removeLostInHostEngines({ ...parts, ...here, connect: gone })).toEqual(unseen('connect ECONNREFUSED'));
     expect((await here.engines.read())?.engines).toHaveLength(1);
   });
 });

@@ -1,5 +1,5 @@
 import type { Digest } from '../../core/digest.ts';
-import { hasErrno, KvciError } from '../../core/errors.ts';
+import { hasErrno, KvciError, messageOf } from '../../core/errors.ts';
 import { type EngineAddress, showAddress } from '../../host/engine/endpoint.ts';
 import { notRemoved, type SweepResult } from '../../host/sweep.ts';
 import type { ContainerEngine } from '../../host/types.ts';
@@ -28,15 +28,20 @@ export interface HostEngineParts {
 
 /**
  * Removes what lost clusters left in engines other than kvci's own: only what this state directory has made there. An engine in which nothing
- * is any more is forgotten, after the images that nobody needs there; one that is not reached is asked when it is again.
+ * is any more is forgotten, after the images that nobody needs there; one that is not reached is named, and asked when it is again.
  */
 export async function removeLostInHostEngines(parts: HostEngineParts): Promise<SweepResult> {
   const { engines, connect, exists, claim, needed, signal } = parts;
   const known = await engines.read();
   const removed: string[] = [];
   const failed: SweepResult['failed'][number][] = [];
+  const unseen: string[] = [];
   for (const { address } of known?.engines ?? []) {
-    if (known === undefined || (address.transport === 'unix' && !exists(address.path))) continue;
+    if (known === undefined) continue;
+    if (address.transport === 'unix' && !exists(address.path)) {
+      unseen.push(notAsked(address, 'there is no such socket'));
+      continue;
+    }
     try {
       const labels = { [OWNER_LABEL]: known.owner };
       await using engine = await connect(address);
@@ -51,11 +56,15 @@ export async function removeLostInHostEngines(parts: HostEngineParts): Promise<S
       const left = await Promise.all([containers.list(labels), containers.volumes(labels), containers.networks(labels)]);
       if (left.flat().length === 0) await engines.forget(address, async () => (await needed(address))?.length !== 0);
     } catch (error) {
-      if (isDown(error)) continue;
-      failed.push(notRemoved(`nodes of lost clusters in the engine at ${showAddress(address)}`, error));
+      if (isDown(error)) unseen.push(notAsked(address, messageOf(error)));
+      else failed.push(notRemoved(`nodes of lost clusters in the engine at ${showAddress(address)}`, error));
     }
   }
-  return { removed, failed };
+  return { removed, failed, unseen };
+}
+
+function notAsked(address: EngineAddress, why: string): string {
+  return `the engine at ${showAddress(address)}, which nodes were in, was not asked whether some are left: ${why}`;
 }
 
 /** One that does not run; whoever may not ask it is told. */

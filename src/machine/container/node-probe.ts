@@ -45,8 +45,11 @@ export interface ProbedEngine {
 
 /** What keeps nodes out of an engine. */
 export interface NodeProblem {
-  /** `elsewhere`: its ports are not this host's. `open`: anybody may use it. `unclear`: it could not be found out. */
-  readonly kind: 'unprivileged' | 'elsewhere' | 'open' | 'unclear';
+  /**
+   * `elsewhere`: its ports are not this host's. `open`: anybody may use it. `closed`: its nodes do not reach what they are to reach.
+   * `unclear`: it could not be found out.
+   */
+  readonly kind: 'unprivileged' | 'elsewhere' | 'open' | 'closed' | 'unclear';
   /** What follows the name of the engine: `may not start privileged containers (...)`. */
   readonly message: string;
 }

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { CommandError } from '../../../src/host/command-error.ts';
+import { isDiskFull } from '../../../src/host/engine/errors.ts';
 import { crioImages } from '../../../src/machine/cri/cri-o.ts';
 import { lookIntoNode } from '../../../src/machine/cri/look.ts';
 import { lackingBlobs, type NamedImage, partialArchive } from '../../../src/oci/archive-partial.ts';
@@ -89,5 +91,20 @@ describe('images of CRI-O', () => {
     await expect(crioImages.take(node, half, [wanted(image)], NEVER)).rejects.toMatchObject({ code: 'command-failed' });
     expect((await node.run(['sh', '-c', 'ls /var/tmp'])).stdout).toBe('');
     expect((await lookIntoNode(node, [wanted(image)], NEVER)).whole).toEqual(new Set());
+  });
+
+  it('that do not fit are told as that, and leave nothing', async () => {
+    const name = 'example.org/greeter:large';
+    const large = await smallImage(folder, { name, greeting: 'large', more: randomBytes(8_000_000) });
+    const image = { layout: large.layout, descriptor: large.image.descriptor, name };
+    await node.run(['mount', '-t', 'tmpfs', '-o', 'size=4M', 'tmpfs', '/var/tmp']);
+    try {
+      const taking = crioImages.take(node, partialArchive(layoutTools.tar, [image], new Set()), [wanted(image)], NEVER);
+      await expect(taking).rejects.toSatisfy((error) => error instanceof CommandError && isDiskFull(error.message));
+      expect((await node.run(['ls', '/var/tmp'])).stdout).toBe('');
+    } finally {
+      await node.run(['umount', '/var/tmp']);
+    }
+    expect(await take(image)).toBe(4);
   });
 });

@@ -7,15 +7,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { kvciIn, wellDone } from '../../fixtures/kvci-calls.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
 import { smallImage } from '../../fixtures/small-image.ts';
+import { CONTENTS, OWN_DISK, SMALL_DISK, TOO_LARGE } from '../../fixtures/small-node-disk.ts';
 
 /* What can go wrong while images are put into nodes: each is told, and leaves nothing in a node. */
 
 const NAME = 'kvci-test-load';
-const CONTENT = '/var/lib/containerd/io.containerd.content.v1.content';
-
-/** containerd over an empty disk of its own, of which so many megabytes are free; the node's own comes back when it is told so. */
-const SMALL_DISK = `systemctl stop kubelet containerd && mount -t tmpfs -o size=8M tmpfs /var/lib/containerd && systemctl start containerd`;
-const OWN_DISK = `systemctl stop containerd; umount -l /var/lib/containerd; systemctl start containerd kubelet`;
 
 interface Loaded {
   readonly nodes: readonly { readonly node: string; readonly loaded: readonly string[]; readonly sent: number }[];
@@ -38,8 +34,7 @@ describe('kvci load', () => {
     expect(code).toBe(error.exitCode);
     return error;
   };
-  /** All that a node's runtime holds of contents, whole and half written. */
-  const contents = (node: string): Promise<string> => onNode(node, `cd ${CONTENT} && find blobs ingest -type f | sort`);
+  const contents = (node: string): Promise<string> => onNode(node, CONTENTS);
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'kvci-load-'));
@@ -85,7 +80,7 @@ describe('kvci load', () => {
   });
 
   it('says that the disk of a node is full, and leaves nothing on it', async () => {
-    const { archive } = await smallImage(folder, { name: 'example.org/greeter:large', greeting: 'large', more: randomBytes(12_000_000) });
+    const { archive } = await smallImage(folder, { name: 'example.org/greeter:large', greeting: 'large', more: randomBytes(TOO_LARGE) });
     await onNode('node02', SMALL_DISK);
     try {
       const error = await refused(archive);

@@ -4,20 +4,15 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { kubernetesClient } from '../../../src/host/adapters/kubernetes-client.ts';
-import { undiciHttp } from '../../../src/host/adapters/undici-http.ts';
-import { parseReference } from '../../../src/oci/reference.ts';
-import { RegistryClient } from '../../../src/oci/registry.ts';
-import { pushImage } from '../../../src/oci/registry-transfer.ts';
 import { startRegistry } from '../../fixtures/docker-registry.ts';
 import { kvciIn, wellDone } from '../../fixtures/kvci-calls.ts';
-import { podOn } from '../../fixtures/own-program-pods.ts';
-import { smallImage } from '../../fixtures/small-image.ts';
+import { greets } from '../../fixtures/own-program-pods.ts';
+import { pushSmallImage } from '../../fixtures/small-image.ts';
 
 /* Images of one's own in a node image, out of a registry: what they cost is told, and a pod runs one without a network. */
 
 const NAME = 'kvci-test-preload';
 const TAG = 'localhost/kvci-test/preloaded:1';
-const NEVER = new AbortController().signal;
 
 interface Preloaded {
   readonly name: string;
@@ -41,9 +36,7 @@ describe('image build --preload', () => {
     folder = await mkdtemp(join(tmpdir(), 'kvci-preload-'));
     registry = await startRegistry(folder);
     greeter = `${registry.host}/team/greeter:1`;
-    const { layout, image } = await smallImage(folder, { name: 'localhost/x:1', greeting: 'preloaded' });
-    const client = new RegistryClient({ http: undiciHttp({ offline: false }), credentials: () => Promise.resolve(undefined) });
-    await pushImage(client, layout, image.descriptor, parseReference(greeter));
+    const { image } = await pushSmallImage(folder, greeter, 'preloaded');
     const { digest } = image.descriptor;
     expected = { name: greeter, digest, size: image.manifest.layers.reduce((sum, { size }) => sum + size, 0) };
     list = join(folder, 'addons.txt');
@@ -73,8 +66,7 @@ describe('image build --preload', () => {
     };
     try {
       const api = kubernetesClient(await readFile(kubeconfig, 'utf8'));
-      await api.apply(podOn('node01', 'greeter', greeter, '[ "$(</greeting)" = preloaded ]'), NEVER);
-      await api.until(({ pods }) => pods.some((pod) => pod.name === 'greeter' && pod.done), AbortSignal.timeout(120_000));
+      await greets(api, { node: 'node01', name: 'greeter', image: greeter, greeting: 'preloaded' });
     } finally {
       await here('down', NAME);
     }

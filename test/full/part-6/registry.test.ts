@@ -4,17 +4,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { kubernetesClient } from '../../../src/host/adapters/kubernetes-client.ts';
-import { undiciHttp } from '../../../src/host/adapters/undici-http.ts';
 import { chooseDirectories } from '../../../src/host/directories.ts';
 import type { KubernetesApi } from '../../../src/host/kubernetes.ts';
-import { parseReference } from '../../../src/oci/reference.ts';
-import { RegistryClient } from '../../../src/oci/registry.ts';
-import { pushImage } from '../../../src/oci/registry-transfer.ts';
 import { hostTraces, type HostTraces } from '../../fixtures/host-traces.ts';
 import { kvciIn, wellDone } from '../../fixtures/kvci-calls.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
-import { podOn } from '../../fixtures/own-program-pods.ts';
-import { smallImage } from '../../fixtures/small-image.ts';
+import { greets, podOn } from '../../fixtures/own-program-pods.ts';
+import { pushSmallImage } from '../../fixtures/small-image.ts';
 import { type TlsRegistry, tlsRegistry } from '../../fixtures/tls-registry.ts';
 
 /*
@@ -43,15 +39,8 @@ describe('a registry beside clusters', () => {
   const here = wellDone(kvciIn(() => ({ path: folder })));
   const onNode = (node: string, script: string): Promise<string> => here('ssh', node, '--cluster', NAME, '--', 'sh', '-c', script);
 
-  const push = async (registry: string, path: string, greeting: string): Promise<void> => {
-    const { layout, image: small } = await smallImage(folder, { name: `localhost/${path}`, greeting });
-    const client = new RegistryClient({ http: undiciHttp({ offline: false }), credentials: () => Promise.resolve(undefined) });
-    await pushImage(client, layout, small.descriptor, parseReference(`${registry}/${path}`));
-  };
-  const runs = async (name: string, ref: string, greeting: string, kubernetes = api): Promise<void> => {
-    await kubernetes.apply(podOn('node01', name, ref, `[ "$(</greeting)" = ${greeting} ]`, 'Always'), NEVER);
-    await kubernetes.until(({ pods }) => pods.some((pod) => pod.name === name && pod.done), AbortSignal.timeout(120_000));
-  };
+  const runs = (name: string, image: string, kubernetes = api): Promise<void> =>
+    greets(kubernetes, { node: 'node01', name, image, greeting: 'pushed', pull: 'Always' });
   const pullFailure = async (name: string, ref: string): Promise<string> => {
     await api.apply(podOn('node01', name, ref, 'true', 'Always'), NEVER);
     const path = `jsonpath={.items[?(@.involvedObject.name=="${name}")].message}`;
@@ -83,9 +72,9 @@ describe('a registry beside clusters', () => {
 
   it('is pushed to at localhost and pulled from as registry:5000, by way of a mirror too', async () => {
     expect(cluster.registry.push).toMatch(/^localhost:\d+$/);
-    await push(cluster.registry.push, 'team/greeter:1', 'pushed');
-    await runs('own', `${cluster.registry.pull}/team/greeter:1`, 'pushed');
-    await runs('mirrored', 'plain.example/team/greeter:1', 'pushed');
+    await pushSmallImage(folder, `${cluster.registry.push}/team/greeter:1`, 'pushed');
+    await runs('own', `${cluster.registry.pull}/team/greeter:1`);
+    await runs('mirrored', 'plain.example/team/greeter:1');
     expect(await here('ports', NAME)).toContain(cluster.registry.push.replace('localhost', '127.0.0.1'));
   });
 
@@ -96,7 +85,7 @@ describe('a registry beside clusters', () => {
       await here('cp', file, `node02:${PLACE}`, '--cluster', NAME);
     await onNode('node02', `systemd-run --unit kvci-test-mirror ${PLACE}/docker-registry serve ${PLACE}/config.yml`);
     await onNode('node01', `echo '${cluster.nodes[1]?.addresses.ipv4 ?? ''} mirror.test' >>/etc/hosts`);
-    await runs('trusted', `${TRUSTED}/team/greeter:1`, 'pushed');
+    await runs('trusted', `${TRUSTED}/team/greeter:1`);
     expect(await pullFailure('untrusted', `${UNTRUSTED}/team/greeter:1`)).toContain('x509: certificate signed by unknown authority');
   });
 
@@ -109,14 +98,14 @@ describe('a registry beside clusters', () => {
     expect(status.problems).toEqual([`the registry beside it does not run: "kvci up ${NAME}" starts it again`]);
     expect(await pullFailure('missed', `${cluster.registry.pull}/team/greeter:1`)).toContain(`${cluster.registry.pull}/v2/`);
     await here('up', NAME);
-    await runs('again', `${cluster.registry.pull}/team/greeter:1`, 'pushed');
+    await runs('again', `${cluster.registry.pull}/team/greeter:1`);
   });
 
   it('keeps its port and what was pushed over stop and start', async () => {
     await here('stop', NAME);
     const started = JSON.parse(await here('start', NAME, '--output', 'json')) as Up;
     expect(started.registry).toEqual(cluster.registry);
-    await runs('kept', `${cluster.registry.pull}/team/greeter:1`, 'pushed');
+    await runs('kept', `${cluster.registry.pull}/team/greeter:1`);
   });
 
   it('is shared by clusters, and goes with the last of them', async () => {
@@ -124,7 +113,7 @@ describe('a registry beside clusters', () => {
     expect(other.registry).toEqual(cluster.registry);
     await here('down', NAME);
     const kubernetes = kubernetesClient(await readFile(other.kubeconfig, 'utf8'));
-    await runs('shared', `${other.registry.pull}/team/greeter:1`, 'pushed', kubernetes);
+    await runs('shared', `${other.registry.pull}/team/greeter:1`, kubernetes);
     await here('down', OTHER);
     expect(await hostTraces()).toEqual(traces);
   });

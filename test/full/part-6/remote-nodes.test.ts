@@ -8,7 +8,9 @@ import { run, temporaryFolder } from '../../cli/run-kvci.ts';
 import { wellDone } from '../../fixtures/kvci-calls.ts';
 import { isMissing } from '../../fixtures/needs.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
+import { podOn } from '../../fixtures/own-program-pods.ts';
 import { type RemoteEngine, type RemoteKind, remoteProblem, startRemoteEngine } from '../../fixtures/remote-engine.ts';
+import { smallImage } from '../../fixtures/small-image.ts';
 import { sshProblem } from '../../fixtures/ssh-server.ts';
 import { startKvci } from '../../fixtures/started-kvci.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
@@ -111,6 +113,18 @@ describe.skipIf(skip).each<RemoteKind>(['podman', 'docker'])('nodes in a %s of a
       expect(JSON.parse(await done('status', NAME, '--output', 'json'))).toMatchObject({ condition: 'ready' });
     });
 
+    it('get images that are loaded, only what they lack, and pods run them', async () => {
+      const name = 'example.org/greeter:far';
+      const { archive } = await smallImage(folder.path, { name, greeting: 'far' });
+      const load = async (): Promise<unknown> => JSON.parse(await done('load', archive, '--cluster', NAME, '--output', 'json'));
+      expect(await load()).toMatchObject({ nodes: [{ node: 'node01', loaded: [name], present: [] }] });
+      expect(await load()).toMatchObject({ nodes: [{ node: 'node01', loaded: [], present: [name], sent: 0 }] });
+      const pod = JSON.stringify(podOn('node01', 'greeter', name, '[ "$(</greeting)" = far ]'));
+      const kubectl = 'kubectl --kubeconfig /etc/kubernetes/admin.conf';
+      const script = `printf %s "$1" | ${kubectl} apply -f - && ${kubectl} wait --for=jsonpath={.status.phase}=Succeeded --timeout=5m pod/greeter`;
+      await done('ssh', 'node01', '--cluster', NAME, '--', 'sh', '-c', script, 'sh', pod);
+    });
+
     it.each([
       ['exec', ['exec', '--cluster', NAME, '--', 'true']],
       ['kubeconfig', ['kubeconfig', NAME]],
@@ -135,6 +149,10 @@ describe.skipIf(skip).each<RemoteKind>(['podman', 'docker'])('nodes in a %s of a
       expect({ code: exec.code, ...(JSON.parse(exec.stdout) as Failure) }).toMatchObject({
         code: 3,
         error: { code: 'engine-unreachable' },
+      });
+      expect(JSON.parse(await done('prune', '--output', 'json'))).toMatchObject({
+        failed: [],
+        unseen: expect.arrayContaining([expect.stringContaining(`the engine at ${engine.ssh}, which nodes were in`)]) as string[],
       });
       await engine.mend();
       expect(JSON.parse(await done('status', NAME, '--output', 'json'))).toMatchObject({ condition: 'ready' });
@@ -218,6 +236,31 @@ describe.skipIf(skip).each<RemoteKind>(['podman', 'docker'])('nodes in a %s of a
       await done('down', NAME);
       await nothingIsThere();
     });
+  });
+
+  it.each([
+    { way: 'ssh', url: () => engine.ssh },
+    { way: 'TCP', url: () => engine.tcp },
+  ])('over $way, have several control planes behind a load balancer, and come and go', async ({ url }) => {
+    await done(...asked(url(), '--nodes', '2', '--control-planes', '2'));
+    // The load balancer is one more.
+    expect(await engine.containers.list({ 'io.kvci.run': '' })).toHaveLength(3);
+    await done('node', 'add', '--cluster', NAME);
+    await keepKubeconfig();
+    expect(await ask()).toBe('node01 node02 node03');
+    expect(await done('ssh', 'node03', '--cluster', NAME, '--', 'cat', '/etc/kubernetes/kubelet.conf')).toMatch(
+      /server: https:\/\/10\.89\.\d+\.10:6443/,
+    );
+    await done('stop', NAME);
+    expect((await engine.containers.list({ 'io.kvci.run': '' })).filter(({ running }) => running)).toEqual([]);
+    await done('start', NAME);
+    // One control plane is left of several.
+    await done('node', 'remove', 'node02', '--cluster', NAME);
+    expect(await ask()).toBe('node01 node03');
+    await done('node', 'remove', 'node03', '--cluster', NAME);
+    expect(await ask()).toBe('node01');
+    await done('down', NAME);
+    await nothingIsThere();
   });
 
   it('are asked for by the current Docker context', async () => {
