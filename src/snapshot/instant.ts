@@ -35,7 +35,10 @@ export async function upInstant(request: UpRequest, ports: SnapshotPorts, run: R
   const snapshot = `instant-${shortDigest(key)}`;
   if ((await ports.snapshots.names()).includes(snapshot)) {
     try {
-      return await upFromSnapshot({ ...request, name, snapshot, cold: false, freshIdentity: false }, ports, run);
+      // What a refused one leaves would be taken for the cluster that is made anew.
+      const { timeoutMs, engine } = request;
+      const wanted = { name, snapshot, timeoutMs, engine, cold: false, freshIdentity: false, keepOnFailure: false };
+      return await upFromSnapshot(wanted, ports, run);
     } catch (error) {
       if (!(error instanceof KvciError) || !STALE.includes(error.code)) throw error;
       run.events({ type: 'problem', level: 'note', message: `the snapshot of this configuration is made anew: ${error.message}` });
@@ -43,6 +46,14 @@ export async function upInstant(request: UpRequest, ports: SnapshotPorts, run: R
     }
   }
   const result = await up({ ...request, image: () => Promise.resolve(image) }, ports, run);
-  await saveSnapshot(name, { name: snapshot, stop: false, key }, ports, run);
+  try {
+    await saveSnapshot(name, { name: snapshot, stop: false, key }, ports, run);
+  } catch (error) {
+    // The cluster is what was asked for. Another of the same configuration may have been the first to be saved.
+    if (!(error instanceof KvciError) || !['snapshot-exists', 'disk-full'].includes(error.code)) throw error;
+    if (error.code === 'disk-full') {
+      run.events({ type: 'problem', level: 'warning', message: `the cluster is Ready, and was not saved: ${error.message}` });
+    }
+  }
   return result;
 }

@@ -11,10 +11,12 @@ import { untilReadyAgain } from './ready-again.ts';
  * From machines that run again to a cluster that is Ready.
  *
  * @param adminConf the administrator's kubeconfig of what it was saved as; undefined where the cluster has its own already
+ * @param since before they ran again, in milliseconds since the epoch
  */
 export async function reachAgain(
   { cluster, machines }: Work,
   adminConf: string | undefined,
+  since: number,
   ports: SnapshotPorts,
   timeoutMs: number | undefined,
 ): Promise<void> {
@@ -35,5 +37,5 @@ export async function reachAgain(
   const text = hostKubeconfig(adminConf ?? (await kubeconfigOf(name, ports)), name, exposed.api);
   await ports.states.saveKubeconfig(name, text);
   await loaded;
-  await untilReadyAgain(cluster, machines, await ports.api(text), timeoutMs);
+  await untilReadyAgain(cluster, machines, await ports.api(text), since, timeoutMs);
 }
