@@ -97,6 +97,13 @@ try {
     if (round < ROUNDS) run('down', 'bench');
   }
   process.stdout.write(`restores to Ready: ${restores.map((took) => seconds(took)).join(', ')}\n`);
+  const file = join(folder, 'ready.kvci');
+  run('snapshot', 'export', 'bench-0', file);
+  run('snapshot', 'import', file, '--name', 'bench-far');
+  const far = run('up', 'bench-far', '--from-snapshot', 'bench-far');
+  process.stdout.write(`the first start after an import, with keys of its own: Ready after ${seconds(far.seconds)}\n`);
+  run('down', 'bench-far');
+  run('snapshot', 'rm', 'bench-far');
   const resets = Array.from({ length: ROUNDS }, () => run('reset', 'bench').seconds);
   bounds.most('reset, of a restore', median(resets) / median(restores), RESET_BOUND, times);
   const pauses = Array.from({ length: ROUNDS }, (_, at) => {
@@ -125,7 +132,7 @@ try {
   bounds.most('restore to Ready, of the straight way', median(restores) / straight.ready, READY_BOUND, (value) => value.toFixed(4));
   bounds.most('memory of its own, the most of them', Math.max(...together.map(({ own }) => own)), OWN_MEMORY_BOUND, formatSize);
 } finally {
-  removeClusters(folder, clusters, env);
-  spawnSync(kvci, ['snapshot', 'rm', 'bench-0'], { env: { ...process.env, ...env }, stdio: 'ignore' });
+  removeClusters(folder, [...clusters, 'bench-far'], env);
+  for (const name of ['bench-far', 'bench-0']) spawnSync(kvci, ['snapshot', 'rm', name], { env: { ...process.env, ...env }, stdio: 'ignore' });
   await rm(folder, { recursive: true, force: true });
 }

@@ -3,6 +3,7 @@ import { atApiPort } from '../cluster/api-port.ts';
 import { kubeconfigOf } from '../cluster/clusters.ts';
 import { exposeApi } from '../cluster/endpoint.ts';
 import { hostKubeconfig } from '../cluster/kubeconfig.ts';
+import { beginRegistry } from '../cluster/steps/registry.ts';
 import type { Work } from '../cluster/work.ts';
 import type { SnapshotPorts } from './ports.ts';
 import { untilReadyAgain } from './ready-again.ts';
@@ -34,6 +35,7 @@ export async function reachAgain(
     ),
   );
   await cluster.update(exposed);
+  await beginRegistry(cluster, machines, ports);
   const text = hostKubeconfig(adminConf ?? (await kubeconfigOf(name, ports)), name, exposed.api);
   await ports.states.saveKubeconfig(name, text);
   await loaded;
