@@ -5,11 +5,9 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { kubernetesClient } from '../../../src/host/adapters/kubernetes-client.ts';
 import { systemClock } from '../../../src/host/clock.ts';
 import { chooseDirectories } from '../../../src/host/directories.ts';
 import { diskUse } from '../../../src/host/files.ts';
-import type { KubernetesApi } from '../../../src/host/kubernetes.ts';
 import type { SnapshotRecord } from '../../../src/snapshot/record.ts';
 import { SnapshotStore } from '../../../src/snapshot/store.ts';
 import { REPOSITORY, run, temporaryFolder } from '../../cli/run-kvci.ts';
@@ -19,9 +17,10 @@ import { kvciIn, wellDone } from '../../fixtures/kvci-calls.ts';
 import { isMissing } from '../../fixtures/needs.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
 import { ordinaryUser, userProblem } from '../../fixtures/ordinary-user.ts';
-import { ownProgram, pauseImageOf } from '../../fixtures/own-program-pods.ts';
+import { pauseImageOf } from '../../fixtures/own-program-pods.ts';
 import { podReachesPod } from '../../fixtures/pod-traffic.ts';
 import { draws } from '../../fixtures/seeded-draws.ts';
+import { servedClusters, soon } from '../../fixtures/served-cluster.ts';
 import { startKvci } from '../../fixtures/started-kvci.ts';
 import { openTun, processesOf } from '../../fixtures/users-machines.ts';
 import { machineProcesses, machinesOfCluster } from '../../fixtures/vm-processes.ts';
@@ -40,16 +39,13 @@ const KUBECTL = ['kubectl', '--kubeconfig', '/etc/kubernetes/admin.conf'] as con
 const NODES = ['node01', 'node02'] as const;
 const CLUSTERS = ['kvci-snap', 'kvci-one', 'kvci-two', 'kvci-aged', 'kvci-far', 'kvci-one-1', 'kvci-cold'];
 const SNAPSHOTS = ['kvci-old', 'kvci-ready', 'kvci-far', 'kvci-killed'];
-const soon = (): AbortSignal => AbortSignal.timeout(10 * 60_000);
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 let before: HostTraces;
 let pause: string;
 const here = kvciIn(() => folder);
 const done = wellDone(here);
-const on = (cluster: string, node: string, ...argv: readonly string[]): Promise<string> => done('ssh', node, '--cluster', cluster, '--', ...argv);
-const kubectl = (cluster: string, ...words: readonly string[]): Promise<string> => on(cluster, 'node01', ...KUBECTL, ...words);
-const apiOf = async (cluster: string): Promise<KubernetesApi> => kubernetesClient(await done('kubeconfig', cluster));
+const { on, kubectl, api: apiOf, serve, answerOf, podsWork } = servedClusters(done, NODES, () => pause);
 const snapshots = new SnapshotStore(
   chooseDirectories({
     home: homedir(),
@@ -60,38 +56,6 @@ const snapshots = new SnapshotStore(
   }),
 );
 
-/** A new pod starts on each node, and the API accepts the token that it was given. */
-async function podsWork(cluster: string, name: string): Promise<void> {
-  const api = await apiOf(cluster);
-  const labels = { app: name };
-  const spec = { terminationGracePeriodSeconds: 0, containers: [{ name: 'main', image: pause, imagePullPolicy: 'Never' }] };
-  await api.apply(
-    {
-      ...{ apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: { name, namespace: 'default', labels } },
-      spec: { selector: { matchLabels: labels }, template: { metadata: { labels }, spec } },
-    },
-    soon(),
-  );
-  const isOurs = (pod: { readonly labels: Readonly<Record<string, string>> }): boolean => pod.labels['app'] === name;
-  await api.until(({ pods }) => NODES.every((node) => pods.some((pod) => isOurs(pod) && pod.node === node && pod.ready)), soon());
-  for (const node of NODES) {
-    const uid = await kubectl(
-      ...[cluster, 'get', 'pods', '--selector', `app=${name}`, '--field-selector', `spec.nodeName=${node}`],
-      ...['--output', 'jsonpath={.items[0].metadata.uid}'],
-    );
-    const token = await on(cluster, node, 'sh', '-c', `cat /var/lib/kubelet/pods/${uid.trim()}/volumes/kubernetes.io~projected/*/token`);
-    const server = ['--server', 'https://localhost:6443', '--certificate-authority', '/etc/kubernetes/pki/ca.crt'];
-    const who = await on(cluster, 'node01', 'kubectl', '--kubeconfig=/dev/null', ...server, '--token', token, 'auth', 'whoami');
-    expect(who).toContain('system:serviceaccount:default:default');
-  }
-}
-
-/** What the Deployment says that was made before the save. */
-async function answerOf(cluster: string): Promise<string> {
-  const address = await kubectl(cluster, 'get', 'service', 'before', '--output', 'jsonpath={.spec.clusterIP}');
-  return on(cluster, 'node02', 'socat', '-u', `TCP:${address.trim()}:80,connect-timeout=20`, 'STDOUT');
-}
-
 beforeAll(async () => {
   process.stdout.write(`KVCI_TEST_SEED=${SEED}\n`);
   folder = await temporaryFolder();
@@ -99,24 +63,7 @@ beforeAll(async () => {
   before = await hostTraces();
   await done('up', 'kvci-snap', '--image', digest, '--provider', 'vm', '--nodes', '2', '--timeout', '40m');
   pause = await pauseImageOf((...argv) => here('ssh', 'node01', '--cluster', 'kvci-snap', '--', ...argv));
-  const api = await apiOf('kvci-snap');
-  const labels = { app: 'before' };
-  const script = 'exec /usr/bin/socat -U TCP4-LISTEN:8080,fork,reuseaddr EXEC:"/usr/bin/echo hello"';
-  await api.apply(
-    {
-      ...{ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'before', namespace: 'default', labels } },
-      spec: { selector: { matchLabels: labels }, template: { metadata: { labels }, spec: ownProgram(pause, script) } },
-    },
-    soon(),
-  );
-  await api.apply(
-    {
-      ...{ apiVersion: 'v1', kind: 'Service', metadata: { name: 'before', namespace: 'default', labels } },
-      spec: { selector: labels, ports: [{ port: 80, targetPort: 8080 }] },
-    },
-    soon(),
-  );
-  await kubectl('kvci-snap', 'rollout', 'status', 'deployment', 'before', '--timeout=10m');
+  await serve('kvci-snap');
   // Nodes of this one do not follow their machine's clock: it is to be older than it is.
   for (const node of NODES) await on('kvci-snap', node, 'systemd-run', '--unit', 'kvci-clock', 'sleep', 'infinity');
   await done('snapshot', 'save', 'kvci-snap', '--name', 'kvci-old');
