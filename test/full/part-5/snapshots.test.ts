@@ -7,10 +7,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { systemClock } from '../../../src/host/clock.ts';
 import { chooseDirectories } from '../../../src/host/directories.ts';
-import { diskUse } from '../../../src/host/files.ts';
 import type { SnapshotRecord } from '../../../src/snapshot/record.ts';
 import { SnapshotStore } from '../../../src/snapshot/store.ts';
 import { REPOSITORY, run, temporaryFolder } from '../../cli/run-kvci.ts';
+import { clusterFigures } from '../../fixtures/cluster-figures.ts';
 import { flipBit } from '../../fixtures/flip-bit.ts';
 import { type HostTraces, hostTraces } from '../../fixtures/host-traces.ts';
 import { kvciIn, wellDone } from '../../fixtures/kvci-calls.ts';
@@ -23,7 +23,6 @@ import { draws } from '../../fixtures/seeded-draws.ts';
 import { servedClusters, soon } from '../../fixtures/served-cluster.ts';
 import { startKvci } from '../../fixtures/started-kvci.ts';
 import { openTun, processesOf } from '../../fixtures/users-machines.ts';
-import { machineProcesses, machinesOfCluster } from '../../fixtures/vm-processes.ts';
 
 /*
  * Clusters of two nodes that are saved, come back as several, go back, are carried elsewhere, damaged, killed and old. The machines alone
@@ -123,29 +122,14 @@ describe('clusters of one snapshot', () => {
   });
 
   it(`go back ${RESETS} times in a row, and nothing piles up`, async () => {
-    const figures = async () => {
-      const record = await machinesOfCluster('kvci-two');
-      const processes = await machineProcesses(record);
-      const memory = await Promise.all(
-        processes.map(async ({ pid }) => Number(/^Pss:\s+(\d+)/m.exec((await run('cat', [`/proc/${pid}/smaps_rollup`])).stdout)?.[1] ?? 0)),
-      );
-      const first = processes[0]?.pid ?? 0;
-      const leases = (await run('cat', [`/proc/${first}/root/run/kvci/net/dnsmasq.leases`])).stdout.trim().split('\n');
-      return {
-        programs: processes.map(({ command }) => command.split(' ')[0] ?? '').toSorted(),
-        files: (await readdir(record.folder, { recursive: true })).toSorted(),
-        leases: leases.map((line) => line.split(' ').slice(1).join(' ')).toSorted(),
-        megabytes: { memory: Math.round(memory.reduce((sum, size) => sum + size, 0) / 1000), disk: Math.round((await diskUse(record.folder)) / 1e6) },
-      };
-    };
     await done('reset', 'kvci-two');
-    const first = await figures();
+    const first = await clusterFigures('kvci-two');
     for (let round = 0; round < RESETS; round += 1) {
       await kubectl('kvci-two', 'create', 'namespace', 'gone');
       await done('reset', 'kvci-two');
       expect(await kubectl('kvci-two', 'get', 'namespaces')).not.toContain('gone');
     }
-    const last = await figures();
+    const last = await clusterFigures('kvci-two');
     process.stdout.write(`${RESETS} resets: ${JSON.stringify(first.megabytes)} MB before, ${JSON.stringify(last.megabytes)} MB after\n`);
     expect({ ...last, megabytes: undefined }).toEqual({ ...first, megabytes: undefined });
     // What a cluster writes by itself in a minute or two is all that may differ.
