@@ -5,17 +5,13 @@ import { parseArgs } from 'node:util';
 
 import { z } from 'zod';
 
-import type { BuiltDisk } from '../src/cli/services.ts';
 import type { Digest } from '../src/core/digest.ts';
-import { formatSize, parseSize } from '../src/core/sizes.ts';
+import { formatSize } from '../src/core/sizes.ts';
 import { ACCELERATIONS } from '../src/machine/vm-options.ts';
-import { hostArchitecture } from '../src/wiring/host.ts';
-import { vmSandboxParts } from '../src/wiring/qemu.ts';
 import { besideQemu } from '../test/fixtures/vm-memory.ts';
 import { Bounds, seconds, times } from './lib/bounds.ts';
-import { ownParts } from '../test/fixtures/own-parts.ts';
 import { kvciIn, removeClusters, textOf } from './lib/run-kvci.ts';
-import { timeStraight } from './vms/straight.ts';
+import { MEMORY, straightWay } from './vms/straight-way.ts';
 
 /*
  * How long clusters of virtual machines take, from disks that are there:
@@ -44,9 +40,6 @@ const REFERENCE: Readonly<Record<string, number>> = {
   'kubeadm join node02': 33.3,
 };
 
-/** Of each node of the straight way; kvci's share what the host has. */
-const CPUS = 2;
-const MEMORY = '2500M';
 const PARTS = ['two', 'memory', 'four', 'mixed', 'rounds'] as const;
 const TAG = 'localhost/kvci-bench/node:latest';
 const NAMES = { two: 'bench-vms-two', four: 'bench-vms-four', mixed: 'bench-vms-mixed', rounds: 'bench-vms-round' } as const;
@@ -94,14 +87,8 @@ function up(name: string, nodes: number, ...more: readonly string[]): Up & { rea
 }
 
 async function straight(two: Up): Promise<number> {
-  const built = run('disk', 'build', TAG).answer as BuiltDisk;
-  const { host, parts, run: context } = await ownParts(false);
-  const vms = await vmSandboxParts(host, parts.sandboxes, context);
-  const disk = { path: built.path, directBoot: built.directBoot, architecture: hostArchitecture() };
-  const image = two.image.digest;
   const before = load();
-  const sizes = { nodes: 2, cpus: CPUS, memory: parseSize(MEMORY) };
-  const told = await timeStraight(vms, { disk, image, kubernetes: two.kubernetes, acceleration, ...sizes });
+  const told = await straightWay(two, acceleration, run);
   print(`the straight way: Ready after ${seconds(told.ready)}, nodes after ${seconds(told.nodesReady)}; ${before}`);
   for (const { title, took } of told.steps) {
     const reference = REFERENCE[title];

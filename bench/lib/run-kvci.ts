@@ -1,7 +1,8 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
 const KVCI = fileURLToPath(new URL('../../kvci', import.meta.url));
@@ -18,6 +19,23 @@ export function kvciIn(folder: string, env: Readonly<Record<string, string>> = {
   return (...args) => {
     const started = performance.now();
     const said = runKvci(folder, ['--output', 'json', '--progress', 'none', ...args], env);
+    return { answer: JSON.parse(said) as unknown, seconds: (performance.now() - started) / 1000 };
+  };
+}
+
+/** The same without waiting for it, so that several run at once. */
+export function kvciBeside(folder: string, env: Readonly<Record<string, string>> = {}): (...args: readonly string[]) => Promise<Answered> {
+  return async (...args) => {
+    const started = performance.now();
+    const child = spawn(KVCI, ['--output', 'json', '--progress', 'none', ...args], {
+      cwd: folder,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const ended = new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve));
+    const said = await text(child.stdout);
+    const status = await ended;
+    if (status !== 0) throw new Error(`kvci ${args.join(' ')} ended with ${String(status)}: ${said}`);
     return { answer: JSON.parse(said) as unknown, seconds: (performance.now() - started) / 1000 };
   };
 }

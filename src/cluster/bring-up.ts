@@ -2,8 +2,7 @@ import { KvciError } from '../core/errors.ts';
 import type { EventSink } from '../core/events.ts';
 import type { ClusterView, KubernetesApi } from '../host/kubernetes.ts';
 import { isLoopback } from '../host/engine/endpoint.ts';
-import { REGISTRY_PORT } from '../machine/net/registry-name.ts';
-import type { HostPort, Machines, NodeAddresses } from '../machine/types.ts';
+import type { HostPort, Machines } from '../machine/types.ts';
 import { hostPort } from './addresses.ts';
 import { atApiPort, chooseApiPort } from './api-port.ts';
 import { Begun } from './begun.ts';
@@ -16,7 +15,7 @@ import { hostKubeconfig } from './kubeconfig.ts';
 import { applyManifest } from './manifest.ts';
 import { parseCni } from './options.ts';
 import type { ClusterPorts } from './ports.ts';
-import { ensureRegistry, registrySettings, setRegistries } from './registries.ts';
+import { registrySettings, setRegistries } from './registries.ts';
 import type { NodeState } from './state.ts';
 import { type BootedNode, bootNode } from './steps/boot.ts';
 import { tellBootPhases } from './steps/boot-phases.ts';
@@ -27,6 +26,7 @@ import { setPodNetwork } from './steps/pod-network.ts';
 import { isProbe, removeProbe, startProbe } from './steps/probe.ts';
 import { readinessWatch } from './steps/readiness.ts';
 import { missing, nodesNotReady, notReady, notReadyInTime } from './steps/ready.ts';
+import { beginRegistry } from './steps/registry.ts';
 import { setStorage } from './steps/storage.ts';
 import { Turns } from './turns.ts';
 
@@ -111,18 +111,6 @@ async function bringUpBy(run: ClusterRun, machines: Machines, ports: ClusterPort
   await Promise.all([joined, configured, probing]);
   await untilReady(run, kubernetes, started);
   await Promise.all(booting.map(async ({ booted }) => tellBootPhases((await booted).handle, startedAt, signal, events)));
-}
-
-/** The registry beside the cluster and the way to it, where it wants one. Answers the addresses at which nodes find it. */
-async function beginRegistry(run: ClusterRun, machines: Machines, ports: ClusterPorts): Promise<NodeAddresses | undefined> {
-  if (run.state.options.registry !== true) return undefined;
-  const { signal } = run.context;
-  return run.step('registry', 'registry', undefined, async () => {
-    const registryPort = await ensureRegistry(run.state, ports, signal);
-    if (registryPort === undefined) return undefined;
-    await run.update({ registryPort });
-    return machines.reach(REGISTRY_PORT, registryPort, signal);
-  });
 }
 
 /** What was asked for and cannot be had is said, not left out in silence. */

@@ -48,9 +48,14 @@ export interface MachineSnapshots {
    * Stops all machines at one instant, writes them into `folder`, which is not there yet, and lets them go on. Its parent is on the
    * file system of the cache.
    *
+   * @param instant resolves when they are to stop; asked once everything is prepared
    * @throws KvciError `node-stopped`, `disk-full`, `qmp-refused`
    */
-  save(folder: string, machines: readonly MachineSpec[], signal: AbortSignal): Promise<SavedMachines>;
+  save(folder: string, machines: readonly MachineSpec[], instant: () => Promise<void>, signal: AbortSignal): Promise<SavedMachines>;
+  /** From now on `reset` puts the machines back to what was saved, all of them or, where this fails, none. @param folder it was saved to */
+  adopt(folder: string, saved: SavedMachines, signal: AbortSignal): Promise<void>;
+  /** After a save that came to nothing: whoever stands still for want of room on the disk goes on, what is of no use is gone. */
+  recover(signal: AbortSignal): Promise<void>;
   /**
    * Makes the machines of a cluster that has none of what was saved. All run when it answers, unless they are to boot from their disks:
    * then `start` starts them.

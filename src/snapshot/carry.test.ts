@@ -69,7 +69,7 @@ beforeEach(async () => {
     machines: { qemu: 'QEMU 10', architecture: 'amd64', files: [disk], pausedMs: 1, machines: {}, record: '{}' },
     outside: [{ path: disk, ...(await digestFile(disk)) }],
   };
-  await keepChunks(here.snapshots.chunks, own, files, systemClock.now(), run.signal);
+  await keepChunks(here.snapshots.chunks, own, files, run.signal);
   await here.snapshots.write(record);
 });
 
@@ -117,11 +117,45 @@ describe('what is kept of a snapshot', () => {
     await expect(start(here, record)).rejects.toMatchObject({ code: 'snapshot-damaged' });
   });
 
+  it('that leans on chunks of another stands by itself once a third has it', async () => {
+    // The second has pages of the first, as a node has in memory what it has on disk.
+    const folderOf = async (name: string, parts: readonly Buffer[]): Promise<SavedFile[]> => {
+      const own = join(folder, name);
+      await mkdir(join(own, 'node01'), { recursive: true });
+      const files: SavedFile[] = [];
+      for (const [index, bytes] of parts.entries()) {
+        const path = `node01/part-${index}`;
+        await writeFile(join(own, path), bytes);
+        files.push({ path, size: bytes.length, chunks: await digestChunks(join(own, path), bytes.length, undefined, run.signal) });
+      }
+      await keepChunks(here.snapshots.chunks, own, files, run.signal);
+      return files;
+    };
+    const disk = randomBytes(CHUNK);
+    const memory = Buffer.concat([disk.subarray(CHUNK / 2), disk.subarray(0, CHUNK / 2)]);
+    const [{ chunks: [onDisk] } = { chunks: [] }, { chunks: [inMemory] } = { chunks: [] }] = await folderOf('both', [disk, memory]);
+    if (onDisk === undefined || onDisk === null || inMemory === undefined || inMemory === null) throw new Error('no chunks');
+    const { chunks } = here.snapshots;
+    expect(await chunks.size(inMemory)).toBeLessThan(CHUNK / 10);
+    await folderOf('memory', [memory]);
+    await chunks.remove(onDisk);
+    expect((await chunks.unpacker().unpack(inMemory, await chunks.readPacked(inMemory), 'it')).equals(memory)).toBe(true);
+  });
+
+  it('is made anew where another snapshot finds it damaged', async () => {
+    const [digest] = chunksOf(record.files);
+    if (digest === undefined) throw new Error('no chunk');
+    await writeFile(here.snapshots.chunks.path(digest), 'damaged');
+    await keepChunks(here.snapshots.chunks, here.snapshots.folder(record), record.files, run.signal);
+    await rm(here.snapshots.folder(record), { recursive: true });
+    await start(here, record);
+  });
+
   it('goes with the last snapshot that has it', async () => {
     const [digest = 'sha256:' as const] = chunksOf(record.files);
-    expect(await removeUnusedChunks(here.snapshots, systemClock.now() + 10 * 60 * 60_000)).toBe(0);
+    expect(await removeUnusedChunks(here.snapshots, here.locks, systemClock.now() + 10 * 60 * 60_000)).toBe(0);
     await here.snapshots.remove('ready', record.id);
-    expect(await removeUnusedChunks(here.snapshots, systemClock.now())).toBeGreaterThan(0);
+    expect(await removeUnusedChunks(here.snapshots, here.locks, systemClock.now())).toBeGreaterThan(0);
     expect(await here.snapshots.chunks.has(digest)).toBe(false);
   });
 });

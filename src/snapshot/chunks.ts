@@ -1,6 +1,7 @@
 import { webcrypto } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 
+import { allOf } from '../core/all-of.ts';
 import type { Digest } from '../core/digest.ts';
 import { throwIfCancelled } from '../core/errors.ts';
 import { CHUNK } from './record.ts';
@@ -48,7 +49,7 @@ export async function digestChunks(
   return digests;
 }
 
-/** Works through chunks side by side, each worker with a buffer of its own. */
+/** Works through chunks side by side, each worker with a buffer of its own. Where one fails, no more are begun, and all have ended. */
 export async function eachChunk(
   indexes: readonly number[],
   work: (index: number, buffer: Buffer<ArrayBuffer>) => Promise<void>,
@@ -60,11 +61,16 @@ export async function eachChunk(
     for (;;) {
       const index = indexes[next++];
       if (index === undefined) return;
-      throwIfCancelled(signal);
-      await work(index, buffer);
+      try {
+        throwIfCancelled(signal);
+        await work(index, buffer);
+      } catch (error) {
+        next = indexes.length;
+        throw error;
+      }
     }
   };
-  await Promise.all(Array.from({ length: READERS }, worker));
+  await allOf(Array.from({ length: READERS }, worker));
 }
 
 /** What a chunk of a file holds; less than a chunk at its end. */

@@ -11,7 +11,8 @@ import { checkOutput } from '../disk/output.ts';
 import { asDiskFull, temporaryName } from '../host/files.ts';
 import type { TarEntryWithContent } from '../host/tar.ts';
 import { digestChunks, readChunk } from './chunks.ts';
-import { chunksOf, packChunk, unpackChunk } from './kept.ts';
+import { chunksOf } from './kept.ts';
+import { packChunk, sourcesOf } from './packed.ts';
 import type { SnapshotPorts } from './ports.ts';
 import { CHUNK, type SavedFile, type SnapshotRecord } from './record.ts';
 
@@ -86,13 +87,18 @@ async function* entriesOf(
   yield entry(DIGEST_ENTRY, Buffer.from(`${hexOf(sha256(text))}\n`));
   yield entry(RECORD_ENTRY, text);
   const written = new Set<Digest>();
-  for (const digest of chunksOf(record.files)) {
+  const unpacker = store.unpacker();
+  /** After those that it leans on: whoever reads the file has them by then. */
+  const withSources = async function* (digest: Digest): AsyncGenerator<TarEntryWithContent> {
+    if (written.has(digest)) return;
+    written.add(digest);
     const packed = await store.readPacked(digest);
     // Damage is told here, not where the file is read.
-    await unpackChunk(digest, packed, store.path(digest));
-    written.add(digest);
+    await unpacker.unpack(digest, packed, store.path(digest));
+    for (const source of sourcesOf(packed)) yield* withSources(source);
     yield entry(`${CHUNKS_FOLDER}${hexOf(digest)}`, packed);
-  }
+  };
+  for (const digest of chunksOf(record.files)) yield* withSources(digest);
   for (const { from, chunks } of outside) {
     await using file = await open(from);
     for (const [index, digest] of chunks.entries()) {

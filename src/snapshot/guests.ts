@@ -16,12 +16,23 @@ const CLOCK_UNIT = 'kvci-clock.service';
  * Sets the clock and feeds the random number generator: two machines of one state would go on with the same numbers. A kernel that
  * knows its generation (vmgenid) has made new ones already; others mix these in.
  */
-const WAKE = 'date --utc --set="@$1" >/dev/null && cat >/dev/urandom';
+const WAKE = `date --utc --set="@$1" >/dev/null && cat >/dev/urandom || exit; ${letGo('$2')}`;
+
+/** Where a node has the process id of its kubelet while that is held back (`templates/snapshot/follow-clock.sh`). */
+const HELD = '/run/kvci-held';
+
+/** Exit code 1: there is none that runs. */
+const HOLD = `pid=$(systemctl show --property=MainPID --value kubelet.service) && [ "$pid" != 0 ] && echo "$pid" >"$1" && kill -STOP "$pid"`;
+
+/** Words of a shell that let a kubelet go that is held back. @param file what has its process id, in words of that shell */
+function letGo(file: string): string {
+  return `if [ -s "${file}" ] && read -r pid <"${file}"; then : >"${file}"; kill -CONT "$pid"; fi`;
+}
 
 /** Puts a node right that has just gone on from what was saved: it takes the time of its saving for now. */
 export async function wakeGuest(node: NodeHandle, { clock, signal }: Pick<RunContext, 'clock' | 'signal'>): Promise<void> {
   const now = (clock.now() / 1000).toFixed(3);
-  await node.run(['sh', '-c', WAKE, 'sh', now], { stdin: randomBytes(SEED_BYTES), timeoutMs: COMMAND_DEADLINE_MS, signal });
+  await node.run(['sh', '-c', WAKE, 'sh', now, HELD], { stdin: randomBytes(SEED_BYTES), timeoutMs: COMMAND_DEADLINE_MS, signal });
 }
 
 /**
@@ -39,4 +50,16 @@ export async function readyGuest(node: NodeHandle, templates: TemplateSources, s
     ['systemd-run', '--quiet', '--collect', `--unit=${CLOCK_UNIT}`, '--property=Restart=always', 'bash', '-c', script],
     options,
   );
+}
+
+/**
+ * Holds the kubelet of a node back until {@link letGuestGo}, or until the node goes on from what is saved meanwhile: it renews its lease
+ * at once then, instead of some time in the next ten seconds. The node lets it go by itself where nobody does.
+ */
+export async function holdGuest(node: NodeHandle, signal: AbortSignal): Promise<void> {
+  await node.run(['sh', '-c', HOLD, 'sh', HELD], { accept: [1], timeoutMs: COMMAND_DEADLINE_MS, signal });
+}
+
+export async function letGuestGo(node: NodeHandle, signal: AbortSignal): Promise<void> {
+  await node.run(['sh', '-c', letGo('$1'), 'sh', HELD], { timeoutMs: COMMAND_DEADLINE_MS, signal });
 }

@@ -9,7 +9,8 @@ import type { RunContext } from '../core/plan.ts';
 import { asDiskFull } from '../host/files.ts';
 import type { TarReadEntry } from '../host/tar.ts';
 import { CHUNKS_FOLDER, DIGEST_ENTRY, OUTSIDE, RECORD_ENTRY } from './export.ts';
-import { chunksOf, unpackChunk } from './kept.ts';
+import { chunksOf } from './kept.ts';
+import { packChunk } from './packed.ts';
 import type { SnapshotPorts } from './ports.ts';
 import { parseSnapshot, type SnapshotRecord } from './record.ts';
 import { snapshotId } from './store.ts';
@@ -46,15 +47,20 @@ export async function importSnapshot(
         facts: { snapshot: name },
       });
     }
+    const { chunks } = ports.snapshots;
+    await using _chunks = await ports.locks.exclusive(ports.snapshots.chunksLock, { signal });
+    const all = new Set(chunksOf(read.files));
     const missing = new Set<Digest>();
-    for (const one of chunksOf(read.files)) if (!(await ports.snapshots.chunks.has(one))) missing.add(one);
+    const unpacker = chunks.unpacker();
+    for (const one of all) if (!(await chunks.hasFor(one, all, unpacker))) missing.add(one);
     for await (const entry of entries) {
       signal.throwIfAborted();
       const one = digestOfEntry(entry, file);
       if (!missing.has(one)) continue;
       const packed = await buffer(entry.content());
-      await unpackChunk(one, packed, `${file}: ${entry.path}`);
-      await ports.snapshots.chunks.putPacked(one, packed);
+      const bytes = await unpacker.unpack(one, packed, `${file}: ${entry.path}`);
+      // Others may lean on any page of one that is there and damaged.
+      await chunks.putPacked(one, (await chunks.has(one)) ? await packChunk(bytes) : packed);
       missing.delete(one);
     }
     if (missing.size > 0) throw damaged(file, `${missing.size} chunks are missing`);

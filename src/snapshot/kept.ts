@@ -1,39 +1,17 @@
-import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
-import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
 
 import { type Digest, hexOf } from '../core/digest.ts';
 import { hasErrno, KvciError } from '../core/errors.ts';
 import { asDiskFull, removeTree, temporaryName, writeFileAtomic } from '../host/files.ts';
-import { digestOfBytes, eachChunk, readChunk } from './chunks.ts';
+import { eachChunk, readChunk } from './chunks.ts';
+import { packChunk, packPages, SharedPages, sourcesOf, Unpacker } from './packed.ts';
 import { CHUNK, type SavedFile, type SnapshotRecord } from './record.ts';
 import { rememberRight } from './verify.ts';
 
-const compress = promisify(zstdCompress);
-const decompress = promisify(zstdDecompress);
-
-/** Three times as fast as the next level that saves anything worth it, by measurement of memory of nodes. */
-const LEVEL = 3;
-
-/** What a chunk becomes on disk, and in a file that is carried elsewhere. */
-export async function packChunk(bytes: Uint8Array): Promise<Buffer> {
-  return compress(bytes, { params: { [constants.ZSTD_c_compressionLevel]: LEVEL } });
-}
-
-/** @throws KvciError `snapshot-damaged` where it is not the chunk of that digest */
-export async function unpackChunk(digest: Digest, packed: Uint8Array, where: string): Promise<Buffer<ArrayBuffer>> {
-  const bytes = await decompress(packed, { maxOutputLength: CHUNK }).catch(() => undefined);
-  if (bytes !== undefined && (await digestOfBytes(Buffer.from(bytes))) === digest) return Buffer.from(bytes);
-  throw new KvciError('failed', 'snapshot-damaged', `${where} is damaged`, {
-    hint: 'What it belongs to cannot be used any more: remove the snapshot, and make or import it anew.',
-    facts: { file: where },
-  });
-}
-
 /**
  * The kept form of snapshots: each chunk once, whichever snapshots have it, compressed, by its digest. Chunks of zeros are none.
- * The form that machines are started from can be made of it again.
+ * The form that machines are started from can be made of it again. Chunks that one leans on are those of each snapshot that has it.
  */
 export class ChunkStore {
   readonly #folder: string;
@@ -75,7 +53,35 @@ export class ChunkStore {
     });
   }
 
-  /** Removes what no snapshot has any more, younger ones aside: their snapshot is about to be written. Answers bytes. */
+  /** To unpack chunks of it, and others that lean on those. */
+  unpacker(): Unpacker {
+    return new Unpacker((digest) => this.readPacked(digest));
+  }
+
+  /**
+   * Whether a chunk is there, whole, for another snapshot to have. One that leans on chunks that this one does not have is made to stand by
+   * itself.
+   *
+   * @param all chunks of the snapshot
+   */
+  async hasFor(digest: Digest, all: ReadonlySet<Digest>, unpacker: Unpacker): Promise<boolean> {
+    if (!(await this.has(digest))) return false;
+    try {
+      const packed = await this.readPacked(digest);
+      const bytes = await unpacker.unpack(digest, packed, this.path(digest));
+      if (sourcesOf(packed).some((source) => !all.has(source))) await this.putPacked(digest, await packChunk(bytes));
+      return true;
+    } catch (error) {
+      if (error instanceof KvciError && error.code === 'snapshot-damaged') return false;
+      throw error;
+    }
+  }
+
+  async remove(digest: Digest): Promise<void> {
+    await rm(this.path(digest), { force: true });
+  }
+
+  /** Removes what no snapshot has any more, younger ones aside. Answers bytes. */
   async removeUnused(used: ReadonlySet<string>, before: number): Promise<number> {
     let freed = 0;
     const folders = await readdir(this.#folder).catch(() => []);
@@ -99,27 +105,40 @@ export function chunksOf(files: readonly Pick<SavedFile, 'chunks'>[]): readonly 
 }
 
 /** Puts all chunks of a snapshot into the store that it does not have. @param folder with its files */
-export async function keepChunks(
-  store: ChunkStore,
-  folder: string,
-  files: readonly SavedFile[],
-  now: number,
-  signal: AbortSignal,
-): Promise<void> {
+export async function keepChunks(store: ChunkStore, folder: string, files: readonly SavedFile[], signal: AbortSignal): Promise<void> {
+  const all = new Set(chunksOf(files));
+  const begun = new Set<Digest>();
+  const shared = new SharedPages();
+  const unpacker = store.unpacker();
   for (const { path, chunks } of files) {
     await using file = await open(join(folder, path));
     const indexes = chunks.flatMap((digest, index) => (digest === null ? [] : [index]));
+    // One after the other they tell of their pages: whatever leans on another comes after it.
+    let turn = Promise.resolve();
     await eachChunk(
       indexes,
       async (index, buffer) => {
         const digest = chunks[index];
-        if (digest === undefined || digest === null) return;
-        if (await store.has(digest)) {
-          // Whoever removes what is unused leaves what is young alone.
-          await utimes(store.path(digest), now / 1000, now / 1000);
-          return;
+        if (digest === undefined || digest === null || begun.has(digest)) return;
+        begun.add(digest);
+        const mine = turn;
+        const told = Promise.withResolvers<undefined>();
+        turn = told.promise.then(() => undefined);
+        try {
+          if (await store.hasFor(digest, all, unpacker)) {
+            await mine;
+            await shared.addPacked(digest, await store.readPacked(digest));
+            return;
+          }
+          const bytes = await readChunk(file, index, buffer);
+          await mine;
+          const pages = shared.share(digest, bytes);
+          told.resolve(undefined);
+          // Others may lean on any page of one that is there and damaged.
+          await store.putPacked(digest, (await store.has(digest)) ? await packChunk(bytes) : await packPages(pages));
+        } finally {
+          told.resolve(undefined);
         }
-        await store.putPacked(digest, await packChunk(await readChunk(file, index, buffer)));
       },
       signal,
     );
@@ -129,7 +148,7 @@ export async function keepChunks(
 /**
  * Makes the files of a snapshot that machines are started from, of what is kept.
  *
- * @param folder not there yet
+ * @param folder what is there gives way once they are whole
  * @throws KvciError `snapshot-damaged`, `disk-full`
  */
 export async function makeRunnable(
@@ -139,6 +158,7 @@ export async function makeRunnable(
   signal: AbortSignal,
 ): Promise<void> {
   const partial = temporaryName(folder);
+  const unpacker = store.unpacker();
   try {
     for (const { path, size, chunks } of files) {
       await mkdir(dirname(join(partial, path)), { recursive: true, mode: 0o700 });
@@ -149,7 +169,7 @@ export async function makeRunnable(
         async (index) => {
           const digest = chunks[index];
           if (digest === undefined || digest === null) return;
-          const bytes = await unpackChunk(digest, await store.readPacked(digest), store.path(digest));
+          const bytes = await unpacker.unpack(digest, await store.readPacked(digest), store.path(digest));
           await file.write(bytes, 0, bytes.length, index * CHUNK);
         },
         signal,
@@ -159,6 +179,7 @@ export async function makeRunnable(
       partial,
       files.map(({ path }) => path),
     );
+    await removeTree(folder);
     await rename(partial, folder);
   } catch (error) {
     await removeTree(partial);

@@ -3,6 +3,7 @@ import { atApiPort } from '../cluster/api-port.ts';
 import { kubeconfigOf } from '../cluster/clusters.ts';
 import { exposeApi } from '../cluster/endpoint.ts';
 import { hostKubeconfig } from '../cluster/kubeconfig.ts';
+import { beginRegistry } from '../cluster/steps/registry.ts';
 import type { Work } from '../cluster/work.ts';
 import type { SnapshotPorts } from './ports.ts';
 import { untilReadyAgain } from './ready-again.ts';
@@ -11,10 +12,12 @@ import { untilReadyAgain } from './ready-again.ts';
  * From machines that run again to a cluster that is Ready.
  *
  * @param adminConf the administrator's kubeconfig of what it was saved as; undefined where the cluster has its own already
+ * @param since before they ran again, in milliseconds since the epoch
  */
 export async function reachAgain(
   { cluster, machines }: Work,
   adminConf: string | undefined,
+  since: number,
   ports: SnapshotPorts,
   timeoutMs: number | undefined,
 ): Promise<void> {
@@ -32,8 +35,9 @@ export async function reachAgain(
     ),
   );
   await cluster.update(exposed);
+  await beginRegistry(cluster, machines, ports);
   const text = hostKubeconfig(adminConf ?? (await kubeconfigOf(name, ports)), name, exposed.api);
   await ports.states.saveKubeconfig(name, text);
   await loaded;
-  await untilReadyAgain(cluster, machines, await ports.api(text), timeoutMs);
+  await untilReadyAgain(cluster, machines, await ports.api(text), since, timeoutMs);
 }

@@ -20,12 +20,14 @@ const BEHIND_MS = 1_500;
  * Puts the nodes of a cluster right that goes on, and waits until it is Ready: clocks are set, every kubelet has renewed its lease
  * since, the API takes a change, nodes and system pods are Ready.
  *
+ * @param went when they were let go on or before, in milliseconds since the epoch: no lease that was saved is as young
  * @throws KvciError `not-ready`
  */
 export async function untilReadyAgain(
   cluster: ClusterRun,
   machines: Pick<Machines, 'node' | 'snapshots'>,
   api: KubernetesApi,
+  went: number,
   timeoutMs = READY_AGAIN_MS,
 ): Promise<void> {
   const { context, state } = cluster;
@@ -41,7 +43,6 @@ export async function untilReadyAgain(
     () => new KvciError('timedOut', 'not-ready', 'the cluster is not Ready in time'),
   );
   const { signal } = limit;
-  const woken = clock.now();
   const proven = Promise.withResolvers<undefined>();
   // Nodes follow the clock of their machine, and renewed leases prove it; entering an emulated node takes seconds, which the others need.
   const wake = (async (): Promise<void> => {
@@ -61,9 +62,19 @@ export async function untilReadyAgain(
     );
   })();
   wake.catch(() => undefined);
-  const isRenewed = (time = 0): boolean => time >= woken - BEHIND_MS && time <= clock.now() + BEHIND_MS;
+  const isRenewed = (time = 0): boolean => time >= went - BEHIND_MS && time <= clock.now() + BEHIND_MS;
   let nodesReadyMs: number | undefined;
   const watch = readinessWatch(clock, events);
+  // Beside the proof: an emulated API server takes a second to tell of everything for the first time.
+  let isProven = false;
+  const isReady = (): boolean => isProven && last !== undefined && missing(state, last).length === 0;
+  const found = new AbortController();
+  const ready = api.until(isReady, AbortSignal.any([signal, found.signal]), (view) => {
+    last = view;
+    watch(view);
+    if (nodesReadyMs === undefined && nodesNotReady(view, names).length === 0) nodesReadyMs = since();
+  });
+  ready.catch(() => undefined);
   try {
     await Promise.all([
       wake,
@@ -76,21 +87,15 @@ export async function untilReadyAgain(
           }),
       ),
     ]);
-    await cluster.step('ready', 'Ready', undefined, () =>
-      api.until(
-        (view) => missing(state, view).length === 0,
-        signal,
-        (view) => {
-          last = view;
-          watch(view);
-          if (nodesReadyMs === undefined && nodesNotReady(view, names).length === 0) nodesReadyMs = since();
-        },
-      ),
-    );
+    isProven = true;
+    await cluster.step('ready', 'Ready', undefined, async () => {
+      if (!isReady()) await ready;
+    });
   } catch (error) {
     if (error instanceof KvciError && error.reason === 'timedOut') throw await notReadyInTime(last, names, api);
     throw error;
   } finally {
+    found.abort();
     proven.resolve(undefined);
     await wake.catch(() => undefined);
   }

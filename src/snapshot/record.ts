@@ -65,7 +65,14 @@ const snapshotSchema = z.object({
   /** The administrator's, as it was on the host. */
   kubeconfig: z.string(),
   machines: savedMachinesSchema,
-  files: z.array(z.object({ path: z.string(), size: z.number(), chunks: z.array(digestSchema.nullable()) })),
+  // In its folder and nowhere else, whoever wrote the record.
+  files: z.array(
+    z.object({
+      path: z.string().regex(/^[a-z0-9][a-z0-9-]*\/[A-Za-z0-9][\w.-]*$/),
+      size: z.number(),
+      chunks: z.array(digestSchema.nullable()),
+    }),
+  ),
   outside: z.array(z.object({ path: z.string(), size: z.number(), digest: digestSchema })),
 });
 

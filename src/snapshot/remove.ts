@@ -1,6 +1,7 @@
 import { hexOf } from '../core/digest.ts';
 import { KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
+import type { Locks } from '../host/types.ts';
 import { chunksOf } from './kept.ts';
 import type { MachineFolders, SnapshotPorts } from './ports.ts';
 import type { SnapshotRecord } from './record.ts';
@@ -21,7 +22,8 @@ export async function removeSnapshot(
   const record = await snapshots.require(name).catch(damaged);
   if (record !== undefined) await refuseInUse(record, snapshots, clusters);
   await snapshots.remove(name, record?.id);
-  await removeUnusedChunks(snapshots, clock.now());
+  if (record !== undefined) await removeUnusedOf(record, { snapshots, locks });
+  await removeUnusedChunks(snapshots, locks, clock.now());
 }
 
 /**
@@ -43,16 +45,37 @@ async function refuseInUse(
   });
 }
 
-/** What another kvci puts down at this moment for a snapshot that has no record yet. */
+/** What an import that was cancelled has put down: the next try goes on from there. */
 const YOUNG_MS = 60 * 60_000;
 
-/** Removes kept chunks that no snapshot has. Where one cannot be read nobody knows which those are. Answers bytes. */
-export async function removeUnusedChunks(snapshots: SnapshotStore, now: number): Promise<number> {
-  const all = await snapshots.list();
+/**
+ * Removes kept chunks that no snapshot has. Where one cannot be read nobody knows which those are; while somebody puts some down, they
+ * stay for the next time. Answers bytes.
+ */
+export async function removeUnusedChunks(snapshots: SnapshotStore, locks: Locks, now: number): Promise<number> {
+  await using lock = await locks.tryExclusive(snapshots.chunksLock);
+  const used = lock === undefined ? undefined : await usedChunks(snapshots);
+  if (used === undefined) return 0;
+  return await snapshots.chunks.removeUnused(used, used.size === 0 ? Number.POSITIVE_INFINITY : now - YOUNG_MS);
+}
+
+/** Removes the chunks of a snapshot that came to nothing, as far as no other has them. */
+export async function removeUnusedOf(
+  { files }: Pick<SnapshotRecord, 'files'>,
+  { snapshots, locks }: Pick<SnapshotPorts, 'snapshots' | 'locks'>,
+): Promise<void> {
+  await using lock = await locks.tryExclusive(snapshots.chunksLock);
+  const used = lock === undefined ? undefined : await usedChunks(snapshots);
+  if (used === undefined) return;
+  for (const digest of chunksOf(files)) if (!used.has(hexOf(digest))) await snapshots.chunks.remove(digest);
+}
+
+/** The chunks that snapshots have, by the hexadecimal of their digests; undefined where a record cannot be read. */
+async function usedChunks(snapshots: SnapshotStore): Promise<ReadonlySet<string> | undefined> {
   const used = new Set<string>();
-  for (const one of all) {
-    if ('error' in one) return 0;
+  for (const one of await snapshots.list()) {
+    if ('error' in one) return undefined;
     for (const digest of chunksOf(one.files)) used.add(hexOf(digest));
   }
-  return snapshots.chunks.removeUnused(used, all.length === 0 ? Number.POSITIVE_INFINITY : now - YOUNG_MS);
+  return used;
 }

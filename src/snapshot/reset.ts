@@ -33,12 +33,13 @@ export async function resetCluster(
   await using provider = await ports.provider(state.provider, state.engine, run);
   const bring = async (work: Work): Promise<void> => {
     const { cluster, machines } = work;
+    const since = run.clock.now();
     // What it was is gone from here on: one that is killed now is not Ready.
     await cluster.update({ phase: 'stopped' });
     await cluster.step('reset', 'all nodes as they were', undefined, () =>
       snapshotsOf(state, machines).reset(machineSpecs(state), cluster.context.signal),
     );
-    await reachAgain(work, undefined, ports, timeoutMs);
+    await reachAgain(work, undefined, since, ports, timeoutMs);
   };
   return await make(state, provider, { keepOnFailure: true, timeoutMs, command: 'reset', fresh: false, bring }, ports, run);
 }

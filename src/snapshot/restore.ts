@@ -52,6 +52,7 @@ export async function upFromSnapshot(request: RestoreRequest, ports: SnapshotPor
   const files = await outsideFiles(record, provider, run.signal);
   await requireRunnable(record, files, ports, run);
   const bring = async (work: Work): Promise<void> => {
+    const since = run.clock.now();
     await work.cluster.step('restore', cold ? 'disks of all nodes' : 'all nodes as they were', undefined, async () => {
       const { signal } = work.cluster.context;
       const folder = ports.snapshots.folder(record);
@@ -64,7 +65,7 @@ export async function upFromSnapshot(request: RestoreRequest, ports: SnapshotPor
     });
     if (cold) await bringAllUp(work, ports, timeoutMs);
     const adminConf = await ownCredentials(work, record, request, run);
-    if (!cold || adminConf !== record.kubeconfig) await reachAgain(work, adminConf, ports, timeoutMs);
+    if (!cold || adminConf !== record.kubeconfig) await reachAgain(work, adminConf, since, ports, timeoutMs);
   };
   const engine = await engineOf(record, request.engine, ports);
   const state = { ...(await newState(name, record, ports, run)), engine };

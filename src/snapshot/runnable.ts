@@ -3,7 +3,6 @@ import { mkdir } from 'node:fs/promises';
 
 import { KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
-import { removeTree } from '../host/files.ts';
 import { makeRunnable } from './kept.ts';
 import type { SnapshotPorts } from './ports.ts';
 import type { SnapshotRecord } from './record.ts';
@@ -31,7 +30,6 @@ export async function requireRunnable(
     } catch (error) {
       if (!(error instanceof KvciError) || error.code !== 'snapshot-damaged') throw error;
       events({ type: 'problem', level: 'warning', message: `${error.message}; it is made anew of its kept chunks` });
-      await removeTree(folder);
     }
   }
   await mkdir(snapshots.files, { recursive: true, mode: 0o700 });

@@ -8,7 +8,7 @@ import type { ClusterState } from '../cluster/state.ts';
 import { stopNodes } from '../cluster/stop.ts';
 import { workOn } from '../cluster/work.ts';
 import type { Digest } from '../core/digest.ts';
-import { KvciError } from '../core/errors.ts';
+import { KvciError, messageOf } from '../core/errors.ts';
 import { parseName } from '../core/names.ts';
 import type { RunContext } from '../core/plan.ts';
 import { asDiskFull, digestFile } from '../host/files.ts';
@@ -19,8 +19,9 @@ import { keepChunks } from './kept.ts';
 import { machineSpecs, requireVms, snapshotsOf } from './only-vms.ts';
 import type { SnapshotPorts } from './ports.ts';
 import { SNAPSHOT_FOLDER } from './reaper.ts';
-import { readyGuest } from './guests.ts';
-import { untilBestInstant } from './instant-of-save.ts';
+import { holdGuest, letGuestGo, readyGuest } from './guests.ts';
+import { untilAllDue } from './instant-of-save.ts';
+import { removeUnusedOf } from './remove.ts';
 import { LAYOUT, type OutsideFile, type SavedFile, type SnapshotRecord } from './record.ts';
 import { snapshotId } from './store.ts';
 import { rememberRight } from './verify.ts';
@@ -32,6 +33,8 @@ export interface SaveRequest {
   readonly stop: boolean;
   /** Digest of all that went into the cluster. */
   readonly key?: Digest;
+  /** For clusters that are made of it at once: it has no kept form, and the cluster does not go back to it. */
+  readonly passing?: boolean;
 }
 
 /**
@@ -45,7 +48,7 @@ export async function saveSnapshot(cluster: string, request: SaveRequest, ports:
   const state = await requireCluster(cluster, ports.states);
   requireVms(state);
   requireMade(state);
-  const { stop, key } = request;
+  const { stop, key, passing = false } = request;
   const { signal, clock } = run;
   const name = parseName(request.name ?? defaultName(state.name, clock.now()), 'name of a snapshot');
   await using _name = await ports.locks.exclusive(ports.snapshots.lock(name), { signal });
@@ -55,16 +58,29 @@ export async function saveSnapshot(cluster: string, request: SaveRequest, ports:
   const folder = ports.snapshots.folder({ name, id });
   await mkdir(ports.snapshots.files, { recursive: true, mode: 0o700 });
   await using _entry = await ports.ledger.enter(SNAPSHOT_FOLDER, { folder, name });
-  await using undo = new AsyncDisposableStack();
-  undo.defer(() => ports.snapshots.remove(name, id));
   let record: SnapshotRecord | undefined;
   await using provider = await ports.provider(state.provider, state.engine, run);
   await workOn(state, provider, ports, run, 'snapshot save', async ({ cluster, machines }) => {
-    await cluster.step('prepare', 'nodes, for what they go on with', undefined, () => prepare(state, machines, kubeconfig, ports, run));
-    const saved = await cluster.step('save', 'memory, devices and disks of all nodes', undefined, () =>
-      snapshotsOf(state, machines).save(folder, machineSpecs(state), signal),
-    );
-    await cluster.update({ snapshot: { name, id } });
+    const snapshots = snapshotsOf(state, machines);
+    await using undo = new AsyncDisposableStack();
+    // The cluster goes on, also where it was that which took the last room on the disk.
+    undo.defer(async () => {
+      await snapshots.recover(AbortSignal.timeout(BESIDE_MS)).catch((error: unknown) => {
+        run.events({ type: 'problem', level: 'warning', message: `after the save that failed: ${messageOf(error)}` });
+      });
+    });
+    undo.defer(async () => {
+      await ports.snapshots.remove(name, id);
+      if (record !== undefined) await removeUnusedOf(record, ports);
+    });
+    await cluster.step('prepare', 'nodes, for what they go on with', undefined, () => prepare(state, machines, ports, run));
+    const saved = await cluster.step('save', 'memory, devices and disks of all nodes', undefined, async () => {
+      try {
+        return await snapshots.save(folder, machineSpecs(state), () => untilGoodInstant(state, machines, kubeconfig, ports, run), signal);
+      } finally {
+        await letAllGo(state, machines);
+      }
+    });
     record = await cluster.step('digest', 'digests', undefined, async () => {
       const { owner: _owner, steps: _steps, ...rest } = cluster.state;
       const made: SnapshotRecord = {
@@ -80,41 +96,62 @@ export async function saveSnapshot(cluster: string, request: SaveRequest, ports:
     });
     const made = record;
     await cluster.step('keep', 'compressed chunks', undefined, async () => {
-      await keepChunks(ports.snapshots.chunks, folder, made.files, clock.now(), signal).catch((error: unknown) => {
+      await using _chunks = await ports.locks.exclusive(ports.snapshots.chunksLock, { signal });
+      try {
+        if (!passing) await keepChunks(ports.snapshots.chunks, folder, made.files, signal);
+        await ports.snapshots.write(made);
+      } catch (error) {
         throw asDiskFull(error, folder);
-      });
-      await ports.snapshots.write(made);
+      }
       // From here on it is whole.
       undo.move();
     });
+    const { signal: whole } = new AbortController();
+    if (passing) {
+      await snapshots.recover(whole);
+    } else {
+      await snapshots.adopt(folder, saved, whole);
+      await cluster.update({ snapshot: { name, id } });
+    }
     if (stop) await stopNodes(cluster, machines);
   });
   if (record === undefined) throw new KvciError('bug', 'no-record', 'a snapshot without a record');
   return record;
 }
 
-/** How long the API may take to tell of leases; where it does not, the save is at whatever instant. */
-const LEASES_MS = 20_000;
+/** How long the API, a node or a monitor may take to answer beside a save; where it does not, the save goes on without it. */
+const BESIDE_MS = 20_000;
 
-/** Readies nodes for going on later, and waits for an instant after which their leases are renewed soon. */
-async function prepare(
+/** Readies nodes for going on later. */
+async function prepare({ nodes }: ClusterState, machines: Machines, { templates }: SnapshotPorts, { signal }: RunContext): Promise<void> {
+  await Promise.all(nodes.map(async ({ name }) => readyGuest(await machines.node(name, signal), templates, signal)));
+}
+
+/** Waits for an instant after which the leases of all nodes are renewed at once, as soon as kubelets are let go. */
+async function untilGoodInstant(
   { nodes }: ClusterState,
   machines: Machines,
   kubeconfig: string,
-  ports: SnapshotPorts,
+  ports: Pick<SnapshotPorts, 'api'>,
   { clock, signal }: RunContext,
 ): Promise<void> {
-  await Promise.all(nodes.map(async ({ name }) => readyGuest(await machines.node(name, signal), ports.templates, signal)));
+  await Promise.all(nodes.map(async ({ name }) => holdGuest(await machines.node(name, signal), signal)));
   const api = await ports.api(kubeconfig);
   let renewed: readonly number[] = [];
   const seen = (leases: ReadonlyMap<string, number>): boolean => {
     renewed = nodes.flatMap(({ name }) => leases.get(name) ?? []);
     return true;
   };
-  await api.untilNodeLeases(seen, AbortSignal.any([signal, AbortSignal.timeout(LEASES_MS)])).catch((error: unknown) => {
+  await api.untilNodeLeases(seen, AbortSignal.any([signal, AbortSignal.timeout(BESIDE_MS)])).catch((error: unknown) => {
     if (signal.aborted) throw error;
   });
-  await clock.wait(untilBestInstant(renewed, clock.now()), signal);
+  await clock.wait(untilAllDue(renewed, clock.now()), signal);
+}
+
+/** Also after a save that failed or was cancelled; a node that cannot be reached does it by itself. */
+async function letAllGo({ nodes }: ClusterState, machines: Machines): Promise<void> {
+  const signal = AbortSignal.timeout(BESIDE_MS);
+  await Promise.allSettled(nodes.map(async ({ name }) => letGuestGo(await machines.node(name, signal), signal)));
 }
 
 async function digests(

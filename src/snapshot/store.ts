@@ -18,11 +18,14 @@ import { parseSnapshot, type SnapshotRecord } from './record.ts';
 export class SnapshotStore {
   readonly #records: string;
   readonly #files: string;
+  /** A lock that whoever removes chunks holds, and whoever puts some down until the record that has them is written. */
+  readonly chunksLock: string;
   /** What is kept of all of them. */
   readonly chunks: ChunkStore;
 
   constructor(directories: Pick<Directories, 'state' | 'cache'>) {
     this.chunks = new ChunkStore(directories);
+    this.chunksLock = join(directories.state, 'snapshot-chunks.lock');
     this.#records = join(directories.state, 'snapshots');
     this.#files = join(directories.cache, 'snapshots');
   }

@@ -59,7 +59,9 @@ test('one that is named is refused for that', async () => {
   await expect(found).rejects.toMatchObject({
     code: 'not-reachable-from-nodes',
     exitCode: 2,
-    message: expect.stringMatching(/^--registry: nodes cannot be in docker 28\.1\.1 \(--engine\): it leads its containers to no port/) as string,
+    message: expect.stringMatching(
+      /^--registry: nodes cannot be in docker 28\.1\.1 \(--engine\): it leads its containers to no port/,
+    ) as string,
     hint: expect.stringContaining('--engine embedded') as string,
   });
 });

@@ -86,7 +86,7 @@ export async function hostSweeps(host: HostParts, sandboxes: Sandboxes): Promise
     {
       what: 'chunks of snapshots that are gone',
       sweep: async () => {
-        const freed = await removeUnusedChunks(new SnapshotStore(host.directories), systemClock.now());
+        const freed = await removeUnusedChunks(new SnapshotStore(host.directories), host.locks, systemClock.now());
         return { removed: freed === 0 ? [] : [`${formatSize(freed)} of snapshots that are gone`], failed: [] };
       },
     },

@@ -96,7 +96,9 @@ it.each([
   ['tcp://lab:2375', 'DEPTH_ZERO_SELF_SIGNED_CERT', 'ca.pem signs'],
   ['ssh://core@lab/var/run/docker.sock', 'ECONNRESET', 'on that host'],
 ])('says what to do where nobody answers at %s: %s', (address, code, words) => {
-  expect(engineUnreachable('--engine', parseEngineUrl(address, '--engine'), Object.assign(new Error(code), { code })).hint).toContain(words);
+  expect(engineUnreachable('--engine', parseEngineUrl(address, '--engine'), Object.assign(new Error(code), { code })).hint).toContain(
+    words,
+  );
 });
 
 it('knows a broken connection', () => {

@@ -155,16 +155,11 @@ export function pullFailed(ref: string, reason: string): KvciError {
 
 export function engineUnreachable(origin: string, address: EngineAddress, cause: unknown): KvciError {
   const shown = showAddress(address);
-  return new KvciError(
-    'hostNotReady',
-    'engine-unreachable',
-    `no container engine answers at ${shown} (${origin}): ${messageOf(cause)}`,
-    {
-      hint: hintOfUnreachable(address, cause),
-      facts: { origin, address: shown },
-      cause,
-    },
-  );
+  return new KvciError('hostNotReady', 'engine-unreachable', `no container engine answers at ${shown} (${origin}): ${messageOf(cause)}`, {
+    hint: hintOfUnreachable(address, cause),
+    facts: { origin, address: shown },
+    cause,
+  });
 }
 
 function hintOfUnreachable({ transport }: EngineAddress, cause: unknown): string {

@@ -8,7 +8,7 @@ import { putFile } from '../../sandbox/put-file.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
 import type { QmpClient } from './qmp.ts';
 import { freezeDisk, type MemoryPlace, memoryPlace, saveDevices } from './saved-state.ts';
-import { diskCount } from './start-vm.ts';
+import { diskCount } from './saved-disks.ts';
 import { runningVms } from './vm.ts';
 import { diskName, savedFiles, socketsOf } from './vm-files.ts';
 import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
@@ -38,17 +38,25 @@ const GUARD = '/run/kvci/let-go-on.pl';
 /** A UEFI machine's variables are its own file, which it writes as it runs. */
 const KEEP_VARIABLES = 'if [ -e "$1/uefi-variables.fd" ]; then cp -- "$1/uefi-variables.fd" "$2"; fi';
 
+export interface SavePlace {
+  /** Of the sandbox, new, with a folder a machine. */
+  readonly folder: string;
+  /** Of each machine's own: what it goes back to once that is written down of all of them. */
+  readonly own: string;
+}
+
 /**
  * Saves all machines of a sandbox: they stop at one instant, their memory, devices and disks are written side by side, and they go on,
  * also when it fails or this process is killed. Their disks are frozen; each goes on with a child of its own.
  *
- * @param folder of the sandbox, new, with a folder a machine
+ * @param instant resolves when they are to stop; asked once everything is prepared
  * @throws KvciError `node-stopped`, `qmp-refused`, and what a command of the sandbox throws
  */
 export async function saveVms(
   parts: Pick<VmSandboxParts, 'templates' | 'clock'>,
   sandbox: VmSandbox,
-  folder: string,
+  { folder, own }: SavePlace,
+  instant: () => Promise<void>,
   signal: AbortSignal,
 ): Promise<SavedVms> {
   const names = Object.keys(sandbox.record.machines).toSorted();
@@ -65,6 +73,7 @@ export async function saveVms(
   const guard = helper(sandbox.runner, ['perl', GUARD, ...names.map((name) => socketsOf(name).monitors[2])], signal);
   held.defer(() => guard.end());
   await Promise.all([guard.ready, ...all.map(({ copying }) => copying.ready)]);
+  await instant();
 
   const started = parts.clock.monotonic();
   try {
@@ -74,7 +83,7 @@ export async function saveVms(
     await Promise.all(all.map(({ qmp }) => qmp.execute('cont')));
   }
   const pausedMs = Math.round(parts.clock.monotonic() - started);
-  await Promise.all(all.map((saving) => keepSaved(sandbox, saving, signal)));
+  await Promise.all(all.map((saving) => keepSaved(sandbox, saving, own, signal)));
   return { disks: Object.fromEntries(all.map(({ name, disks }) => [name, disks])), pausedMs };
 }
 
@@ -82,11 +91,15 @@ async function prepare(sandbox: VmSandbox, name: string, folder: string, held: A
   const { runner } = sandbox;
   const pid = (await runner.run(['cat', socketsOf(name).pid], { signal })).stdout.trim();
   const disks = await diskCount(runner, name);
+  const before = sandbox.record.machines[name]?.saved;
+  await dropUnused(runner, name, before?.folder, signal);
   await runner.run(['mkdir', '-p', '-m', '0700', folder], { signal });
   const qmp = held.use(disposable(await connectMonitor(sandbox, socketsOf(name).monitors[1], name, () => undefined))).client;
   const place = await memoryPlace(qmp);
   // What it was started from is in the page cache: copied ahead, the machine stands still for what has changed alone.
-  if (place.mapped) await runner.run(['cp', '--sparse=always', '--', savedFiles(name).memory, `${folder}/memory`], { signal });
+  if (place.mapped && before !== undefined) {
+    await runner.run(['cp', '--sparse=always', '--', savedFiles(name, before.folder).memory, `${folder}/memory`], { signal });
+  }
   const copying = helper(runner, copyArgv(pid, place, `${folder}/memory`), signal);
   held.defer(() => copying.end());
   return { name, folder, qmp, disks, copying };
@@ -107,21 +120,24 @@ async function keepVariables(runner: CommandRunner, { name, folder }: Saving, si
   await runner.run(['sh', '-c', KEEP_VARIABLES, 'sh', `${MACHINES_INSIDE}/${name}`, folder], { signal });
 }
 
-/** Links what is saved where the machine itself has it, and its frozen disks to what is saved. */
-const LINK = `saved=$1 own=$2; shift 2
+/** Links what is saved to where the machine itself has it, and its frozen disks to what is saved. */
+const LINK = `saved=$1 own=$2 folder=$2/$3; shift 3
 for disk; do ln -- "$own/$disk" "$saved/$disk" || exit; done
-rm -rf "$own/saved" "$own/saved.new" && mkdir -m 0700 "$own/saved.new" || exit
+mkdir -m 0700 "$folder" || exit
 for file in memory devices uefi-variables.fd; do
-  if [ -e "$saved/$file" ]; then chmod 0400 "$saved/$file" && ln -- "$saved/$file" "$own/saved.new/$file" || exit; fi
-done
-mv -T "$own/saved.new" "$own/saved"`;
+  if [ -e "$saved/$file" ]; then chmod 0400 "$saved/$file" && ln -- "$saved/$file" "$folder/$file" || exit; fi
+done`;
 
-async function keepSaved(sandbox: VmSandbox, { name, folder, disks }: Saving, signal: AbortSignal): Promise<void> {
-  const own = `${MACHINES_INSIDE}/${name}`;
+async function keepSaved({ runner }: VmSandbox, { name, folder, disks }: Saving, own: string, signal: AbortSignal): Promise<void> {
   const frozen = Array.from({ length: disks }, (_, index) => diskName(index));
-  await sandbox.runner.run(['sh', '-c', LINK, 'sh', folder, own, ...frozen], { signal });
-  const record = sandbox.record.machines[name];
-  if (record !== undefined) await sandbox.keepMachine(name, { ...record, saved: { disks } });
+  await runner.run(['sh', '-c', LINK, 'sh', folder, `${MACHINES_INSIDE}/${name}`, own, ...frozen], { signal });
+}
+
+const DROP_UNUSED = 'for folder in "$1"/saved-*; do [ "$folder" = "$1/$2" ] || rm -rf -- "$folder"; done';
+
+/** Takes away what a machine can go back to no more, or never could, as of a save that failed. @param used its folder that counts */
+export async function dropUnused(runner: CommandRunner, name: string, used: string | undefined, signal: AbortSignal): Promise<void> {
+  await runner.run(['sh', '-c', DROP_UNUSED, 'sh', `${MACHINES_INSIDE}/${name}`, used ?? ''], { signal });
 }
 
 /** A program of ours that runs in the sandbox: it says when it is ready, and does its work when it is told to. */

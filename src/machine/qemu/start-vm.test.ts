@@ -88,6 +88,7 @@ it.each<[string, 'usable' | 'absent', string | undefined, string, false | undefi
     inside: (file: string) => file,
     outside: (file: string) => join(folder, basename(file)),
     keepMachine: () => Promise.resolve(),
+    keepMachines: () => Promise.resolve(),
   };
   const said: string[] = [];
   const parts = {

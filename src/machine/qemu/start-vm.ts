@@ -25,7 +25,9 @@ import {
   uefiFiles,
 } from './qemu-arguments.ts';
 import { qemuFailure } from './qemu-failure.ts';
+import { diskCount, makeChild } from './saved-disks.ts';
 import { type Vm, watchVm } from './vm.ts';
+import type { SavedVm } from './vm-record.ts';
 import { diskName, savedFiles, socketsOf, vmFolder, vncInside } from './vm-files.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
 import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
@@ -56,8 +58,8 @@ export interface VmSpec {
   readonly qemuArgs?: readonly string[] | undefined;
   /** Given: the machine gets a key of ours and proves itself by it. Own: it makes its own. */
   readonly hostKey: 'given' | 'own';
-  /** It goes on from what was saved: its memory, its devices and its frozen disks are in its folder, its key is this one. */
-  readonly saved?: { readonly hostKey: SshKeyPair | undefined; readonly disks: number } | undefined;
+  /** It goes on from what was saved: its memory, its devices and its frozen disks are in its folder. */
+  readonly saved?: SavedVm | undefined;
 }
 
 /** What QEMU itself takes beside the machine's memory, by measurement. */
@@ -124,7 +126,7 @@ async function startOnDisk(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSp
   await requireTun(runner);
   await checkMemory(spec, parts);
   const before = sandbox.record.machines[name];
-  const hostKey = spec.saved !== undefined ? spec.saved.hostKey : before === undefined ? newHostKey(parts, spec) : before.hostKey;
+  const hostKey = before === undefined ? newHostKey(parts, spec) : before.hostKey;
   const folder = vmFolder(name);
   await runner.run(['mkdir', '-p', '-m', '0700', folder, `${folder}/credentials`, `${MACHINES_INSIDE}/${name}`], { signal });
   const disk = await ownDisk(parts, sandbox, spec, signal);
@@ -134,7 +136,7 @@ async function startOnDisk(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSp
   const saved = spec.saved ?? before?.saved;
   const record = {
     ...{ addresses, hostKey, accelerator, firmware, cpus, memory },
-    ...(saved === undefined ? {} : { saved: { disks: saved.disks } }),
+    ...(saved === undefined ? {} : { saved }),
   };
   await sandbox.keepMachine(name, record);
   await joinLan(runner, name, addresses, sandbox.record.lan, signal);
@@ -142,7 +144,7 @@ async function startOnDisk(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSp
     ...machineOf(parts, spec, boot, accelerator),
     disk: { path: disk, format: 'qcow2', snapshot: false },
     ...(spec.vnc === true ? { vnc: vncInside(name) } : {}),
-    ...(spec.saved === undefined ? {} : { saved: savedFiles(name) }),
+    ...(spec.saved === undefined ? {} : { saved: savedFiles(name, spec.saved.folder) }),
     ...(spec.qemuArgs === undefined ? {} : { more: spec.qemuArgs }),
     network: { tap: tapName(addresses), mac: macOf(addresses), vhost: (await deviceInside(runner, '/dev/vhost-net')) === 'usable' },
     credentials: await writeCredentials(sandbox, name, hostKey, signal),
@@ -199,8 +201,11 @@ async function requireTun(runner: CommandRunner): Promise<void> {
 async function ownDisk({ architecture }: VmSandboxParts, sandbox: VmSandbox, spec: VmSpec, signal: AbortSignal): Promise<string> {
   const folder = `${MACHINES_INSIDE}/${spec.name}`;
   const child = `${folder}/${diskName(0)}`;
-  const last = (await diskCount(sandbox.runner, spec.name)) - 1;
-  if (last >= 0) return `${folder}/${diskName(last)}`;
+  const count = await diskCount(sandbox.runner, spec.name);
+  const frozen = (spec.saved ?? sandbox.record.machines[spec.name]?.saved)?.disks ?? 0;
+  if (count > frozen) return `${folder}/${diskName(count - 1)}`;
+  // What is frozen is that of snapshots and of other machines, too: whoever was killed here may have left nothing above it.
+  if (count > 0) return makeChild(sandbox, spec.name, count, signal);
   const base = sandbox.inside(spec.disk.path);
   const { format, size } = await inspectDisk(spec.disk, base, sandbox.runner, architecture);
   if (spec.diskSize !== undefined && spec.diskSize < size) {
@@ -212,15 +217,6 @@ async function ownDisk({ architecture }: VmSandboxParts, sandbox: VmSandbox, spe
   await sandbox.runner.run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', base, '-F', format, `${child}.new`, ...sizes], { signal });
   await sandbox.runner.run(['mv', '--', `${child}.new`, child], { signal });
   return child;
-}
-
-/** How many disks a machine has, the last of which is written; 0 before there is one. */
-export async function diskCount(runner: CommandRunner, name: string): Promise<number> {
-  const { stdout } = await runner.run(['sh', '-c', 'ls "$1" 2>/dev/null || true', 'sh', `${MACHINES_INSIDE}/${name}`]);
-  const files = new Set(stdout.split('\n'));
-  let count = 0;
-  while (files.has(diskName(count))) count += 1;
-  return count;
 }
 
 async function bootOf(
@@ -301,6 +297,6 @@ async function writeCredentials(
     path: `${vmFolder(name)}/credentials/${id}`,
     content,
   }));
-  for (const { path, content } of credentials) await putFile(runner, path, content, signal);
+  await Promise.all(credentials.map(({ path, content }) => putFile(runner, path, content, signal)));
   return credentials.map(({ name: id, path }) => ({ name: id, path }));
 }

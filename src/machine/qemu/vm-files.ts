@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
 import { qemuSockets, type QemuSockets } from './qemu-arguments.ts';
@@ -28,10 +28,20 @@ export function socketsOf(name: string): QemuSockets {
   return qemuSockets(vmFolder(name), `${MACHINES_INSIDE}/${name}/console.log`);
 }
 
-/** What a machine was last saved as or started from, in the sandbox: its memory, its devices, and how many of its disks are frozen. */
-export function savedFiles(name: string): { readonly folder: string; readonly memory: string; readonly devices: string } {
-  const folder = `${MACHINES_INSIDE}/${name}/saved`;
-  return { folder, memory: `${folder}/memory`, devices: `${folder}/devices` };
+/**
+ * Where a machine's folder has what it was saved as: one that is written down with it counts, so that those of a cluster change from one
+ * save to the next all at once.
+ *
+ * @param snapshot the folder that it was saved to
+ */
+export function savedFolder(snapshot: string): string {
+  return `saved-${basename(snapshot)}`;
+}
+
+/** What a machine was saved as, in the sandbox: its memory and its devices. @param folder of {@link savedFolder} */
+export function savedFiles(name: string, folder: string): { readonly folder: string; readonly memory: string; readonly devices: string } {
+  const path = `${MACHINES_INSIDE}/${name}/${folder}`;
+  return { folder: path, memory: `${path}/memory`, devices: `${path}/devices` };
 }
 
 /** The disks of a machine, each the child of the one before: the last is written, the others are as they were when it was saved. */

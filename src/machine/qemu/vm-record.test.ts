@@ -39,6 +39,7 @@ const record: VmSandboxRecord = {
       firmware: 'uefi',
       cpus: 2,
       memory: 2 ** 31,
+      saved: { disks: 1, folder: 'saved-ready-01', keys: { user: pair('earlier'), host: pair('earlier node01') } },
     },
     node02: { addresses: { ipv4: '192.168.66.102' }, accelerator: 'tcg', firmware: 'direct', cpus: 1, memory: 2 ** 30 },
   },
@@ -51,6 +52,7 @@ it('what is known of machines is read as it was written, keys included, by nobod
   const found = await records.find('lab');
   expect(found).toEqual(record);
   expect(found?.machines['node01']?.hostKey?.privateKey.reveal()).toBe('private node01\n');
+  expect(found?.machines['node01']?.saved?.keys?.user.privateKey.reveal()).toBe('private earlier\n');
   expect((await stat(records.path('lab'))).mode & 0o777).toBe(0o600);
   await records.write({ ...record, name: 'a' });
   expect((await records.list()).map(({ name }) => name)).toEqual(['a', 'lab']);

@@ -13,6 +13,16 @@ import type { MachinesSpec, NodeAddresses } from '../types.ts';
 import type { DiskSource } from './disk-source.ts';
 import { type Accelerator, FIRMWARES, type Firmware } from './qemu-arguments.ts';
 
+/** What a machine can go back to. */
+export interface SavedVm {
+  /** How many of its disks are frozen since then. */
+  readonly disks: number;
+  /** Where its own folder has the rest. */
+  readonly folder: string;
+  /** The keys that are in its memory then, where it has got others since. */
+  readonly keys?: { readonly user: SshKeyPair; readonly host?: SshKeyPair | undefined } | undefined;
+}
+
 /** A machine as whoever comes later has to know it. */
 export interface VmRecord {
   readonly addresses: NodeAddresses;
@@ -23,8 +33,8 @@ export interface VmRecord {
   readonly cpus: number;
   /** Bytes. */
   readonly memory: number;
-  /** It was saved, or goes on from what was: how many of its disks are frozen since then. */
-  readonly saved?: { readonly disks: number } | undefined;
+  /** It was saved, or goes on from what was. */
+  readonly saved?: SavedVm | undefined;
 }
 
 /** A sandbox with machines: written before there is anything of it. */
@@ -58,6 +68,12 @@ export interface VmSandboxRecord {
 }
 
 const keySchema = z.object({ privateKey: z.string().transform((text) => new Secret(text)), publicKey: z.string() });
+
+const savedSchema = z.object({
+  disks: z.number(),
+  folder: z.string(),
+  keys: z.object({ user: keySchema, host: keySchema.optional() }).optional(),
+});
 
 const addressesSchema = z.object({ ipv4: z.string().exactOptional(), ipv6: z.string().exactOptional() });
 
@@ -97,7 +113,7 @@ const schema = z.object({
       firmware: z.enum(FIRMWARES),
       cpus: z.number(),
       memory: z.number(),
-      saved: z.object({ disks: z.number() }).optional(),
+      saved: savedSchema.optional(),
     }),
   ),
 });
@@ -117,9 +133,18 @@ export function parseVmSandboxRecord(text: string, path: string): VmSandboxRecor
 /** The keys are written out: the file is its owner's alone. */
 export function formatVmSandboxRecord(record: VmSandboxRecord): string {
   const keyOut = ({ privateKey, publicKey }: SshKeyPair): object => ({ privateKey: privateKey.reveal(), publicKey });
+  const hostKeyOut = (key: SshKeyPair | undefined): object | undefined => (key === undefined ? undefined : keyOut(key));
+  const savedOut = ({ keys, ...saved }: SavedVm): object => ({
+    ...saved,
+    ...(keys === undefined ? {} : { keys: { user: keyOut(keys.user), host: hostKeyOut(keys.host) } }),
+  });
   const machines = Object.entries(record.machines).map(([name, machine]) => [
     name,
-    { ...machine, hostKey: machine.hostKey === undefined ? undefined : keyOut(machine.hostKey) },
+    {
+      ...machine,
+      hostKey: hostKeyOut(machine.hostKey),
+      saved: machine.saved === undefined ? undefined : savedOut(machine.saved),
+    },
   ]);
   return `${JSON.stringify({ ...record, key: keyOut(record.key), machines: Object.fromEntries(machines) as object })}\n`;
 }

@@ -61,6 +61,8 @@ export interface VmSandbox extends AsyncDisposable {
   readonly record: VmSandboxRecord;
   /** Writes down what has changed of a machine before it changes. */
   keepMachine(name: string, machine: VmRecord): Promise<void>;
+  /** The same of several, all at once or none. */
+  keepMachines(machines: Readonly<Record<string, VmRecord>>): Promise<void>;
   /** Writes down who may log in from now on. */
   keepKey(key: SshKeyPair): Promise<void>;
   /** Of a machine that is gone. */
@@ -286,6 +288,7 @@ export function vmSandbox(records: VmSandboxRecords, first: VmSandboxRecord, { l
       return record;
     },
     keepMachine: (name, machine) => write({ machines: { ...record.machines, [name]: machine } }),
+    keepMachines: (machines) => write({ machines: { ...record.machines, ...machines } }),
     keepKey: (key) => write({ key }),
     forgetMachine: (name) => write({ machines: Object.fromEntries(Object.entries(record.machines).filter(([other]) => other !== name)) }),
     [Symbol.asyncDispose]: letGo,

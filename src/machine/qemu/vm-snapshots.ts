@@ -2,6 +2,7 @@ import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 
+import { allOf } from '../../core/all-of.ts';
 import { KvciError } from '../../core/errors.ts';
 import { asDiskFull } from '../../host/files.ts';
 import type { CommandRunner } from '../../host/types.ts';
@@ -14,14 +15,14 @@ import { readVerdict } from './kvm.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
 import { boardOf, knowsGeneration, qemuProgram } from './qemu-arguments.ts';
 import { renewKeysOf } from './renew-keys.ts';
-import { saveVms } from './save-vms.ts';
-import { dropChildren, linkSaved, makeChild } from './saved-disks.ts';
+import { dropUnused, type SavedVms, saveVms } from './save-vms.ts';
+import { dropChildren, linkSaved } from './saved-disks.ts';
 import { unfit } from './saved-fit.ts';
 import { loadDevices, loading } from './saved-state.ts';
 import { startVm, type VmSpec } from './start-vm.ts';
 import { openVm, runningVms, type VmAccess } from './vm.ts';
-import { savedFiles, socketsOf } from './vm-files.ts';
-import { formatVmSandboxRecord, parseVmSandboxRecord, type VmRecord, type VmSandboxRecord } from './vm-record.ts';
+import { savedFiles, savedFolder, socketsOf } from './vm-files.ts';
+import { formatVmSandboxRecord, parseVmSandboxRecord, type SavedVm, type VmRecord, type VmSandboxRecord } from './vm-record.ts';
 import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
 import { connectMonitor } from './vm-sockets.ts';
 
@@ -35,6 +36,9 @@ export interface VmSnapshotParts {
   /** Takes care of what a process holds of a machine. */
   readonly entered: (vm: VmAccess) => void;
 }
+
+/** Of a machine that can go back. */
+type SavedRecord = VmRecord & { readonly saved: SavedVm };
 
 /** What the machines of a cluster write while they are saved, in their folder: gone with the next save, and with the cluster. */
 const STAGE = '.saving';
@@ -51,16 +55,15 @@ export function vmSnapshots({ vms, sandbox: sandboxOf, make, specOf, entered }: 
     machines: readonly MachineSpec[],
     signal: AbortSignal,
   ) => {
-    const started = await Promise.all(
+    const started = await allOf(
       machines.map(async (machine) => {
-        const record = recordOf(records, machine.name);
-        const disks = record.saved?.disks ?? 0;
-        const spec = { ...(await specOf(machine, sandbox, record)), saved: { hostKey: record.hostKey, disks } };
-        await makeChild(sandbox, machine.name, disks, signal);
+        const { name } = machine;
+        const record = recordOf(records, name);
+        const spec = { ...(await specOf(machine, sandbox, record)), saved: record.saved };
         entered(await startVm(vms, sandbox, spec, signal));
-        const load = loading(machine.name);
-        const qmp = await connectMonitor(sandbox, socketsOf(machine.name).monitors[1], machine.name, load.onEvent);
-        await loadDevices(qmp, machine.name, savedFiles(machine.name).devices, load);
+        const load = loading(name);
+        const qmp = await connectMonitor(sandbox, socketsOf(name).monitors[1], name, load.onEvent);
+        await loadDevices(qmp, name, savedFiles(name, record.saved.folder).devices, load);
         return qmp;
       }),
     );
@@ -68,15 +71,24 @@ export function vmSnapshots({ vms, sandbox: sandboxOf, make, specOf, entered }: 
     for (const qmp of started) qmp[Symbol.dispose]();
   };
 
+  /** Gives a machine that has gone back the keys that it had before that. */
+  const keepKeys = async (sandbox: VmSandbox, name: string, record: SavedRecord, signal: AbortSignal): Promise<void> => {
+    const { keys } = record.saved;
+    if (keys === undefined) return;
+    const earlier = { ...sandbox, record: { ...sandbox.record, key: keys.user } };
+    await using machine = await openVm(vms, earlier, name, { ...record, hostKey: keys.host });
+    await renewKeysOf(await machine.node(ENTER_MS, signal), sandbox.record.key, record.hostKey, signal);
+  };
+
   return {
     renewsRandomNumbers: knowsGeneration(vms.architecture),
-    save: async (folder, machines, signal) => {
+    save: async (folder, machines, instant, signal) => {
       const sandbox = await sandboxOf(signal);
       const stage = join(sandbox.record.folder, STAGE);
       await rm(stage, { recursive: true, force: true });
       try {
-        const { disks, pausedMs } = await saveVms(vms, sandbox, `${MACHINES_INSIDE}/${STAGE}`, signal);
-        const saved = await savedMachines(vms, sandbox, machines, disks, pausedMs, specOf);
+        const place = { folder: `${MACHINES_INSIDE}/${STAGE}`, own: savedFolder(folder) };
+        const saved = await savedMachines(vms, sandbox, machines, await saveVms(vms, sandbox, place, instant, signal), place.own, specOf);
         await rename(stage, folder);
         return saved;
       } catch (error) {
@@ -84,21 +96,37 @@ export function vmSnapshots({ vms, sandbox: sandboxOf, make, specOf, entered }: 
         throw asDiskFull(error, sandbox.record.folder);
       }
     },
+    adopt: async (folder, { machines }, signal) => {
+      const sandbox = await sandboxOf(signal);
+      await sandbox.keepMachines(savedRecords(sandbox.record.machines, machines, savedFolder(folder)));
+      await dropAllUnused(sandbox, signal);
+    },
+    recover: async (signal) => {
+      const sandbox = await sandboxOf(signal);
+      await dropAllUnused(sandbox, signal);
+      const running = [...(await runningVms(sandbox))];
+      await Promise.all(running.map((name) => goOn(sandbox, name, signal)));
+    },
     restore: async (saved, { folder, files, cold }, machines, signal) => {
       const before = parseVmSandboxRecord(saved.record, folder);
       const sandbox = await make(before, diskOf(before, files), signal);
-      const link = (name: string): Promise<void> => linkSaved(join(folder, name), join(sandbox.record.folder, name));
-      await Promise.all(machines.map(({ name }) => link(name)));
-      if (cold) {
-        await Promise.all(machines.map(({ name }) => makeChild(sandbox, name, saved.machines[name]?.disks ?? 0, signal)));
-        return;
-      }
-      const models = machines.map(async (machine) => {
-        const record = before.machines[machine.name];
-        return [machine.name, record === undefined ? '' : ((await specOf(machine, sandbox, record)).cpuModel ?? '')] as const;
-      });
-      await refuseUnfit(vms, sandbox, saved, Object.fromEntries(await Promise.all(models)));
-      await startAll(sandbox, before.machines, machines, signal);
+      const own = savedFolder(folder);
+      const records = savedRecords(before.machines, saved.machines, own);
+      // Nothing is to run that cannot go on, and QEMU takes a while to say its version.
+      const fits = async (): Promise<void> => {
+        const models = machines.map(async (machine) => {
+          const record = records[machine.name];
+          return [machine.name, record === undefined ? '' : ((await specOf(machine, sandbox, record)).cpuModel ?? '')] as const;
+        });
+        await refuseUnfit(vms, sandbox, saved, Object.fromEntries(await Promise.all(models)));
+      };
+      const links = async (): Promise<void> => {
+        // Before the disks are there: whoever starts what a killed one has left must know that they are frozen.
+        await sandbox.keepMachines(records);
+        await Promise.all(machines.map(({ name }) => linkSaved(join(folder, name), join(sandbox.record.folder, name), own)));
+      };
+      await allOf([...(cold ? [] : [fits()]), links()]);
+      if (!cold) await startAll(sandbox, records, machines, signal);
     },
     renewKeys: async (machines, signal) => {
       const sandbox = await sandboxOf(signal);
@@ -110,11 +138,13 @@ export function vmSnapshots({ vms, sandbox: sandboxOf, make, specOf, entered }: 
           await using machine = await openVm(vms, sandbox, name, record);
           const hostKey = record.hostKey === undefined ? undefined : vms.ssh.newKeyPair(name);
           await renewKeysOf(await machine.node(ENTER_MS, signal), key, hostKey, signal);
-          return { name, record: { ...record, hostKey } };
+          const { saved } = record;
+          const keys = saved?.keys ?? { user: sandbox.record.key, host: record.hostKey };
+          return [name, { ...record, hostKey, ...(saved === undefined ? {} : { saved: { ...saved, keys } }) }] as const;
         }),
       );
       await sandbox.keepKey(key);
-      for (const { name, record } of renewed) await sandbox.keepMachine(name, record);
+      await sandbox.keepMachines(Object.fromEntries(renewed));
     },
     reset: async (machines, signal) => {
       const sandbox = await sandboxOf(signal);
@@ -125,14 +155,40 @@ export function vmSnapshots({ vms, sandbox: sandboxOf, make, specOf, entered }: 
       await Promise.all(alive.map(async ({ name }) => (await openVm(vms, sandbox, name, recordOf(records, name))).kill()));
       await Promise.all(machines.map(({ name }) => dropChildren(sandbox, name, recordOf(records, name), signal)));
       await startAll(sandbox, records, machines, signal);
+      // Those that it went back to are known to others.
+      await Promise.all(machines.map(({ name }) => keepKeys(sandbox, name, recordOf(records, name), signal)));
     },
   };
 }
 
+/** What is known of machines once they can go back to what was saved of them. @param folder of their own */
+function savedRecords(
+  records: VmSandboxRecord['machines'],
+  machines: SavedMachines['machines'],
+  folder: string,
+): VmSandboxRecord['machines'] {
+  const saved = Object.entries(records).flatMap(([name, record]) => {
+    const disks = machines[name]?.disks;
+    return disks === undefined ? [] : [[name, { ...record, saved: { disks, folder } }] as const];
+  });
+  return Object.fromEntries(saved);
+}
+
+async function dropAllUnused({ runner, record }: VmSandbox, signal: AbortSignal): Promise<void> {
+  const all = Object.entries(record.machines);
+  await Promise.all(all.map(([name, { saved }]) => dropUnused(runner, name, saved?.folder, signal)));
+}
+
+/** Lets a machine go on that found no room to write; nothing happens to one that runs. */
+async function goOn(sandbox: VmSandbox, name: string, signal: AbortSignal): Promise<void> {
+  using qmp = await connectMonitor(sandbox, socketsOf(name).monitors[1], name, () => undefined, signal);
+  await qmp.execute('cont');
+}
+
 /** @throws KvciError `never-saved` */
-function recordOf(records: VmSandboxRecord['machines'], name: string): VmRecord {
+function recordOf(records: VmSandboxRecord['machines'], name: string): SavedRecord {
   const record = records[name];
-  if (record?.saved !== undefined) return record;
+  if (record?.saved !== undefined) return { ...record, saved: record.saved };
   throw new KvciError('notFoundOrExists', 'never-saved', `there is no saved state of ${name}`, {
     hint: 'Save the cluster first: kvci snapshot save',
     facts: { node: name },
@@ -143,26 +199,28 @@ async function savedMachines(
   { architecture }: VmSandboxParts,
   sandbox: VmSandbox,
   machines: readonly MachineSpec[],
-  disks: Readonly<Record<string, number>>,
-  pausedMs: number,
+  { disks, pausedMs }: SavedVms,
+  own: string,
   specOf: VmSnapshotParts['specOf'],
 ): Promise<SavedMachines> {
   const { record } = sandbox;
   const entries = machines.map(async (machine): Promise<readonly [string, SavedMachine]> => {
-    const one = recordOf(record.machines, machine.name);
+    const one = record.machines[machine.name];
+    if (one === undefined) throw new KvciError('bug', 'no-machine', `there is no machine ${machine.name} that was saved`);
     const { accelerator, firmware, cpus, memory } = one;
     const { cpuModel = '' } = await specOf(machine, sandbox, one);
     const extents = await dataExtents(sandbox.runner, `${MACHINES_INSIDE}/${STAGE}/${machine.name}/memory`);
     const board = boardOf(architecture);
     return [machine.name, { accelerator, board, cpuModel, firmware, cpus, memory, disks: disks[machine.name] ?? 0, extents }];
   });
+  const saved = Object.fromEntries(await Promise.all(entries));
   return {
     qemu: await qemuRelease(sandbox, architecture),
     architecture,
     files: record.disk === undefined ? [] : filesOfDisk(record.disk),
     pausedMs,
-    machines: Object.fromEntries(await Promise.all(entries)),
-    record: formatVmSandboxRecord({ ...record, sandbox: undefined }),
+    machines: saved,
+    record: formatVmSandboxRecord({ ...record, sandbox: undefined, machines: savedRecords(record.machines, saved, own) }),
   };
 }
 

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -10,7 +10,10 @@ import { VmSandboxRecords } from '../../../src/machine/qemu/vm-record.ts';
 import type { VmSandboxParts } from '../../../src/machine/qemu/vm-sandbox.ts';
 import type { MachineSnapshots, SavedMachines } from '../../../src/machine/saved-machines.ts';
 import type { Machines, NodeHandle } from '../../../src/machine/types.ts';
-import { savedMachinesOf, TWO } from '../../fixtures/saved-vms.ts';
+import { run } from '../../cli/run-kvci.ts';
+import { isMissing } from '../../fixtures/needs.ts';
+import { resetTraces } from '../../fixtures/reset-traces.ts';
+import { AT_ONCE, savedMachinesOf, TWO } from '../../fixtures/saved-vms.ts';
 import { toolsTree } from '../../fixtures/tools-tree.ts';
 import { until } from '../../fixtures/traces.ts';
 import { LAN, nodeDisk, testVms } from '../../fixtures/vms.ts';
@@ -56,7 +59,8 @@ beforeAll(async () => {
   if (first === undefined) throw new Error('no machine');
   await bash(first, 'echo memory >/run/mark; echo disk >/var/mark; sync');
   await bash(first, '(i=0; while sleep 0.1; do echo $((++i)) >/run/count; done) <&- >&- 2>&- & disown');
-  saved = await one.snapshots.save(at('first'), TWO, NEVER);
+  saved = await one.snapshots.save(at('first'), TWO, AT_ONCE, NEVER);
+  await one.snapshots.adopt(at('first'), saved, NEVER);
 });
 
 afterAll(async () => {
@@ -140,7 +144,8 @@ describe('machines that go on from what was saved', () => {
   it('can be saved and go back to that', async () => {
     const node = await two.node('node01');
     await bash(node, 'head -c 50M /dev/urandom >/run/bytes; sha256sum </run/bytes >/run/sum');
-    const again = await two.snapshots.save(at('second'), TWO, NEVER);
+    const again = await two.snapshots.save(at('second'), TWO, AT_ONCE, NEVER);
+    await two.snapshots.adopt(at('second'), again, NEVER);
     expect(again.machines['node01']?.disks).toBe(2);
     await bash(node, 'rm /run/bytes; echo gone >/var/gone; sync');
     await two.snapshots.reset(TWO, NEVER);
@@ -158,22 +163,10 @@ describe('machines that go on from what was saved', () => {
   });
 
   it(`go back ${RESETS} times in a row, and nothing piles up`, async () => {
-    const traces = async (): Promise<readonly (readonly string[])[]> => {
-      const record = await new VmSandboxRecords(parts.directories, 'cluster-machines').find('two');
-      const sandbox = record?.sandbox === undefined ? undefined : await parts.sandboxes.find(record.sandbox);
-      if (record === undefined || sandbox === undefined) throw new Error('no sandbox');
-      const lines = async (...argv: [string, ...string[]]): Promise<readonly string[]> =>
-        (await sandbox.run(argv)).stdout.trim().split('\n').toSorted();
-      return [
-        await lines('sh', '-c', 'for pid in /proc/[0-9]*; do cat $pid/comm 2>/dev/null; done | grep -v "^sh$\\|^cat$"'),
-        await lines('find', '/machines', '-name', '*.qcow2'),
-        await lines('sh', '-c', 'ip -br link | cut -d " " -f 1'),
-      ];
-    };
     await two.snapshots.reset(TWO, NEVER);
-    const before = await traces();
+    const before = await resetTraces(parts, 'two');
     for (let round = 0; round < RESETS; round += 1) await two.snapshots.reset(TWO, NEVER);
-    expect(await traces()).toEqual(before);
+    expect(await resetTraces(parts, 'two')).toEqual(before);
     expect(await bash(await two.node('node02'), 'echo alive')).toBe('alive');
   });
 
@@ -190,6 +183,15 @@ describe('machines that go on from what was saved', () => {
     expect(await bash(node, 'cat /etc/ssh/ssh_host_ed25519_key.pub')).toBe(after?.machines['node02']?.hostKey?.publicKey);
   });
 
+  it('keep their new keys when they go back', async () => {
+    const records = new VmSandboxRecords(parts.directories, 'cluster-machines');
+    const before = await records.find('three');
+    await three.snapshots.reset(TWO, NEVER);
+    expect((await records.find('three'))?.key.publicKey).toBe(before?.key.publicKey);
+    await using fresh = savedMachinesOf(parts, disk, 'three');
+    expect(await bash(await fresh.node('node01'), 'cat /run/kvci/authorized_keys')).toBe(before?.key.publicKey);
+  });
+
   it('are refused where they cannot go on, and nothing of them runs', async () => {
     const five = cluster('five');
     const node01 = saved.machines['node01'];
@@ -201,7 +203,7 @@ describe('machines that go on from what was saved', () => {
       await expect(
         five.snapshots.restore({ ...saved, ...change }, { folder: at('first'), files: saved.files, cold: false }, TWO, NEVER),
       ).rejects.toMatchObject({ code: 'snapshot-refused', facts: { differing: [expect.any(String)] } });
-      expect(await five.list()).toEqual([]);
+      expect((await five.list()).map(({ state }) => state)).toEqual(['stopped', 'stopped']);
     }
     await five.destroy();
   });
@@ -245,9 +247,57 @@ describe('a save that is killed', () => {
     },
   );
 
+  it('of which nothing was adopted changes nothing of what they go back to', async () => {
+    const ready = await one.snapshots.save(at('unused'), TWO, AT_ONCE, NEVER);
+    expect(ready.machines['node01']?.disks).toBeGreaterThan(1);
+    await bash(await one.node('node01'), 'echo newer >/run/mark');
+    await one.snapshots.recover(NEVER);
+    await one.snapshots.reset(TWO, NEVER);
+    const node = await one.node('node01');
+    expect(await bash(node, 'cat /run/mark; test -e /var/later || echo none')).toBe('memory\nnone');
+    await bash(node, 'echo later >/var/later; sync');
+  });
+
   it('can be made again', async () => {
-    const again = await one.snapshots.save(at('again'), TWO, NEVER);
+    const again = await one.snapshots.save(at('again'), TWO, AT_ONCE, NEVER);
     expect(again.machines['node01']?.disks).toBeGreaterThan(1);
     expect(await bash(await one.node('node01'), 'cat /var/later')).toBe('later');
+  });
+});
+
+describe('a full disk', () => {
+  const problem = process.getuid?.() === 0 ? undefined : 'a file system of its own needs root';
+
+  it.skipIf(isMissing('root', problem))('while machines are saved is named, they go on, and can be saved with room there', async () => {
+    const own = await mkdtemp(join(tmpdir(), 'kvci-saved-full-'));
+    const cache = join(own, 'cache');
+    await mkdir(cache);
+    expect((await run('mount', ['-t', 'tmpfs', '-o', 'size=3g', 'tmpfs', cache])).code).toBe(0);
+    const machines = savedMachinesOf(await testVms(tools, own), disk, 'full');
+    try {
+      await machines.network(LAN.families, NEVER);
+      await machines.schedule(NEVER);
+      const [node] = await Promise.all(TWO.map((machine) => machines.start(machine, NEVER)));
+      if (node === undefined) throw new Error('no machine');
+      await bash(node, '(i=0; while sleep 0.1; do echo $((++i)) | tee /run/count >/var/count; sync; done) <&- >&- 2>&- & disown');
+      const filler = join(cache, 'filler');
+      const { bavail, bsize } = await statfs(cache);
+      // Less than the memory of one of them takes.
+      expect((await run('fallocate', ['-l', String(bavail * bsize - 40 * 2 ** 20), filler])).code).toBe(0);
+      const to = join(cache, 'saved');
+      await expect(machines.snapshots.save(to, TWO, AT_ONCE, NEVER)).rejects.toMatchObject({ code: 'disk-full', exitCode: 3 });
+      expect(existsSync(to)).toBe(false);
+      await rm(filler);
+      await machines.snapshots.recover(NEVER);
+      const before = await count(node);
+      await until(async () => (await count(node)) > before);
+      await machines.snapshots.save(to, TWO, AT_ONCE, NEVER);
+      expect((await readdir(to)).toSorted()).toEqual(['node01', 'node02']);
+    } finally {
+      await machines.destroy();
+      await machines[Symbol.asyncDispose]();
+      expect((await run('umount', [cache])).code).toBe(0);
+      await rm(own, { recursive: true, force: true });
+    }
   });
 });
