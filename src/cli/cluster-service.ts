@@ -22,7 +22,7 @@ import { removeNode } from '../cluster/remove-node.ts';
 import { stopCluster } from '../cluster/stop.ts';
 import { planUp, startCluster, up, type UpRequest } from '../cluster/up.ts';
 import { writeBundle } from '../cluster/write-bundle.ts';
-import { cancelled, hasErrno, KvciError } from '../core/errors.ts';
+import { cancelled, hasErrno, KvciError, throwIfCancelled } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import { parseRuns } from '../core/recorded-run.ts';
 import { writeFileAtomic } from '../host/files.ts';
@@ -114,7 +114,10 @@ export function createClusterService({ ports, image, acquire, streams, pipes, ta
       // A terminal whose output goes elsewhere is not raw: what is typed at it is not for the node.
       const typed = interactive !== undefined || !(stdin instanceof ReadStream);
       const keys = typed && stdin !== undefined ? { stdin } : {};
-      return await attachConsole(terminal, { ...keys, stdout }, run.signal);
+      const end = await attachConsole(terminal, { ...keys, stdout }, run.signal);
+      // Ctrl-C, and no key that leaves.
+      throwIfCancelled(run.signal);
+      return end;
     },
     screen: async (cluster, name, run) => {
       const state = await chosen(cluster);

@@ -24,7 +24,8 @@ clusterContract(
     nodes: 2,
     families: ['ipv4', 'ipv6'],
     flags: ['--provider', 'vm', '--vnc'],
-    config: () => `cluster:\n  overrides:\n    node02: { cpus: ${SMALL.cpus}, diskSize: ${SMALL.disk / 1e9}G, kargs: [kvci.test=1] }\n`,
+    config: () =>
+      `cluster:\n  nodes: 2\n  overrides:\n    node02: { cpus: ${SMALL.cpus}, diskSize: ${SMALL.disk / 1e9}G, kargs: [kvci.test=1] }\n`,
   },
   ({ folder, here, done, on, readyNodes, machines }) => {
     describe('a node that was asked to be other than the others', () => {
