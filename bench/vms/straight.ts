@@ -3,7 +3,7 @@ import { hostKubeconfig } from '../../src/cluster/kubeconfig.ts';
 import { nodeName } from '../../src/cluster/spec.ts';
 import { ADMIN_CONF, caHash } from '../../src/cluster/steps/init.ts';
 import { setPodNetwork } from '../../src/cluster/steps/pod-network.ts';
-import { pauseImage } from '../../src/cluster/steps/probe.ts';
+import { EVERY_SECONDS, pauseImage } from '../../src/cluster/steps/probe.ts';
 import { bootstrapToken, runId } from '../../src/cluster/tokens.ts';
 import type { Digest } from '../../src/core/digest.ts';
 import { lanAddresses, lanNetwork } from '../../src/machine/net/lan.ts';
@@ -101,7 +101,7 @@ export async function timeStraight(vms: VmSandboxParts, wanted: StraightCluster)
       const { stdout } = await first.run(['cat', '/usr/lib/kvci/images.list'], { signal });
       const names = all.map(({ name }) => name);
       // As often as kvci has emulated nodes look.
-      return untilReady(kubeconfig, { image: pauseImage(stdout), everySeconds: 10 }, names, signal);
+      return untilReady(kubeconfig, { image: pauseImage(stdout), everySeconds: EVERY_SECONDS.emulated }, names, signal);
     });
     return { steps, nodesReady: (nodesReady - started) / 1000, ready: (ready - started) / 1000 };
   } finally {

@@ -36,8 +36,7 @@ export async function addNodes(name: string, request: AddRequest, ports: Cluster
   requireMade(before);
   const more = withMore(before, request).filter((node) => !before.nodes.includes(node));
   const memory = memoryOf(before.engine, ports);
-  const machines = before.nodes.filter(({ provider }) => before.provider === 'vm' || provider === 'vm').length;
-  const added = await sizedNodes(more, before.provider, memory, run.events, availableParallelism(), before.options.overrides, machines);
+  const added = await sizedNodes(more, before.provider, memory, run.events, availableParallelism(), before.options.overrides);
   const nodes = [...before.nodes, ...added].toSorted((a, b) => a.index - b.index);
   await using provider = await ports.provider(before.provider, before.engine, run);
   const state = await workOn(before, provider, ports, run, 'node add', async (work) => {

@@ -165,7 +165,9 @@ async function configure(run: ClusterRun, api: KubernetesApi, ports: ClusterPort
 async function startProbeOf(run: ClusterRun, api: KubernetesApi, first: BootedNode): Promise<void> {
   const { state, context } = run;
   if (parseCni(state.options.cni).kind === 'none') return;
-  await run.step('probe', 'probe', undefined, () => startProbe(first, state.nodes.length, state.families, api, context.signal));
+  await run.step('probe', 'probe of names and connections', undefined, () =>
+    startProbe(first, state.nodes.length, state.families, api, context.signal),
+  );
 }
 
 /** Labels the nodes and waits for both instants: all nodes Ready, and everything Ready. */

@@ -52,7 +52,6 @@ export function memoryOf(
  *
  * @param cores of the host
  * @param overrides by which nodes differ, for errors
- * @param beside how many virtual machines the cluster has already
  * @throws KvciError `bad-flag`, `not-enough-memory`
  */
 export async function sizedNodes<Node extends NodeSpec>(
@@ -62,7 +61,6 @@ export async function sizedNodes<Node extends NodeSpec>(
   events: EventSink,
   cores: number,
   overrides: ClusterOptions['overrides'] = {},
-  beside = 0,
 ): Promise<readonly Node[]> {
   const kindOf = (node: Node): NodeProvider => (provider === 'mixed' ? (node.provider ?? 'kind') : provider);
   const least = (node: Node): number => LEAST[kindOf(node)][node.role];
@@ -93,7 +91,7 @@ export async function sizedNodes<Node extends NodeSpec>(
   const sized = vmSizes(
     nodes.filter((node) => kindOf(node) === 'vm'),
     available,
-    (count) => Math.floor(cores / (count + beside)),
+    cores,
   );
   return nodes.map((node) => sized.find(({ name }) => name === node.name) ?? node);
 }
@@ -112,23 +110,26 @@ function checkBounds(containers: readonly NodeSpec[], available: number, has: st
   events({ type: 'problem', level: 'warning', message });
 }
 
-function vmSizes<Node extends NodeSpec>(nodes: readonly Node[], available: number, coresEach: (nodes: number) => number): readonly Node[] {
+function vmSizes<Node extends NodeSpec>(nodes: readonly Node[], available: number, cores: number): readonly Node[] {
   const unsized = nodes.filter(({ memory }) => memory === undefined);
   const taken = nodes.reduce((sum, { memory }) => sum + (memory ?? 0) + QEMU_MEMORY, 0);
   const wanted = unsized.reduce((sum, { role }) => sum + VM_MEMORY[role], 0);
   const scale = Math.min(1, ((available - taken) * SHARE) / wanted);
   return nodes.map((node) => ({
     ...node,
-    cpus: node.cpus ?? Math.max(LEAST_CPUS[node.role], Math.min(MOST_CPUS, coresEach(nodes.length))),
+    cpus: node.cpus ?? cpusOf(node, cores),
     memory: node.memory ?? Math.floor(Math.max(LEAST.vm[node.role], VM_MEMORY[node.role] * scale) / MIB) * MIB,
   }));
 }
 
 /**
- * kubeadm refuses a control plane with fewer than two. Workers share what the host has: processors of machines that wait for those of the
- * host hold each other up, with two cores and emulated nodes by a sixth of the time to Ready.
+ * kubeadm refuses a control plane with fewer than two. On a host of two cores, where workers are emulated as often as not, one is enough
+ * for them: more hold each other up, and two nodes are Ready a sixth later.
  */
-const LEAST_CPUS: Readonly<Record<NodeRole, number>> = { 'control-plane': 2, worker: 1 };
+function cpusOf({ role }: Pick<NodeSpec, 'role'>, cores: number): number {
+  if (role === 'worker' && cores <= 2) return 1;
+  return Math.max(2, Math.min(MOST_CPUS, cores));
+}
 
 /** More would only wait for each other on most hosts. */
 const MOST_CPUS = 4;

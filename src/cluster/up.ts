@@ -14,7 +14,7 @@ import { refuseRemoving, requireCluster } from './find-cluster.ts';
 import { refuseMisfit } from './fit-providers.ts';
 import { lockCluster } from './lock-cluster.ts';
 import { memoryOf, sizedNodes } from './memory.ts';
-import { checkTogether, type ClusterOptions } from './options.ts';
+import { checkTogether, type ClusterOptions, parseCni } from './options.ts';
 import type { ClusterPorts, NodeImage } from './ports.ts';
 import { refuseEngine } from './refuse-engine.ts';
 import { ensureRegistry, readTrusted, releaseRegistry } from './registries.ts';
@@ -222,6 +222,7 @@ export async function planUp(
     step('configure', `pod network (${options.cni}), storage`),
     ...(nodes.length > 1 ? [step('signed', 'signed information to join by')] : []),
     ...nodes.slice(1).map(({ name }) => step(`join ${name}`, `kubeadm join of ${name}`)),
+    ...(parseCni(options.cni).kind === 'none' ? [] : [step('probe', 'probe of names and connections')]),
     step('label', 'labels of nodes'),
     step('ready', 'Ready: nodes, system pods, names and connections between pods'),
   ];

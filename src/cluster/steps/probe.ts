@@ -9,6 +9,9 @@ const PORT = 8080;
 /** Open once a pod's check has passed: what kubelet asks. */
 const PASSED_PORT = 8081;
 
+/** Seconds that a look may take; a peer that goes away in the middle of an answer would be waited for without end. */
+const LOOK_S = 20;
+
 const LABEL = 'app.kubernetes.io/name';
 const LABELS: Readonly<Record<string, string>> = { [LABEL]: NAME };
 
@@ -71,7 +74,7 @@ export function probe(request: ProbeRequest): readonly KubernetesObject[] {
                 image: request.image,
                 imagePullPolicy: 'Never',
                 command: ['/usr/bin/bash', '-c', serveScript(request), NAME, checkScript(request)],
-                readinessProbe: { tcpSocket: { port: PASSED_PORT }, periodSeconds: 1, failureThreshold: 1 },
+                readinessProbe: { tcpSocket: { port: PASSED_PORT }, periodSeconds: 1, timeoutSeconds: LOOK_S, failureThreshold: 1 },
                 volumeMounts: mounts.map(({ name, path }) => ({ name, mountPath: path, readOnly: true })),
               },
             ],
@@ -90,13 +93,13 @@ const SOCKET: Readonly<Record<IpFamily, { listen: string; options: string; looku
 
 /** Serves, looks until all is there, and then serves the second port, too: its first argument is the check. */
 function serveScript({ families, everySeconds }: ProbeRequest): string {
-  const serve = (port: number, family: IpFamily): string =>
-    `/usr/bin/socat -U ${SOCKET[family].listen}:${port},${SOCKET[family].options} EXEC:"/usr/bin/echo here" &`;
+  const serve = (port: number, family: IpFamily, direction: string, what: string): string =>
+    `/usr/bin/socat ${direction} ${SOCKET[family].listen}:${port},${SOCKET[family].options} ${what} &`;
   return [
-    ...families.map((family) => serve(PORT, family)),
-    `until /usr/bin/bash -euc "$1"; do /usr/bin/sleep ${everySeconds}; done`,
+    ...families.map((family) => serve(PORT, family, '-U', 'EXEC:"/usr/bin/echo here"')),
+    `until /usr/bin/timeout ${LOOK_S} /usr/bin/bash -euc "$1"; do /usr/bin/sleep ${everySeconds}; done`,
     // kubelet asks at the pod's first address, which is of the cluster's first family.
-    ...families.map((family) => serve(PASSED_PORT, family)),
+    ...families.map((family) => serve(PASSED_PORT, family, '-u', 'OPEN:/dev/null')),
     'wait',
   ].join('\n');
 }
@@ -121,7 +124,7 @@ export function isProbe({ labels }: ObservedPod): boolean {
 }
 
 /** On an emulated node a look takes a second of a processor, which others need. */
-const EVERY_SECONDS = { real: 1, emulated: 3 } as const;
+export const EVERY_SECONDS = { real: 1, emulated: 3 } as const;
 
 /** Starts the probe with what a node of the cluster, as all others, has. */
 export async function startProbe(
