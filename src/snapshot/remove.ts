@@ -22,8 +22,10 @@ export async function removeSnapshot(
   const record = await snapshots.require(name).catch(damaged);
   if (record !== undefined) await refuseInUse(record, snapshots, clusters);
   await snapshots.remove(name, record?.id);
-  if (record !== undefined) await removeUnusedOf(record, { snapshots, locks });
-  await removeUnusedChunks(snapshots, locks, clock.now());
+  await withUsed(snapshots, locks, async (used) => {
+    if (record !== undefined) await removeThose(record, snapshots, used);
+    return removeOld(snapshots, used, clock.now());
+  });
 }
 
 /**
@@ -48,26 +50,40 @@ async function refuseInUse(
 /** What an import that was cancelled has put down: the next try goes on from there. */
 const YOUNG_MS = 60 * 60_000;
 
-/**
- * Removes kept chunks that no snapshot has. Where one cannot be read nobody knows which those are; while somebody puts some down, they
- * stay for the next time. Answers bytes.
- */
+/** Removes kept chunks that no snapshot has, and that have been there for a while. Answers bytes. */
 export async function removeUnusedChunks(snapshots: SnapshotStore, locks: Locks, now: number): Promise<number> {
-  await using lock = await locks.tryExclusive(snapshots.chunksLock);
-  const used = lock === undefined ? undefined : await usedChunks(snapshots);
-  if (used === undefined) return 0;
-  return await snapshots.chunks.removeUnused(used, used.size === 0 ? Number.POSITIVE_INFINITY : now - YOUNG_MS);
+  return withUsed(snapshots, locks, (used) => removeOld(snapshots, used, now));
 }
 
 /** Removes the chunks of a snapshot that came to nothing, as far as no other has them. */
 export async function removeUnusedOf(
-  { files }: Pick<SnapshotRecord, 'files'>,
+  record: Pick<SnapshotRecord, 'files'>,
   { snapshots, locks }: Pick<SnapshotPorts, 'snapshots' | 'locks'>,
 ): Promise<void> {
+  await withUsed(snapshots, locks, async (used) => {
+    await removeThose(record, snapshots, used);
+    return 0;
+  });
+}
+
+/**
+ * Removes chunks while nobody puts any down; where somebody does, they stay for the next time. So do all where a record cannot be read:
+ * nobody knows then which have no snapshot. Answers bytes.
+ *
+ * @param remove is told which chunks snapshots have
+ */
+async function withUsed(snapshots: SnapshotStore, locks: Locks, remove: (used: ReadonlySet<string>) => Promise<number>): Promise<number> {
   await using lock = await locks.tryExclusive(snapshots.chunksLock);
   const used = lock === undefined ? undefined : await usedChunks(snapshots);
-  if (used === undefined) return;
-  for (const digest of chunksOf(files)) if (!used.has(hexOf(digest))) await snapshots.chunks.remove(digest);
+  return used === undefined ? 0 : await remove(used);
+}
+
+function removeOld({ chunks }: SnapshotStore, used: ReadonlySet<string>, now: number): Promise<number> {
+  return chunks.removeUnused(used, used.size === 0 ? Number.POSITIVE_INFINITY : now - YOUNG_MS);
+}
+
+async function removeThose({ files }: Pick<SnapshotRecord, 'files'>, { chunks }: SnapshotStore, used: ReadonlySet<string>): Promise<void> {
+  for (const digest of chunksOf(files)) if (!used.has(hexOf(digest))) await chunks.remove(digest);
 }
 
 /** The chunks that snapshots have, by the hexadecimal of their digests; undefined where a record cannot be read. */
