@@ -98,7 +98,7 @@ function serveScript({ families, everySeconds }: ProbeRequest): string {
   return [
     ...families.map((family) => serve(PORT, family, '-U', 'EXEC:"/usr/bin/echo here"')),
     `until /usr/bin/timeout ${LOOK_S} /usr/bin/bash -euc "$1"; do /usr/bin/sleep ${everySeconds}; done`,
-    // kubelet asks at the pod's first address, which is of the cluster's first family.
+    // Whichever of the pod's addresses kubelet asks at.
     ...families.map((family) => serve(PASSED_PORT, family, '-u', 'OPEN:/dev/null')),
     'wait',
   ].join('\n');
