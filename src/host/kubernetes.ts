@@ -46,6 +46,12 @@ export interface ClusterView {
 export interface KubernetesApi {
   /** Server-side apply: makes or changes what the object says and leaves the rest. */
   apply(object: KubernetesObject, signal: AbortSignal): Promise<void>;
+  /** Makes a ConfigMap, or replaces its data: a write that costs the API server little. */
+  putConfigMap(
+    map: { readonly namespace: string; readonly name: string },
+    data: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<void>;
   /** Merge patch: changes what the object says, whoever else says so, and takes nothing else away. */
   merge(object: KubernetesObject, signal: AbortSignal): Promise<void>;
   /** What is gone is gone. */

@@ -16,50 +16,64 @@ const CLOCK_UNIT = 'kvci-clock.service';
  * Sets the clock and feeds the random number generator: two machines of one state would go on with the same numbers. A kernel that
  * knows its generation (vmgenid) has made new ones already; others mix these in.
  */
-const WAKE = `date --utc --set="@$1" >/dev/null && cat >/dev/urandom || exit; ${letGo('$2')}`;
+const WAKE = 'date --utc --set="@$1" >/dev/null && cat >/dev/urandom || exit; let_go; catch_up';
 
-/** Where a node has the process id of its kubelet while that is held back (`templates/snapshot/follow-clock.sh`). */
-const HELD = '/run/kvci-held';
-
-/** Exit code 1: there is none that runs. */
-const HOLD = `pid=$(systemctl show --property=MainPID --value kubelet.service) && [ "$pid" != 0 ] && echo "$pid" >"$1" && kill -STOP "$pid"`;
-
-/** Words of a shell that let a kubelet go that is held back. @param file what has its process id, in words of that shell */
-function letGo(file: string): string {
-  return `if [ -s "${file}" ] && read -r pid <"${file}"; then : >"${file}"; kill -CONT "$pid"; fi`;
+/** What a node that is saved does before that and after it. */
+export interface Guests {
+  /**
+   * Readies a node for being saved: from now on it follows the clock of its machine, so that it is right within a second when it goes
+   * on, whoever can reach it by then. Nothing happens in one that does so already.
+   */
+  ready(node: NodeHandle, signal: AbortSignal): Promise<void>;
+  /**
+   * Holds back what is not to run first when the node goes on from what is saved, until {@link Guests.letGo} or until it has gone on: its
+   * kubelet stands still and renews its lease at once then, instead of some time in the next ten seconds. The node lets all of it go by
+   * itself where nobody does.
+   */
+  hold(node: NodeHandle, signal: AbortSignal): Promise<void>;
+  letGo(node: NodeHandle, signal: AbortSignal): Promise<void>;
+  /** Puts a node right that has just gone on from what was saved: it takes the time of its saving for now. */
+  wake(node: NodeHandle, context: Pick<RunContext, 'clock' | 'signal'>): Promise<void>;
 }
 
-/** Puts a node right that has just gone on from what was saved: it takes the time of its saving for now. */
-export async function wakeGuest(node: NodeHandle, { clock, signal }: Pick<RunContext, 'clock' | 'signal'>): Promise<void> {
-  const now = (clock.now() / 1000).toFixed(3);
-  await node.run(['sh', '-c', WAKE, 'sh', now, HELD], { stdin: randomBytes(SEED_BYTES), timeoutMs: COMMAND_DEADLINE_MS, signal });
+/** @throws KvciError `template-missing` */
+export function guestsBy(templates: TemplateSources): Guests {
+  const held = program(templates, 'held.sh');
+  const words = (body: string, ...args: readonly string[]): [string, ...string[]] => ['bash', '-c', `${held}\n${body}`, 'bash', ...args];
+  const within = (signal: AbortSignal): { timeoutMs: number; signal: AbortSignal } => ({ timeoutMs: COMMAND_DEADLINE_MS, signal });
+  return {
+    ready: async (node, signal) => {
+      // Exit codes 3 and 4: it does not run, there is none.
+      const { exitCode } = await node.run(['systemctl', 'is-active', '--quiet', CLOCK_UNIT], { ...within(signal), accept: [3, 4] });
+      if (exitCode === 0) return;
+      await node.run(
+        [
+          'systemd-run',
+          '--quiet',
+          '--collect',
+          `--unit=${CLOCK_UNIT}`,
+          '--property=Restart=always',
+          ...words(program(templates, 'follow-clock.sh')),
+        ],
+        within(signal),
+      );
+    },
+    // Exit code 1: there is no kubelet that runs.
+    hold: async (node, signal) => {
+      await node.run(words('hold'), { ...within(signal), accept: [1] });
+    },
+    letGo: async (node, signal) => {
+      await node.run(words('let_go; catch_up'), within(signal));
+    },
+    wake: async (node, { clock, signal }) => {
+      const now = (clock.now() / 1000).toFixed(3);
+      await node.run(words(WAKE, now), { ...within(signal), stdin: randomBytes(SEED_BYTES) });
+    },
+  };
 }
 
-/**
- * Readies a node for being saved: from now on it follows the clock of its machine, so that it is right within a second when it goes on,
- * whoever can reach it by then. Nothing happens in one that does so already.
- */
-export async function readyGuest(node: NodeHandle, templates: TemplateSources, signal: AbortSignal): Promise<void> {
-  const script = templates.get('snapshot/follow-clock.sh');
-  if (script === undefined) throw new KvciError('bug', 'template-missing', 'no template named "snapshot/follow-clock.sh"');
-  const options = { timeoutMs: COMMAND_DEADLINE_MS, signal };
-  // Exit codes 3 and 4: it does not run, there is none.
-  const { exitCode } = await node.run(['systemctl', 'is-active', '--quiet', CLOCK_UNIT], { ...options, accept: [3, 4] });
-  if (exitCode === 0) return;
-  await node.run(
-    ['systemd-run', '--quiet', '--collect', `--unit=${CLOCK_UNIT}`, '--property=Restart=always', 'bash', '-c', script],
-    options,
-  );
-}
-
-/**
- * Holds the kubelet of a node back until {@link letGuestGo}, or until the node goes on from what is saved meanwhile: it renews its lease
- * at once then, instead of some time in the next ten seconds. The node lets it go by itself where nobody does.
- */
-export async function holdGuest(node: NodeHandle, signal: AbortSignal): Promise<void> {
-  await node.run(['sh', '-c', HOLD, 'sh', HELD], { accept: [1], timeoutMs: COMMAND_DEADLINE_MS, signal });
-}
-
-export async function letGuestGo(node: NodeHandle, signal: AbortSignal): Promise<void> {
-  await node.run(['sh', '-c', letGo('$1'), 'sh', HELD], { timeoutMs: COMMAND_DEADLINE_MS, signal });
+function program(templates: TemplateSources, name: string): string {
+  const text = templates.get(`snapshot/${name}`);
+  if (text === undefined) throw new KvciError('bug', 'template-missing', `no template named "snapshot/${name}"`);
+  return text;
 }

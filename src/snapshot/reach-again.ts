@@ -5,6 +5,7 @@ import { exposeApi } from '../cluster/endpoint.ts';
 import { hostKubeconfig } from '../cluster/kubeconfig.ts';
 import { beginRegistry } from '../cluster/steps/registry.ts';
 import type { Work } from '../cluster/work.ts';
+import { guestsBy } from './guests.ts';
 import type { SnapshotPorts } from './ports.ts';
 import { untilReadyAgain } from './ready-again.ts';
 
@@ -39,5 +40,5 @@ export async function reachAgain(
   const text = hostKubeconfig(adminConf ?? (await kubeconfigOf(name, ports)), name, exposed.api);
   await ports.states.saveKubeconfig(name, text);
   await loaded;
-  await untilReadyAgain(cluster, machines, await ports.api(text), since, timeoutMs);
+  await untilReadyAgain(cluster, machines, guestsBy(ports.templates), await ports.api(text), since, timeoutMs);
 }

@@ -1,11 +1,11 @@
 import type { ClusterRun } from '../cluster/cluster-run.ts';
-import { missing, nodesNotReady, notReadyInTime } from '../cluster/steps/ready.ts';
+import { missing, notReadyInTime } from '../cluster/steps/ready.ts';
 import { readinessWatch } from '../cluster/steps/readiness.ts';
 import { deadline } from '../core/deadline.ts';
 import { KvciError } from '../core/errors.ts';
-import type { ClusterView, KubernetesApi, KubernetesObject } from '../host/kubernetes.ts';
+import type { ClusterView, KubernetesApi } from '../host/kubernetes.ts';
 import type { Machines } from '../machine/types.ts';
-import { wakeGuest } from './guests.ts';
+import type { Guests } from './guests.ts';
 
 /** Seconds on a quiet host; minutes where many go on side by side, and where leaders are elected anew. */
 const READY_AGAIN_MS = 10 * 60_000;
@@ -26,6 +26,7 @@ const BEHIND_MS = 1_500;
 export async function untilReadyAgain(
   cluster: ClusterRun,
   machines: Pick<Machines, 'node' | 'snapshots'>,
+  guests: Guests,
   api: KubernetesApi,
   went: number,
   timeoutMs = READY_AGAIN_MS,
@@ -57,28 +58,19 @@ export async function untilReadyAgain(
     if (!isLate) return;
     await Promise.all(
       names.map((name) =>
-        cluster.step('wake', 'clock and random numbers', name, async () => wakeGuest(await machines.node(name, signal), { clock, signal })),
+        cluster.step('wake', 'clock and random numbers', name, async () =>
+          guests.wake(await machines.node(name, signal), { clock, signal }),
+        ),
       ),
     );
   })();
   wake.catch(() => undefined);
   const isRenewed = (time = 0): boolean => time >= went - BEHIND_MS && time <= clock.now() + BEHIND_MS;
-  let nodesReadyMs: number | undefined;
   const watch = readinessWatch(clock, events);
-  // Beside the proof: an emulated API server takes a second to tell of everything for the first time.
-  let isProven = false;
-  const isReady = (): boolean => isProven && last !== undefined && missing(state, last).length === 0;
-  const found = new AbortController();
-  const ready = api.until(isReady, AbortSignal.any([signal, found.signal]), (view) => {
-    last = view;
-    watch(view);
-    if (nodesReadyMs === undefined && nodesNotReady(view, names).length === 0) nodesReadyMs = since();
-  });
-  ready.catch(() => undefined);
   try {
     await Promise.all([
       wake,
-      cluster.step('write', 'a change that the API takes', undefined, () => api.apply(markOf(state), signal)),
+      cluster.step('write', 'a change that the API takes', undefined, () => api.putConfigMap(MARK, markOf(state), signal)),
       cluster.step('leases', 'leases of all nodes', undefined, () =>
         api
           .untilNodeLeases((renewed) => names.every((name) => isRenewed(renewed.get(name))), signal)
@@ -87,27 +79,34 @@ export async function untilReadyAgain(
           }),
       ),
     ]);
-    isProven = true;
-    await cluster.step('ready', 'Ready', undefined, async () => {
-      if (!isReady()) await ready;
-    });
+    // Not before: each request costs those two time, where the API server is emulated and runs code for the first time.
+    await cluster.step('ready', 'Ready', undefined, () =>
+      api
+        .until(
+          (view) => missing(state, view).length === 0,
+          signal,
+          (view) => {
+            last = view;
+            watch(view);
+          },
+        )
+        .then(() => undefined),
+    );
   } catch (error) {
     if (error instanceof KvciError && error.reason === 'timedOut') throw await notReadyInTime(last, names, api);
     throw error;
   } finally {
-    found.abort();
     proven.resolve(undefined);
     await wake.catch(() => undefined);
   }
-  await cluster.update({ ...(nodesReadyMs === undefined ? {} : { nodesReadyMs }), readyMs: since(), phase: 'ready' });
+  // They were Ready before, and are believed now that all leases are renewed.
+  const readyMs = since();
+  await cluster.update({ nodesReadyMs: readyMs, readyMs, phase: 'ready' });
 }
 
 /** Tells clusters of one snapshot apart from within. */
-function markOf({ name, run, snapshot }: ClusterRun['state']): KubernetesObject {
-  return {
-    apiVersion: 'v1',
-    kind: 'ConfigMap',
-    metadata: { name: 'kvci-snapshot', namespace: 'kube-system' },
-    data: { cluster: name, run, snapshot: snapshot?.name ?? '' },
-  };
+const MARK = { namespace: 'kube-system', name: 'kvci-snapshot' };
+
+function markOf({ name, run, snapshot }: ClusterRun['state']): Readonly<Record<string, string>> {
+  return { cluster: name, run, snapshot: snapshot?.name ?? '' };
 }

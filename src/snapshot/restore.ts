@@ -15,7 +15,7 @@ import type { EngineChoice } from '../host/engine/discovery.ts';
 import type { EngineAddress } from '../host/engine/endpoint.ts';
 import type { MachineProvider } from '../machine/types.ts';
 import { newCredentials, renewalOf, renewCertificates } from './credentials.ts';
-import { wakeGuest } from './guests.ts';
+import { guestsBy } from './guests.ts';
 import { machineSpecs, snapshotsOf } from './only-vms.ts';
 import type { SnapshotPorts } from './ports.ts';
 import { reachAgain } from './reach-again.ts';
@@ -64,7 +64,7 @@ export async function upFromSnapshot(request: RestoreRequest, ports: SnapshotPor
       );
     });
     if (cold) await bringAllUp(work, ports, timeoutMs);
-    const adminConf = await ownCredentials(work, record, request, run);
+    const adminConf = await ownCredentials(work, record, request, ports, run);
     if (!cold || adminConf !== record.kubeconfig) await reachAgain(work, adminConf, since, ports, timeoutMs);
   };
   const engine = await engineOf(record, request.engine, ports);
@@ -80,6 +80,7 @@ async function ownCredentials(
   { cluster, machines }: Work,
   record: SnapshotRecord,
   { freshIdentity }: RestoreRequest,
+  { templates }: SnapshotPorts,
   { clock }: RunContext,
 ): Promise<string> {
   const { state, context } = cluster;
@@ -89,9 +90,10 @@ async function ownCredentials(
   if (!fresh && renewal === 'none') return record.kubeconfig;
   const leaders = state.nodes.filter(({ role }) => role === 'control-plane').map(({ name }) => name);
   let adminConf = record.kubeconfig;
+  const guests = guestsBy(templates);
   // What they sign bears their time.
   await cluster.step('wake', 'clocks', undefined, () =>
-    Promise.all(state.nodes.map(async ({ name }) => wakeGuest(await machines.node(name, signal), context))).then(() => undefined),
+    Promise.all(state.nodes.map(async ({ name }) => guests.wake(await machines.node(name, signal), context))).then(() => undefined),
   );
   if (fresh)
     await cluster.step('identity', 'keys of nodes', undefined, () => snapshotsOf(state, machines).renewKeys(machineSpecs(state), signal));

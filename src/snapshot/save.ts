@@ -13,13 +13,13 @@ import { parseName } from '../core/names.ts';
 import type { RunContext } from '../core/plan.ts';
 import { asDiskFull, digestFile } from '../host/files.ts';
 import type { SavedMachines } from '../machine/saved-machines.ts';
-import type { Machines } from '../machine/types.ts';
+import type { Machines, NodeHandle } from '../machine/types.ts';
 import { digestChunks } from './chunks.ts';
 import { keepChunks } from './kept.ts';
 import { machineSpecs, requireVms, snapshotsOf } from './only-vms.ts';
 import type { SnapshotPorts } from './ports.ts';
 import { SNAPSHOT_FOLDER } from './reaper.ts';
-import { holdGuest, letGuestGo, readyGuest } from './guests.ts';
+import { guestsBy, type Guests } from './guests.ts';
 import { untilAllDue } from './instant-of-save.ts';
 import { removeUnusedOf } from './remove.ts';
 import { LAYOUT, type OutsideFile, type SavedFile, type SnapshotRecord } from './record.ts';
@@ -58,6 +58,7 @@ export async function saveSnapshot(cluster: string, request: SaveRequest, ports:
   const folder = ports.snapshots.folder({ name, id });
   await mkdir(ports.snapshots.files, { recursive: true, mode: 0o700 });
   await using _entry = await ports.ledger.enter(SNAPSHOT_FOLDER, { folder, name });
+  const guests = guestsBy(ports.templates);
   let record: SnapshotRecord | undefined;
   await using provider = await ports.provider(state.provider, state.engine, run);
   await workOn(state, provider, ports, run, 'snapshot save', async ({ cluster, machines }) => {
@@ -73,12 +74,14 @@ export async function saveSnapshot(cluster: string, request: SaveRequest, ports:
       await ports.snapshots.remove(name, id);
       if (record !== undefined) await removeUnusedOf(record, ports);
     });
-    await cluster.step('prepare', 'nodes, for what they go on with', undefined, () => prepare(state, machines, ports, run));
+    const nodes = await cluster.step('prepare', 'nodes, for what they go on with', undefined, () =>
+      prepare(state, machines, guests, signal),
+    );
     const saved = await cluster.step('save', 'memory, devices and disks of all nodes', undefined, async () => {
       try {
-        return await snapshots.save(folder, machineSpecs(state), () => untilGoodInstant(state, machines, kubeconfig, ports, run), signal);
+        return await snapshots.save(folder, machineSpecs(state), () => untilGoodInstant(nodes, guests, kubeconfig, ports, run), signal);
       } finally {
-        await letAllGo(state, machines);
+        await letAllGo(nodes, guests);
       }
     });
     record = await cluster.step('digest', 'digests', undefined, async () => {
@@ -122,20 +125,26 @@ export async function saveSnapshot(cluster: string, request: SaveRequest, ports:
 /** How long the API, a node or a monitor may take to answer beside a save; where it does not, the save goes on without it. */
 const BESIDE_MS = 20_000;
 
-/** Readies nodes for going on later. */
-async function prepare({ nodes }: ClusterState, machines: Machines, { templates }: SnapshotPorts, { signal }: RunContext): Promise<void> {
-  await Promise.all(nodes.map(async ({ name }) => readyGuest(await machines.node(name, signal), templates, signal)));
+/** Readies nodes for going on later. Whoever saves them has their monitors: nobody enters them until that is done. */
+async function prepare({ nodes }: ClusterState, machines: Machines, guests: Guests, signal: AbortSignal): Promise<readonly NodeHandle[]> {
+  return Promise.all(
+    nodes.map(async ({ name }) => {
+      const node = await machines.node(name, signal);
+      await guests.ready(node, signal);
+      return node;
+    }),
+  );
 }
 
 /** Waits for an instant after which the leases of all nodes are renewed at once, as soon as kubelets are let go. */
 async function untilGoodInstant(
-  { nodes }: ClusterState,
-  machines: Machines,
+  nodes: readonly NodeHandle[],
+  guests: Guests,
   kubeconfig: string,
   ports: Pick<SnapshotPorts, 'api'>,
   { clock, signal }: RunContext,
 ): Promise<void> {
-  await Promise.all(nodes.map(async ({ name }) => holdGuest(await machines.node(name, signal), signal)));
+  await Promise.all(nodes.map((node) => guests.hold(node, signal)));
   const api = await ports.api(kubeconfig);
   let renewed: readonly number[] = [];
   const seen = (leases: ReadonlyMap<string, number>): boolean => {
@@ -149,9 +158,9 @@ async function untilGoodInstant(
 }
 
 /** Also after a save that failed or was cancelled; a node that cannot be reached does it by itself. */
-async function letAllGo({ nodes }: ClusterState, machines: Machines): Promise<void> {
+async function letAllGo(nodes: readonly NodeHandle[], guests: Guests): Promise<void> {
   const signal = AbortSignal.timeout(BESIDE_MS);
-  await Promise.allSettled(nodes.map(async ({ name }) => letGuestGo(await machines.node(name, signal), signal)));
+  await Promise.allSettled(nodes.map((node) => guests.letGo(node, signal)));
 }
 
 async function digests(

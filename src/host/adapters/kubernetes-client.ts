@@ -7,7 +7,7 @@ import {
   KubernetesObjectApi,
   makeInformer,
   PatchStrategy,
-  type V1ConfigMap,
+  V1ConfigMap,
   V1Eviction,
   type V1Lease,
   type V1Node,
@@ -29,6 +29,9 @@ const PASSING_STATUS = new Set([429, 500, 503]);
 
 const RETRY_MS = 250;
 
+/** What the API server has in memory, as Kubernetes' own informers list: what is newer comes by the watch. */
+const CACHED = { resourceVersion: '0' };
+
 /** The API of the cluster of a kubeconfig, through Kubernetes' own client. */
 export function kubernetesClient(kubeconfig: string): KubernetesApi {
   const config = new KubeConfig();
@@ -47,6 +50,16 @@ export function kubernetesClient(kubeconfig: string): KubernetesApi {
       asked(`apply ${nameOf(object)}`, signal, () =>
         objects.patch(object, undefined, undefined, FIELD_MANAGER, true, PatchStrategy.ServerSideApply),
       ).then(() => undefined),
+    putConfigMap: ({ namespace, name }, data, signal) =>
+      asked(`write ConfigMap ${namespace}/${name}`, signal, async () => {
+        const body = Object.assign(new V1ConfigMap(), { metadata: { namespace, name }, data: { ...data } });
+        try {
+          await core.createNamespacedConfigMap({ namespace, body });
+        } catch (error) {
+          if (!(error instanceof ApiException && error.code === 409)) throw error;
+          await core.replaceNamespacedConfigMap({ namespace, name, body });
+        }
+      }),
     merge: (object, signal) =>
       asked(`change ${nameOf(object)}`, signal, () =>
         objects.patch(object, undefined, undefined, FIELD_MANAGER, undefined, PatchStrategy.MergePatch),
@@ -84,8 +97,8 @@ export function kubernetesClient(kubeconfig: string): KubernetesApi {
     },
     view: (signal) => asked('list nodes and pods', signal, view),
     until: (wanted, signal, seen) => {
-      const nodes = follow<V1Node>(config, '/api/v1/nodes', () => core.listNode());
-      const pods = follow<V1Pod>(config, '/api/v1/pods', () => core.listPodForAllNamespaces());
+      const nodes = follow<V1Node>(config, '/api/v1/nodes', () => core.listNode(CACHED));
+      const pods = follow<V1Pod>(config, '/api/v1/pods', () => core.listPodForAllNamespaces(CACHED));
       const found = (): ClusterView | undefined => {
         const seenNow = viewOf(nodes.items(), pods.items());
         seen?.(seenNow);
@@ -95,7 +108,7 @@ export function kubernetesClient(kubeconfig: string): KubernetesApi {
     },
     untilConfigMap: async ({ namespace, name }, wanted, signal) => {
       const maps = follow<V1ConfigMap>(config, `/api/v1/namespaces/${namespace}/configmaps`, () =>
-        core.listNamespacedConfigMap({ namespace }),
+        core.listNamespacedConfigMap({ namespace, ...CACHED }),
       );
       const found = (): true | undefined => {
         const map = maps.items().find(({ metadata }) => metadata?.name === name);
@@ -105,7 +118,7 @@ export function kubernetesClient(kubeconfig: string): KubernetesApi {
     },
     untilNodeLeases: async (wanted, signal) => {
       const leases = follow<V1Lease>(config, '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases', () =>
-        coordination.listNamespacedLease({ namespace: 'kube-node-lease' }),
+        coordination.listNamespacedLease({ namespace: 'kube-node-lease', ...CACHED }),
       );
       const found = (): true | undefined => {
         const renewed = leases

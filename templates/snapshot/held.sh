@@ -1,0 +1,63 @@
+# What a node does in which order when it goes on from what was saved. Its API server and etcd come first, then its kubelet, which renews
+# the node's lease, and all others take what is left: to an emulated processor each program is new again, and translating it takes long.
+held=/run/kvci-held     # the process id of a kubelet that is held back
+behind=/run/kvci-behind # control groups that stand back, one a line, each after its weight
+
+# Before the node is saved. Answers 1 where no kubelet runs.
+hold() {
+  local kubelet
+  stand_back
+  kubelet=$(systemctl show --property=MainPID --value kubelet.service) && [ "$kubelet" != 0 ] || return
+  echo "$kubelet" >"$held" && kill -STOP "$kubelet"
+}
+
+# Once its clock is right: kubelet is due to renew the lease, and does so at once.
+let_go() {
+  local kubelet
+  if [ -s "$held" ] && read -r kubelet <"$held"; then
+    : >"$held"
+    kill -CONT "$kubelet"
+  fi
+}
+
+# A while later, or where the node was not saved after all.
+catch_up() {
+  local group weight
+  [ -s "$behind" ] || return 0
+  while read -r weight group; do
+    # A group forgets its weight when it is idle. What has ended meanwhile is gone.
+    { echo 0 >"$group/cpu.idle"; echo "$weight" >"$group/cpu.weight"; } 2>/dev/null
+  done <"$behind"
+  : >"$behind"
+}
+
+stand_back() {
+  local pod service
+  local slice=/sys/fs/cgroup/system.slice
+  for pod in /sys/fs/cgroup/kubepods.slice/*pod*.slice /sys/fs/cgroup/kubepods.slice/*/*pod*.slice; do
+    comes_first "$pod" || weigh "$pod" cpu.idle 1
+  done
+  for service in "$slice"/*.service; do
+    case $service in */kubelet.service | */kvci-clock.service | */ssh*.service) ;; *) weigh "$service" cpu.idle 1 ;; esac
+  done
+  # Pods have about a hundred.
+  weigh "$slice" cpu.weight 10
+}
+
+comes_first() {
+  local processes pid name
+  for processes in "$1"/*/cgroup.procs "$1"/*/*/cgroup.procs; do
+    { read -r pid <"$processes" && read -r name <"/proc/$pid/comm"; } 2>/dev/null || continue
+    case $name in kube-apiserver | etcd) return 0 ;; esac
+  done
+  return 1
+}
+
+# Changes what counts for a group, and writes down its weight; one that stands back already is left as it is.
+weigh() {
+  local now weight
+  { read -r now <"$1/$2" && read -r weight <"$1/cpu.weight"; } 2>/dev/null || return 0
+  [ "$now" != "$3" ] || return 0
+  echo "$weight $1" >>"$behind"
+  echo "$3" >"$1/$2"
+}

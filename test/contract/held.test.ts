@@ -1,0 +1,112 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { REPOSITORY, run, temporaryFolder } from '../cli/run-kvci.ts';
+
+/* templates/snapshot/held.sh beside a double of a node's control groups, whose files are plain, and a process in place of kubelet. */
+
+const BURSTABLE = 'sys/fs/cgroup/kubepods.slice/kubepods-burstable.slice';
+const SYSTEM = 'sys/fs/cgroup/system.slice';
+const API = `${BURSTABLE}/kubepods-burstable-podapi.slice`;
+const DNS = `${BURSTABLE}/kubepods-burstable-poddns.slice`;
+const OWN = 'sys/fs/cgroup/kubepods.slice/kubepods-podown.slice';
+const CONTAINERD = `${SYSTEM}/containerd.service`;
+const KUBELET = `${SYSTEM}/kubelet.service`;
+
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let kubelet: ReturnType<typeof spawn>;
+
+const put = async (path: string, text: string): Promise<void> => {
+  const place = join(folder.path, path);
+  await mkdir(dirname(place), { recursive: true });
+  await writeFile(place, text);
+};
+const group = async (path: string, weight: number, idle?: number): Promise<void> => {
+  await put(`${path}/cpu.weight`, `${weight}\n`);
+  await put(`${path}/cpu.idle`, `${idle ?? 0}\n`);
+};
+const pod = async (path: string, weight: number, pid: number, program: string): Promise<void> => {
+  await group(path, weight);
+  await put(`${path}/cri-containerd-1.scope/cgroup.procs`, '');
+  await put(`${path}/cri-containerd-1.scope/container/cgroup.procs`, `${pid}\n`);
+  await put(`proc/${pid}/comm`, `${program}\n`);
+};
+const held = async (words: string): Promise<number | null> => {
+  const text = await readFile(join(REPOSITORY, 'templates/snapshot/held.sh'), 'utf8');
+  const here = text.replaceAll(/\/(?=(?:sys|proc|run)\/)/g, `${folder.path}/`);
+  const { code, stderr } = await run('bash', ['-c', `${here}\n${words}`], {
+    cwd: folder.path,
+    env: { PATH: `${folder.path}/bin:${process.env['PATH'] ?? ''}` },
+  });
+  expect(stderr).toBe('');
+  return code;
+};
+const weights = async (): Promise<Record<string, string>> => {
+  const of = async (path: string): Promise<readonly [string, string]> => [
+    path,
+    `${await read(`${path}/cpu.idle`)} ${await read(`${path}/cpu.weight`)}`,
+  ];
+  return Object.fromEntries(await Promise.all([API, DNS, OWN, CONTAINERD, KUBELET, SYSTEM].map(of)));
+};
+const read = async (path: string): Promise<string> => (await readFile(join(folder.path, path), 'utf8')).trim();
+const stateOf = async (pid = 0): Promise<string> => /\) (\S)/.exec(await readFile(`/proc/${pid}/stat`, 'utf8'))?.[1] ?? '';
+
+beforeEach(async () => {
+  folder = await temporaryFolder();
+  kubelet = spawn('sleep', ['infinity']);
+  await mkdir(join(folder.path, 'run'));
+  await put('bin/systemctl', `#!/bin/sh\necho ${kubelet.pid ?? 0}\n`);
+  await chmod(join(folder.path, 'bin/systemctl'), 0o755);
+  await pod(API, 98, 1001, 'kube-apiserver');
+  await pod(DNS, 4, 1002, 'coredns');
+  await pod(OWN, 39, 1003, 'nginx');
+  await group(CONTAINERD, 200);
+  await group(KUBELET, 100);
+  await group(SYSTEM, 100);
+});
+
+afterEach(async () => {
+  kubelet.kill('SIGKILL');
+  await once(kubelet, 'exit');
+  await folder[Symbol.asyncDispose]();
+});
+
+const BEFORE = { [API]: '0 98', [DNS]: '0 4', [OWN]: '0 39', [CONTAINERD]: '0 200', [KUBELET]: '0 100', [SYSTEM]: '0 100' };
+const HELD = { ...BEFORE, [DNS]: '1 4', [OWN]: '1 39', [CONTAINERD]: '1 200', [SYSTEM]: '0 10' };
+
+describe('a node that is held back', () => {
+  it('lets all stand back but what comes first, and has it all as it was afterwards', async () => {
+    expect(await held('hold')).toBe(0);
+    expect(await weights()).toEqual(HELD);
+    await expect.poll(() => stateOf(kubelet.pid)).toBe('T');
+    // As the kernel does.
+    await put(`${DNS}/cpu.weight`, '100\n');
+    expect(await held('let_go')).toBe(0);
+    await expect.poll(() => stateOf(kubelet.pid)).toBe('S');
+    expect(await held('catch_up')).toBe(0);
+    expect(await weights()).toEqual(BEFORE);
+  });
+
+  it('keeps what was there first when it is held twice', async () => {
+    await held('hold');
+    await held('hold');
+    expect(await weights()).toEqual(HELD);
+    await held('let_go; catch_up');
+    expect(await weights()).toEqual(BEFORE);
+  });
+
+  it('passes over groups that have ended meanwhile, and what never was held', async () => {
+    await held('hold');
+    await rm(join(folder.path, DNS), { recursive: true });
+    expect(await held('let_go; catch_up; let_go; catch_up')).toBe(0);
+    expect(await read(`${CONTAINERD}/cpu.weight`)).toBe('200');
+  });
+
+  it('is told where no kubelet runs', async () => {
+    await put('bin/systemctl', '#!/bin/sh\necho 0\n');
+    expect(await held('hold')).toBe(1);
+  });
+});
