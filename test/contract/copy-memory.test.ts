@@ -45,13 +45,20 @@ afterEach(async () => {
 });
 
 /** Answers what the program said after it was told to begin. */
-async function copy(file: string, kind: 'whole' | 'changed', tell = 'go\n'): Promise<{ readonly code: number; readonly said: string }> {
+async function copy(
+  file: string,
+  kind: 'whole' | 'changed',
+  tell = 'go\n',
+  meanwhile?: () => Promise<void>,
+): Promise<{ readonly code: number; readonly said: string }> {
   const child = spawn('perl', [COPY, String(holder.pid), address, String(SIZE), file, kind], { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = once(child, 'exit');
   const said: string[] = [];
   for await (const line of createInterface({ input: child.stdout })) {
     said.push(line);
-    if (line === 'ready') child.stdin.end(tell);
+    if (line !== 'ready') continue;
+    await meanwhile?.();
+    child.stdin.end(tell);
   }
   const [code] = (await ended) as [number];
   return { code, said: said.join(' ') };
@@ -74,6 +81,17 @@ describe('the memory of a process', () => {
     expect(blocks * 512).toBeLessThan(SIZE / 2);
   });
 
+  it('is copied ahead, and what has changed since is written when it is said', async () => {
+    const file = join(folder, 'memory');
+    const { said } = await copy(file, 'whole', 'go\n', async () => {
+      expect((await readFile(file)).equals(expected)).toBe(true);
+      for (const at of [0, 2_000_000, SIZE - 1]) await change(at);
+    });
+    expect((await readFile(file)).equals(expected)).toBe(true);
+    // What was there already is not written again.
+    expect(Number(said.split(' ')[1])).toBeLessThan(SIZE / 2);
+  });
+
   it('is written over what was copied before', async () => {
     const [first, second] = [join(folder, 'first'), join(folder, 'second')];
     await copy(first, 'whole');
@@ -85,7 +103,7 @@ describe('the memory of a process', () => {
 
   it('is left alone when nobody says so', async () => {
     const file = join(folder, 'memory');
-    const { code, said } = await copy(file, 'whole', '');
+    const { code, said } = await copy(file, 'changed', '');
     expect([code, said]).toEqual([1, 'ready']);
     expect((await stat(file)).blocks).toBe(0);
   });
