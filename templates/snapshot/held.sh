@@ -41,7 +41,7 @@ stand_back() {
     case $service in */kubelet.service | */kvci-clock.service | */ssh*.service) ;; *) weigh "$service" cpu.idle 1 ;; esac
   done
   # Pods have about a hundred.
-  weigh "$slice" cpu.weight 10
+  weigh "$slice" cpu.weight 30
 }
 
 comes_first() {

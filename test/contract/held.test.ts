@@ -75,7 +75,7 @@ afterEach(async () => {
 });
 
 const BEFORE = { [API]: '0 98', [DNS]: '0 4', [OWN]: '0 39', [CONTAINERD]: '0 200', [KUBELET]: '0 100', [SYSTEM]: '0 100' };
-const HELD = { ...BEFORE, [DNS]: '1 4', [OWN]: '1 39', [CONTAINERD]: '1 200', [SYSTEM]: '0 10' };
+const HELD = { ...BEFORE, [DNS]: '1 4', [OWN]: '1 39', [CONTAINERD]: '1 200', [SYSTEM]: '0 30' };
 
 describe('a node that is held back', () => {
   it('lets all stand back but what comes first, and has it all as it was afterwards', async () => {

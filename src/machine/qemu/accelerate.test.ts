@@ -55,8 +55,7 @@ function sandbox(device: 'usable' | 'closed' | 'absent', course: Course = {}): C
           ? Promise.resolve(result)
           : Promise.reject(new CommandError('tools sandbox', result));
       };
-      if (argv[0] === 'test') return answer(device === 'absent' ? 1 : 0);
-      if (argv[0] === 'sh') return answer(device === 'usable' ? 0 : 2);
+      if (argv[0] === 'sh') return answer({ absent: 3, closed: 2, usable: 0 }[device]);
       if (argv[1] === '--version') return answer(0, `${QEMU}\nCopyright`);
       runner.trials += 1;
       for (const line of (course.stdout ?? '').split('\n')) onLine?.(line, 'stdout');

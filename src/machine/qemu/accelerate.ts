@@ -20,15 +20,13 @@ export async function accelerate(
   trial: () => Promise<QemuMachine>,
   signal: AbortSignal,
 ): Promise<Accelerator> {
+  // Nothing is to be known of KVM then.
+  if (wanted === 'emulation') return 'tcg';
   const note = (message: string): void => {
     events({ type: 'problem', level: 'note', message });
   };
-  const qemu = await qemuRelease(runner, architecture, signal);
-  const known = chooseAccelerator({
-    wanted,
-    device: await deviceInside(runner, '/dev/kvm'),
-    remembered: await readVerdict(directories.state, qemu),
-  });
+  const [qemu, device] = await Promise.all([qemuRelease(runner, architecture, signal), deviceInside(runner, '/dev/kvm')]);
+  const known = chooseAccelerator({ wanted, device, remembered: await readVerdict(directories.state, qemu) });
   if (known !== 'try') {
     if (known.note !== undefined) note(known.note);
     return known.accelerator;
@@ -51,15 +49,18 @@ export async function rememberFailure(
   await writeVerdict(directories.state, { qemu: await qemuRelease(runner, architecture), usable: false, reason });
 }
 
-async function qemuRelease(runner: CommandRunner, architecture: Architecture, signal?: AbortSignal): Promise<string> {
+/** The first line of what QEMU says of its version. */
+export async function qemuRelease(runner: CommandRunner, architecture: Architecture, signal?: AbortSignal): Promise<string> {
   const { stdout } = await runner.run([qemuProgram(architecture), '--version'], signal === undefined ? {} : { signal });
   return stdout.split('\n')[0] ?? '';
 }
 
+/** Exit codes 1 and 2: the shell cannot open it. Rights alone do not tell. */
+const OPEN_DEVICE = 'test -c "$1" || exit 3; : <>"$1"';
+
 /** Whether a sandbox may use a device. */
 export async function deviceInside(runner: CommandRunner, path: string): Promise<DeviceState> {
-  if ((await runner.run(['test', '-c', path], { accept: [1] })).exitCode !== 0) return 'absent';
-  // Rights alone do not tell: what matters is that it can be opened.
-  const { exitCode } = await runner.run(['sh', '-c', ': <>"$1"', 'sh', path], { accept: [1, 2] });
+  const { exitCode } = await runner.run(['sh', '-c', OPEN_DEVICE, 'sh', path], { accept: [1, 2, 3] });
+  if (exitCode === 3) return 'absent';
   return exitCode === 0 ? 'usable' : 'closed';
 }

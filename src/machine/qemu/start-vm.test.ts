@@ -78,7 +78,7 @@ it.each<[string, 'usable' | 'absent', string | undefined, string, false | undefi
   await qemu.listen();
   const stderr = 'Could not access KVM kernel module: No such file or directory';
   const runner = runnerOf((argv) => {
-    if (argv.includes('/dev/kvm') && device === 'absent') return { exitCode: 1 };
+    if (argv.includes('/dev/kvm') && device === 'absent') return { exitCode: 3 };
     if (argv[1] === '--version') return { stdout: 'QEMU 10\n' };
     return argv[0]?.startsWith('qemu-system') === true && argv.join(' ').includes('accel=kvm') ? { exitCode: 1, stderr } : undefined;
   });

@@ -123,12 +123,11 @@ async function startOnDisk(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSp
   const { name, addresses, firmware, cpus, memory } = spec;
   checkFirmware(firmware, parts.architecture);
   refuseKernelArguments(spec);
-  await requireTun(runner);
-  await checkMemory(spec, parts);
+  const folder = vmFolder(name);
+  const making = ['mkdir', '-p', '-m', '0700', folder, `${folder}/credentials`, `${MACHINES_INSIDE}/${name}`] as const;
+  await Promise.all([requireTun(runner), checkMemory(spec, parts), runner.run(making, { signal })]);
   const before = sandbox.record.machines[name];
   const hostKey = before === undefined ? newHostKey(parts, spec) : before.hostKey;
-  const folder = vmFolder(name);
-  await runner.run(['mkdir', '-p', '-m', '0700', folder, `${folder}/credentials`, `${MACHINES_INSIDE}/${name}`], { signal });
   const disk = await ownDisk(parts, sandbox, spec, signal);
   const boot = await bootOf(parts, sandbox, spec, signal);
   const trial = (): Promise<QemuMachine> => Promise.resolve(trialOf(parts, spec, boot, disk));
@@ -139,15 +138,19 @@ async function startOnDisk(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSp
     ...(saved === undefined ? {} : { saved }),
   };
   await sandbox.keepMachine(name, record);
-  await joinLan(runner, name, addresses, sandbox.record.lan, signal);
+  const [vhost, credentials] = await Promise.all([
+    deviceInside(runner, '/dev/vhost-net'),
+    writeCredentials(sandbox, name, hostKey, signal),
+    joinLan(runner, name, addresses, sandbox.record.lan, signal),
+  ]);
   const machine: QemuMachine = {
     ...machineOf(parts, spec, boot, accelerator),
     disk: { path: disk, format: 'qcow2', snapshot: false },
     ...(spec.vnc === true ? { vnc: vncInside(name) } : {}),
     ...(spec.saved === undefined ? {} : { saved: savedFiles(name, spec.saved.folder) }),
     ...(spec.qemuArgs === undefined ? {} : { more: spec.qemuArgs }),
-    network: { tap: tapName(addresses), mac: macOf(addresses), vhost: (await deviceInside(runner, '/dev/vhost-net')) === 'usable' },
-    credentials: await writeCredentials(sandbox, name, hostKey, signal),
+    network: { tap: tapName(addresses), mac: macOf(addresses), vhost: vhost === 'usable' },
+    credentials,
   };
   try {
     await runner.run(qemuArgv(machine, socketsOf(name)), { signal });

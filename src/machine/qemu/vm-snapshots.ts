@@ -6,14 +6,13 @@ import { allOf } from '../../core/all-of.ts';
 import { KvciError } from '../../core/errors.ts';
 import { asDiskFull } from '../../host/files.ts';
 import type { CommandRunner } from '../../host/types.ts';
-import type { Architecture } from '../../payload/types.ts';
 import type { MachineSnapshots, SavedMachine, SavedMachines } from '../saved-machines.ts';
 import type { MachineSpec } from '../types.ts';
-import { deviceInside } from './accelerate.ts';
+import { deviceInside, qemuRelease } from './accelerate.ts';
 import { type DiskSource, filesOfDisk } from './disk-source.ts';
 import { readVerdict } from './kvm.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
-import { boardOf, knowsGeneration, qemuProgram } from './qemu-arguments.ts';
+import { boardOf, knowsGeneration } from './qemu-arguments.ts';
 import { renewKeysOf } from './renew-keys.ts';
 import { dropUnused, type SavedVms, saveVms } from './save-vms.ts';
 import { dropChildren, linkSaved } from './saved-disks.ts';
@@ -59,7 +58,9 @@ export function vmSnapshots({ vms, sandbox: sandboxOf, make, specOf, entered }: 
       machines.map(async (machine) => {
         const { name } = machine;
         const record = recordOf(records, name);
-        const spec = { ...(await specOf(machine, sandbox, record)), saved: record.saved };
+        // What was saved goes on under what it ran under.
+        const acceleration = record.accelerator === 'kvm' ? 'kvm' : 'emulation';
+        const spec = { ...(await specOf(machine, sandbox, record)), acceleration, saved: record.saved } as const;
         entered(await startVm(vms, sandbox, spec, signal));
         const load = loading(name);
         const qmp = await connectMonitor(sandbox, socketsOf(name).monitors[1], name, load.onEvent);
@@ -215,7 +216,7 @@ async function savedMachines(
   });
   const saved = Object.fromEntries(await Promise.all(entries));
   return {
-    qemu: await qemuRelease(sandbox, architecture),
+    qemu: await qemuRelease(sandbox.runner, architecture),
     architecture,
     files: record.disk === undefined ? [] : filesOfDisk(record.disk),
     pausedMs,
@@ -240,7 +241,7 @@ async function refuseUnfit(
   saved: SavedMachines,
   cpuModels: Readonly<Record<string, string>>,
 ): Promise<void> {
-  const qemu = await qemuRelease(sandbox, architecture);
+  const qemu = await qemuRelease(sandbox.runner, architecture);
   const wantsKvm = Object.values(saved.machines).some(({ accelerator }) => accelerator === 'kvm');
   const kvm =
     wantsKvm &&
@@ -252,11 +253,6 @@ async function refuseUnfit(
     hint: 'Make the snapshot anew with this kvci, or start the cluster from its disks: add --cold.',
     facts: { differing },
   });
-}
-
-/** The first line of what QEMU says of its version. */
-async function qemuRelease({ runner }: VmSandbox, architecture: Architecture): Promise<string> {
-  return (await runner.run([qemuProgram(architecture), '--version'])).stdout.split('\n')[0] ?? '';
 }
 
 function diskOf({ disk }: VmSandboxRecord, [path = '', kernel = '', initramfs = '']: readonly string[]): DiskSource {
