@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 
-import { untilAllDue } from './instant-of-save.ts';
+import { untilAllDue, untilBetweenRenewals } from './instant-of-save.ts';
 
 it.each<[string, number[], number]>([
   ['no node', [], 0],
@@ -11,4 +11,14 @@ it.each<[string, number[], number]>([
   ['one whose clock is ahead', [60_000], 11_500],
 ])('%s', (_what, renewed, wait) => {
   expect(untilAllDue(renewed, 0)).toBe(wait);
+});
+
+it.each<[string, number, number | undefined]>([
+  ['just now', 0, 1_500],
+  ['a second ago', -1_000, 500],
+  ['a while ago', -4_000, 0],
+  ['so long ago that it is about to', -7_501, undefined],
+  ['in what is the future here', 60_000, 1_500],
+])('a kubelet that has renewed its lease %s', (_what, renewed, wait) => {
+  expect(untilBetweenRenewals(renewed, 0)).toBe(wait);
 });

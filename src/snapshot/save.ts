@@ -7,12 +7,14 @@ import { lockCluster } from '../cluster/lock-cluster.ts';
 import type { ClusterState } from '../cluster/state.ts';
 import { stopNodes } from '../cluster/stop.ts';
 import { workOn } from '../cluster/work.ts';
+import { allOf } from '../core/all-of.ts';
 import type { Digest } from '../core/digest.ts';
 import { KvciError, messageOf } from '../core/errors.ts';
 import { parseName } from '../core/names.ts';
 import type { RunContext } from '../core/plan.ts';
 import { asDiskFull, digestFile } from '../host/files.ts';
 import type { SavedMachines } from '../machine/saved-machines.ts';
+import type { KubernetesApi } from '../host/kubernetes.ts';
 import type { Machines, NodeHandle } from '../machine/types.ts';
 import { digestChunks } from './chunks.ts';
 import { keepChunks } from './kept.ts';
@@ -20,7 +22,7 @@ import { machineSpecs, requireVms, snapshotsOf } from './only-vms.ts';
 import type { SnapshotPorts } from './ports.ts';
 import { SNAPSHOT_FOLDER } from './reaper.ts';
 import { guestsBy, type Guests } from './guests.ts';
-import { untilAllDue } from './instant-of-save.ts';
+import { untilAllDue, untilBetweenRenewals } from './instant-of-save.ts';
 import { removeUnusedOf } from './remove.ts';
 import { LAYOUT, type OutsideFile, type SavedFile, type SnapshotRecord } from './record.ts';
 import { snapshotId } from './store.ts';
@@ -142,19 +144,48 @@ async function untilGoodInstant(
   guests: Guests,
   kubeconfig: string,
   ports: Pick<SnapshotPorts, 'api'>,
-  { clock, signal }: RunContext,
+  run: RunContext,
 ): Promise<void> {
-  await Promise.all(nodes.map((node) => guests.hold(node, signal)));
   const api = await ports.api(kubeconfig);
-  let renewed: readonly number[] = [];
-  const seen = (leases: ReadonlyMap<string, number>): boolean => {
-    renewed = nodes.flatMap(({ name }) => leases.get(name) ?? []);
-    return true;
+  const renewed = await allOf(nodes.map((node) => holdBetweenRenewals(node, guests, api, run)));
+  const { clock, signal } = run;
+  await clock.wait(
+    untilAllDue(
+      renewed.filter((time) => time !== undefined),
+      clock.now(),
+    ),
+    signal,
+  );
+}
+
+/**
+ * Holds a node back while its kubelet is not about to renew its lease: what is asked of the API and is not answered in time fails once it
+ * goes on, and is asked again. Answers when it has renewed the lease last, where that is known.
+ */
+async function holdBetweenRenewals(
+  node: NodeHandle,
+  guests: Guests,
+  api: KubernetesApi,
+  { clock, signal }: RunContext,
+): Promise<number | undefined> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(BESIDE_MS)]);
+  let renewed: number | undefined;
+  /** How long to wait after it. */
+  const nextRenewal = async (): Promise<number> => {
+    const before = renewed ?? 0;
+    let next = before;
+    await api.untilNodeLeases((leases) => (next = leases.get(node.name) ?? 0) > before, limit);
+    renewed = next;
+    return untilBetweenRenewals(next, clock.now()) ?? nextRenewal();
   };
-  await api.untilNodeLeases(seen, AbortSignal.any([signal, AbortSignal.timeout(BESIDE_MS)])).catch((error: unknown) => {
+  try {
+    await clock.wait(await nextRenewal(), limit);
+  } catch (error) {
+    // An API that does not answer keeps nobody from saving it.
     if (signal.aborted) throw error;
-  });
-  await clock.wait(untilAllDue(renewed, clock.now()), signal);
+  }
+  await guests.hold(node, signal);
+  return renewed;
 }
 
 /** Also after a save that failed or was cancelled; a node that cannot be reached does it by itself. */

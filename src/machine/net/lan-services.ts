@@ -68,12 +68,16 @@ export async function joinLan(
   signal: AbortSignal,
 ): Promise<void> {
   const { lease, names } = dnsmasqHost(name, addresses);
-  await putFile(sandbox, `${FOLDER}/leases/${name}`, lease, signal);
-  await putFile(sandbox, `${FOLDER}/names/${name}`, names, signal);
   const tap = tapName(addresses);
-  if ((await sandbox.run(['ip', 'link', 'show', 'dev', tap], { accept: [1], signal })).exitCode !== 0) {
+  const makeTap = async (): Promise<void> => {
+    if ((await sandbox.run(['ip', 'link', 'show', 'dev', tap], { accept: [1], signal })).exitCode === 0) return;
     await ipBatch(sandbox, tapBatch(addresses), signal);
-  }
+  };
+  await Promise.all([
+    putFile(sandbox, `${FOLDER}/leases/${name}`, lease, signal),
+    putFile(sandbox, `${FOLDER}/names/${name}`, names, signal),
+    makeTap(),
+  ]);
   // A bridge of somebody else's may be another by now.
   await ipBatch(sandbox, plugBatch(addresses, lan), signal);
 }

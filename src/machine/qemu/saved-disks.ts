@@ -42,12 +42,14 @@ export async function diskCount(runner: CommandRunner, name: string): Promise<nu
   return count;
 }
 
+/** Whole or not at all. */
+const MAKE_CHILD = 'qemu-img create -q -f qcow2 -b "$1" -F qcow2 "$2.new" && mv -- "$2.new" "$2"';
+
 /** The disk that the machine writes: a child of its frozen ones. */
 export async function makeChild({ runner }: VmSandbox, name: string, frozen: number, signal: AbortSignal): Promise<string> {
   const folder = `${MACHINES_INSIDE}/${name}`;
   const [base, child] = [`${folder}/${diskName(frozen - 1)}`, `${folder}/${diskName(frozen)}`];
-  await runner.run(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', `${child}.new`], { signal });
-  await runner.run(['mv', '--', `${child}.new`, child], { signal });
+  await runner.run(['sh', '-c', MAKE_CHILD, 'sh', base, child], { signal });
   return child;
 }
 
@@ -58,6 +60,7 @@ export async function dropChildren({ runner }: VmSandbox, name: string, record: 
   const count = await diskCount(runner, name);
   const written = Array.from({ length: Math.max(0, count - frozen) }, (_, index) => `${folder}/${diskName(frozen + index)}`);
   await runner.run(['rm', '-f', ...written.toReversed()], { signal });
+  if (record.firmware !== 'uefi') return;
   const restore = 'if [ -e "$2/uefi-variables.fd" ]; then cp -f -- "$2/uefi-variables.fd" "$1" && chmod 0600 "$1/uefi-variables.fd"; fi';
   await runner.run(['sh', '-c', restore, 'sh', folder, `${folder}/${record.saved?.folder ?? ''}`], { signal });
 }

@@ -23,6 +23,7 @@ const SSH_PORT = 22;
 
 /** How often it is asked whether a machine answers, and how often its console is read for why it does not. */
 const POLL_MS = 100;
+const FIRST_POLL_MS = 10;
 const CONSOLE_MS = 2_000;
 
 /** For a hang: QEMU tells at once how its machine is. */
@@ -134,7 +135,9 @@ export async function openVm(parts: VmSandboxParts, sandbox: VmSandbox, name: st
     (await sandbox.runner.run(['sh', '-c', 'kill -0 "$(cat "$1")"', 'sh', pid], { accept: [1, 2] })).exitCode === 0;
   if (!(await running())) throw machineEnded(name);
   const untilEnded = async (signal?: AbortSignal): Promise<void> => {
-    while (signal?.aborted !== true && (await running())) await parts.clock.wait(POLL_MS);
+    // One that was told to quit takes a moment, one that shuts down its time.
+    for (let wait = FIRST_POLL_MS; signal?.aborted !== true && (await running()); wait = Math.min(2 * wait, POLL_MS))
+      await parts.clock.wait(wait);
   };
   return vmAccess(parts, sandbox, name, record, { watched: false, failure: () => undefined, running, untilEnded });
 }
