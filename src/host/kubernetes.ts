@@ -46,7 +46,7 @@ export interface ClusterView {
 export interface KubernetesApi {
   /** Server-side apply: makes or changes what the object says and leaves the rest. */
   apply(object: KubernetesObject, signal: AbortSignal): Promise<void>;
-  /** Makes a ConfigMap, or replaces its data: a write that costs the API server little. */
+  /** Makes a ConfigMap, or replaces it: a write that costs the API server little. */
   putConfigMap(
     map: { readonly namespace: string; readonly name: string },
     data: Readonly<Record<string, string>>,

@@ -16,7 +16,10 @@ const CLOCK_UNIT = 'kvci-clock.service';
  * Sets the clock and feeds the random number generator: two machines of one state would go on with the same numbers. A kernel that
  * knows its generation (vmgenid) has made new ones already; others mix these in.
  */
-const WAKE = 'date --utc --set="@$1" >/dev/null && cat >/dev/urandom || exit; let_go; catch_up';
+function wakeUp(now: number, seed: Buffer): string {
+  return `date --utc --set=@${(now / 1000).toFixed(3)} >/dev/null && base64 -d <<<${seed.toString('base64')} >/dev/urandom || exit
+let_go; catch_up`;
+}
 
 /** What a node that is saved does before that and after it. */
 export interface Guests {
@@ -39,36 +42,24 @@ export interface Guests {
 /** @throws KvciError `template-missing` */
 export function guestsBy(templates: TemplateSources): Guests {
   const held = program(templates, 'held.sh');
-  const words = (body: string, ...args: readonly string[]): [string, ...string[]] => ['bash', '-c', `${held}\n${body}`, 'bash', ...args];
   const within = (signal: AbortSignal): { timeoutMs: number; signal: AbortSignal } => ({ timeoutMs: COMMAND_DEADLINE_MS, signal });
+  // By its input: nobody wants to read all of it where commands are told.
+  const tell = async (node: NodeHandle, words: string, signal: AbortSignal, accept: readonly number[] = []): Promise<void> => {
+    await node.run(['bash', '-s'], { ...within(signal), stdin: `${held}\n${words}\n`, accept });
+  };
   return {
     ready: async (node, signal) => {
       // Exit codes 3 and 4: it does not run, there is none.
       const { exitCode } = await node.run(['systemctl', 'is-active', '--quiet', CLOCK_UNIT], { ...within(signal), accept: [3, 4] });
       if (exitCode === 0) return;
-      await node.run(
-        [
-          'systemd-run',
-          '--quiet',
-          '--collect',
-          `--unit=${CLOCK_UNIT}`,
-          '--property=Restart=always',
-          ...words(program(templates, 'follow-clock.sh')),
-        ],
-        within(signal),
-      );
+      const follow = `${held}\n${program(templates, 'follow-clock.sh')}`;
+      const unit = ['systemd-run', '--quiet', '--collect', `--unit=${CLOCK_UNIT}`, '--property=Restart=always'] as const;
+      await node.run([...unit, 'bash', '-c', follow], within(signal));
     },
     // Exit code 1: there is no kubelet that runs.
-    hold: async (node, signal) => {
-      await node.run(words('hold'), { ...within(signal), accept: [1] });
-    },
-    letGo: async (node, signal) => {
-      await node.run(words('let_go; catch_up'), within(signal));
-    },
-    wake: async (node, { clock, signal }) => {
-      const now = (clock.now() / 1000).toFixed(3);
-      await node.run(words(WAKE, now), { ...within(signal), stdin: randomBytes(SEED_BYTES) });
-    },
+    hold: (node, signal) => tell(node, 'hold', signal, [1]),
+    letGo: (node, signal) => tell(node, 'let_go; catch_up', signal),
+    wake: (node, { clock, signal }) => tell(node, wakeUp(clock.now(), randomBytes(SEED_BYTES)), signal),
   };
 }
 

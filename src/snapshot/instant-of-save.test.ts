@@ -18,6 +18,7 @@ it.each<[string, number, number | undefined]>([
   ['a second ago', -1_000, 500],
   ['a while ago', -4_000, 0],
   ['so long ago that it is about to', -7_501, undefined],
+  ['so long ago that it does so no more', -11_501, 0],
   ['in what is the future here', 60_000, 1_500],
 ])('a kubelet that has renewed its lease %s', (_what, renewed, wait) => {
   expect(untilBetweenRenewals(renewed, 0)).toBe(wait);

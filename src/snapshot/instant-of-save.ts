@@ -29,6 +29,8 @@ const EARLIEST_MS = 10_000;
  */
 export function untilBetweenRenewals(renewed: number, now: number): number | undefined {
   const age = now - renewed;
+  // Nobody knows when, if ever.
+  if (age > LATEST_MS) return 0;
   if (age > EARLIEST_MS - HOLDING_MS) return undefined;
   return Math.min(RENEWING_MS, Math.max(0, RENEWING_MS - age));
 }

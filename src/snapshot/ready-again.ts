@@ -1,8 +1,9 @@
 import type { ClusterRun } from '../cluster/cluster-run.ts';
 import { missing, notReadyInTime } from '../cluster/steps/ready.ts';
 import { readinessWatch } from '../cluster/steps/readiness.ts';
+import { allOf } from '../core/all-of.ts';
 import { deadline } from '../core/deadline.ts';
-import { KvciError } from '../core/errors.ts';
+import { KvciError, throwIfCancelled } from '../core/errors.ts';
 import type { ClusterView, KubernetesApi } from '../host/kubernetes.ts';
 import type { Machines } from '../machine/types.ts';
 import type { Guests } from './guests.ts';
@@ -12,6 +13,9 @@ const READY_AGAIN_MS = 10 * 60_000;
 
 /** How long leases may take until nodes are entered to have their clocks set: seconds, and longer where many go on side by side. */
 const FOLLOWS_MS = 45_000;
+
+/** How long the API may take to say what is missing. */
+const ASK_MS = 20_000;
 
 /** How far a clock may be off that a node has set by itself: to the second first, then better. */
 const BEHIND_MS = 1_500;
@@ -37,6 +41,7 @@ export async function untilReadyAgain(
   const started = clock.monotonic();
   const since = (): number => Math.round(clock.monotonic() - started);
   let last: ClusterView | undefined;
+  let late: readonly string[] = [];
   using limit = deadline(
     clock,
     timeoutMs,
@@ -48,31 +53,36 @@ export async function untilReadyAgain(
   const follow = machines.snapshots?.renewsRandomNumbers === true;
   const proven = new AbortController();
   const within = follow ? AbortSignal.any([signal, proven.signal]) : signal;
-  const wakeAll = async (): Promise<void> => {
-    if (follow) await clock.wait(FOLLOWS_MS, within);
-    await Promise.all(
-      names.map((name) =>
-        cluster.step('wake', 'clock and random numbers', name, async () =>
-          guests.wake(await machines.node(name, within), { clock, signal: within }),
-        ),
-      ),
-    );
+  const wake = async (name: string): Promise<void> => {
+    try {
+      await guests.wake(await machines.node(name, within), { clock, signal: within });
+    } catch (error) {
+      throwIfCancelled(signal);
+      // One that is too busy to be entered may still do so by itself.
+      const isBusy = error instanceof KvciError && error.reason === 'timedOut';
+      if (!follow || (!isBusy && !proven.signal.aborted)) throw error;
+    }
   };
-  const wake = wakeAll().catch((error: unknown) => {
-    // One that is too busy to be entered may still do so by itself.
-    const isBusy = follow && error instanceof KvciError && error.reason === 'timedOut';
-    if (!isBusy && !proven.signal.aborted) throw error;
-  });
-  wake.catch(() => undefined);
+  const wakeAll = async (): Promise<void> => {
+    if (follow) await clock.wait(FOLLOWS_MS, within).catch(() => undefined);
+    throwIfCancelled(signal);
+    if (proven.signal.aborted) return;
+    await allOf(names.map((name) => cluster.step('wake', 'clock and random numbers', name, () => wake(name))));
+  };
+  const awake = wakeAll();
+  awake.catch(() => undefined);
   const isRenewed = (time = 0): boolean => time >= went - BEHIND_MS && time <= clock.now() + BEHIND_MS;
   const watch = readinessWatch(clock, events);
   try {
     await Promise.all([
-      wake,
+      awake,
       cluster.step('write', 'a change that the API takes', undefined, () => api.putConfigMap(MARK, markOf(state), signal)),
       cluster.step('leases', 'leases of all nodes', undefined, () =>
         api
-          .untilNodeLeases((renewed) => names.every((name) => isRenewed(renewed.get(name))), signal)
+          .untilNodeLeases((renewed) => {
+            late = names.filter((name) => !isRenewed(renewed.get(name)));
+            return late.length === 0;
+          }, signal)
           .then(() => {
             proven.abort();
           }),
@@ -92,15 +102,17 @@ export async function untilReadyAgain(
         .then(() => undefined),
     );
   } catch (error) {
-    if (error instanceof KvciError && error.reason === 'timedOut') throw await notReadyInTime(last, names, api);
+    if (error instanceof KvciError && error.reason === 'timedOut') {
+      last ??= await api.view(AbortSignal.timeout(ASK_MS)).catch(() => undefined);
+      const leases = late.map((name) => `node ${name}: its kubelet has not renewed its lease since`);
+      throw await notReadyInTime(last, names, api, leases);
+    }
     throw error;
   } finally {
     proven.abort();
-    await wake.catch(() => undefined);
+    await awake.catch(() => undefined);
   }
-  // They were Ready before, and are believed now that all leases are renewed.
-  const readyMs = since();
-  await cluster.update({ nodesReadyMs: readyMs, readyMs, phase: 'ready' });
+  await cluster.update({ nodesReadyMs: undefined, readyMs: since(), phase: 'ready' });
 }
 
 /** Tells clusters of one snapshot apart from within. */

@@ -9,7 +9,7 @@ import { stopNodes } from '../cluster/stop.ts';
 import { workOn } from '../cluster/work.ts';
 import { allOf } from '../core/all-of.ts';
 import type { Digest } from '../core/digest.ts';
-import { KvciError, messageOf } from '../core/errors.ts';
+import { KvciError, messageOf, throwIfCancelled } from '../core/errors.ts';
 import { parseName } from '../core/names.ts';
 import type { RunContext } from '../core/plan.ts';
 import { asDiskFull, digestFile } from '../host/files.ts';
@@ -146,46 +146,53 @@ async function untilGoodInstant(
   ports: Pick<SnapshotPorts, 'api'>,
   run: RunContext,
 ): Promise<void> {
-  const api = await ports.api(kubeconfig);
-  const renewed = await allOf(nodes.map((node) => holdBetweenRenewals(node, guests, api, run)));
   const { clock, signal } = run;
-  await clock.wait(
-    untilAllDue(
-      renewed.filter((time) => time !== undefined),
-      clock.now(),
-    ),
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(BESIDE_MS)]);
+  const api = await ports.api(kubeconfig);
+  let now: ReadonlyMap<string, number> = new Map();
+  await besides(
+    api.untilNodeLeases((leases) => (now = leases).size > 0, limit),
     signal,
   );
+  const renewed = await allOf(
+    nodes.map(async (node) => {
+      const time = now.get(node.name);
+      const last = time === undefined ? undefined : await betweenRenewals(node.name, time, api, limit, run);
+      await guests.hold(node, signal);
+      return last;
+    }),
+  );
+  const known = renewed.filter((time) => time !== undefined);
+  await clock.wait(untilAllDue(known, clock.now()), signal);
 }
 
 /**
- * Holds a node back while its kubelet is not about to renew its lease: what is asked of the API and is not answered in time fails once it
- * goes on, and is asked again. Answers when it has renewed the lease last, where that is known.
+ * Waits until a kubelet is not about to renew its lease: what it asks of the API, and is not answered before it is held back, fails once
+ * it goes on, and is asked again. Answers when it has renewed the lease last.
  */
-async function holdBetweenRenewals(
-  node: NodeHandle,
-  guests: Guests,
+async function betweenRenewals(
+  node: string,
+  renewed: number,
   api: KubernetesApi,
+  limit: AbortSignal,
   { clock, signal }: RunContext,
-): Promise<number | undefined> {
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(BESIDE_MS)]);
-  let renewed: number | undefined;
-  /** How long to wait after it. */
-  const nextRenewal = async (): Promise<number> => {
-    const before = renewed ?? 0;
-    let next = before;
-    await api.untilNodeLeases((leases) => (next = leases.get(node.name) ?? 0) > before, limit);
-    renewed = next;
-    return untilBetweenRenewals(next, clock.now()) ?? nextRenewal();
+): Promise<number> {
+  let last = renewed;
+  const next = async (): Promise<void> => {
+    if (untilBetweenRenewals(last, clock.now()) === undefined) {
+      await api.untilNodeLeases((leases) => (last = leases.get(node) ?? last) > renewed, limit);
+    }
+    await clock.wait(untilBetweenRenewals(last, clock.now()) ?? 0, limit);
   };
-  try {
-    await clock.wait(await nextRenewal(), limit);
-  } catch (error) {
-    // An API that does not answer keeps nobody from saving it.
-    if (signal.aborted) throw error;
-  }
-  await guests.hold(node, signal);
-  return renewed;
+  await besides(next(), signal);
+  return last;
+}
+
+/** An API that does not answer in time keeps nobody from saving the cluster. */
+async function besides(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  await work.catch(() => {
+    throwIfCancelled(signal);
+  });
 }
 
 /** Also after a save that failed or was cancelled; a node that cannot be reached does it by itself. */

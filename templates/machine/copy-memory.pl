@@ -1,8 +1,9 @@
-# Copies the memory of a virtual machine out of its QEMU into a flat, sparse file, while the machine stands still.
+# Copies the memory of a virtual machine out of its QEMU into a flat, sparse file, as it is while the machine stands still.
 # Arguments: QEMU's pid; where its address space has that memory; bytes; the file; what to copy:
 #   whole    the file is new: all is copied while the machine still runs, and what differs by then once it stands still
 #   changed  the file already has what the machine was started from: only pages that are the machine's own are written over it
-# Says "ready", waits for a line, copies, and says how many bytes it has written. Ends without a word when nobody tells it to begin.
+# Says "ready" once the machine may stand still, waits for a line, copies what is left, and says how many bytes it has written. Ends
+# without a word when nobody tells it to go on.
 # Which pages are the machine's own: Documentation/admin-guide/mm/pagemap.rst of the kernel.
 use strict;
 use warnings;
@@ -58,11 +59,12 @@ sub copy_all {
 
 sub take {
   my ($handle, $at, $length) = @_;
-  defined sysseek($handle, $at, 0) or die "$file: seek: $!\n";
+  my $what = $handle == $out ? $file : "the memory of process $pid";
+  defined sysseek($handle, $at, 0) or die "$what: seek: $!\n";
   my $bytes = '';
   while (length $bytes < $length) {
     my $got = sysread($handle, $bytes, $length - length $bytes, length $bytes);
-    die "the memory of process $pid: " . ($! || 'it ends early') . "\n" unless $got;
+    die "$what: " . ($! || 'it ends early') . "\n" unless $got;
   }
   return $bytes;
 }

@@ -20,7 +20,8 @@ while :; do
   date --utc --set="@$clock.5" >/dev/null
   let_go
   read -rt "$ahead" -u 3
-  catch_up
+  # One that is saved again by now stands back for that.
+  [ -s "$held" ] || catch_up
   read -r clock </sys/class/rtc/rtc0/since_epoch
   next=$clock
   while [ "$next" = "$clock" ]; do

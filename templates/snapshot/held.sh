@@ -6,35 +6,48 @@ behind=/run/kvci-behind # control groups that stand back, one a line, each after
 # Before the node is saved. Answers 1 where no kubelet runs.
 hold() {
   local kubelet
+  kubelet=$(systemctl show --property=MainPID --value kubelet.service) || return
+  alone
   stand_back
-  kubelet=$(systemctl show --property=MainPID --value kubelet.service) && [ "$kubelet" != 0 ] || return
-  echo "$kubelet" >"$held" && kill -STOP "$kubelet"
+  # Written down first: whoever finds it afterwards lets it go.
+  if [ "$kubelet" != 0 ]; then echo "$kubelet" >"$held" && kill -STOP "$kubelet"; fi
+  exec 9>&-
+  [ "$kubelet" != 0 ]
 }
 
 # Once its clock is right: kubelet is due to renew the lease, and does so at once.
 let_go() {
   local kubelet
-  if [ -s "$held" ] && read -r kubelet <"$held"; then
-    : >"$held"
-    kill -CONT "$kubelet"
-  fi
+  [ -s "$held" ] || return 0
+  alone
+  if read -r kubelet <"$held"; then kill -CONT "$kubelet"; fi
+  : >"$held"
+  exec 9>&-
 }
 
 # A while later, or where the node was not saved after all.
 catch_up() {
   local group weight
   [ -s "$behind" ] || return 0
+  alone
   while read -r weight group; do
     # A group forgets its weight when it is idle. What has ended meanwhile is gone.
     { echo 0 >"$group/cpu.idle"; echo "$weight" >"$group/cpu.weight"; } 2>/dev/null
   done <"$behind"
   : >"$behind"
+  exec 9>&-
+}
+
+# Until descriptor 9 is closed: a save may begin while the node still catches up with the last one.
+alone() {
+  exec 9>/run/kvci-held.lock
+  flock 9
 }
 
 stand_back() {
   local pod service
   local slice=/sys/fs/cgroup/system.slice
-  for pod in /sys/fs/cgroup/kubepods.slice/*pod*.slice /sys/fs/cgroup/kubepods.slice/*/*pod*.slice; do
+  for pod in /sys/fs/cgroup/kubepods.slice/kubepods-pod*.slice /sys/fs/cgroup/kubepods.slice/*/kubepods-*-pod*.slice; do
     comes_first "$pod" || weigh "$pod" cpu.idle 1
   done
   for service in "$slice"/*.service; do

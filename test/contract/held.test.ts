@@ -49,7 +49,7 @@ const weights = async (): Promise<Record<string, string>> => {
     path,
     `${await read(`${path}/cpu.idle`)} ${await read(`${path}/cpu.weight`)}`,
   ];
-  return Object.fromEntries(await Promise.all([API, DNS, OWN, CONTAINERD, KUBELET, SYSTEM].map(of)));
+  return Object.fromEntries(await Promise.all([BURSTABLE, API, DNS, OWN, CONTAINERD, KUBELET, SYSTEM].map(of)));
 };
 const read = async (path: string): Promise<string> => (await readFile(join(folder.path, path), 'utf8')).trim();
 const stateOf = async (pid = 0): Promise<string> => /\) (\S)/.exec(await readFile(`/proc/${pid}/stat`, 'utf8'))?.[1] ?? '';
@@ -60,6 +60,7 @@ beforeEach(async () => {
   await mkdir(join(folder.path, 'run'));
   await put('bin/systemctl', `#!/bin/sh\necho ${kubelet.pid ?? 0}\n`);
   await chmod(join(folder.path, 'bin/systemctl'), 0o755);
+  await group(BURSTABLE, 79);
   await pod(API, 98, 1001, 'kube-apiserver');
   await pod(DNS, 4, 1002, 'coredns');
   await pod(OWN, 39, 1003, 'nginx');
@@ -74,7 +75,15 @@ afterEach(async () => {
   await folder[Symbol.asyncDispose]();
 });
 
-const BEFORE = { [API]: '0 98', [DNS]: '0 4', [OWN]: '0 39', [CONTAINERD]: '0 200', [KUBELET]: '0 100', [SYSTEM]: '0 100' };
+const BEFORE = {
+  [BURSTABLE]: '0 79',
+  [API]: '0 98',
+  [DNS]: '0 4',
+  [OWN]: '0 39',
+  [CONTAINERD]: '0 200',
+  [KUBELET]: '0 100',
+  [SYSTEM]: '0 100',
+};
 const HELD = { ...BEFORE, [DNS]: '1 4', [OWN]: '1 39', [CONTAINERD]: '1 200', [SYSTEM]: '0 30' };
 
 describe('a node that is held back', () => {

@@ -38,16 +38,26 @@ function isSystemPod({ namespace }: ObservedPod): boolean {
   return namespace === 'kube-system';
 }
 
-/** Not Ready in time: what was seen last, with the last lines of the pods that are to blame. */
-export async function notReadyInTime(view: ClusterView | undefined, nodes: readonly string[], api: KubernetesApi): Promise<KvciError> {
+/** Not Ready in time: what was seen last, with the last lines of the pods that are to blame. @param more what else is missing, in words */
+export async function notReadyInTime(
+  view: ClusterView | undefined,
+  nodes: readonly string[],
+  api: KubernetesApi,
+  more: readonly string[] = [],
+): Promise<KvciError> {
   if (view === undefined) return new KvciError('timedOut', 'not-ready', 'the API server did not answer in time');
   const logs = await lastLogs(
     view.pods.filter(({ ready, done, node }) => !ready && !done && node !== ''),
     api,
   );
-  return new KvciError('timedOut', 'not-ready', ['the cluster is not Ready in time:', ...notReady(view, nodes), ...logs].join('\n  '), {
-    hint: '"kvci status" shows how it goes on; "kvci up" waits again; "kvci logs --bundle FILE" collects everything.',
-  });
+  return new KvciError(
+    'timedOut',
+    'not-ready',
+    ['the cluster is not Ready in time:', ...more, ...notReady(view, nodes), ...logs].join('\n  '),
+    {
+      hint: '"kvci status" shows how it goes on; "kvci up" waits again; "kvci logs --bundle FILE" collects everything.',
+    },
+  );
 }
 
 /** The last log lines of pods, the first few of them. */

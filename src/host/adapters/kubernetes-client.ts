@@ -244,9 +244,11 @@ function follow<T extends V1ConfigMap | V1Lease | V1Node | V1Pod>(
   let timer: NodeJS.Timeout | undefined;
   const informer = makeInformer<T>(config, path, async () => {
     const answer = await list();
-    listed = true;
-    // The informer takes the answer after this has returned.
-    setImmediate(changed);
+    // The informer takes the answer after this has returned, one by one: less than all of it is no view.
+    setImmediate(() => {
+      listed = true;
+      changed();
+    });
     return answer;
   });
   const start = (): void => {

@@ -1,3 +1,4 @@
+import { allOf } from '../../core/all-of.ts';
 import type { EventSink } from '../../core/events.ts';
 import type { TemplateSources } from '../../core/template.ts';
 import type { CommandRunner } from '../../host/types.ts';
@@ -73,7 +74,7 @@ export async function joinLan(
     if ((await sandbox.run(['ip', 'link', 'show', 'dev', tap], { accept: [1], signal })).exitCode === 0) return;
     await ipBatch(sandbox, tapBatch(addresses), signal);
   };
-  await Promise.all([
+  await allOf([
     putFile(sandbox, `${FOLDER}/leases/${name}`, lease, signal),
     putFile(sandbox, `${FOLDER}/names/${name}`, names, signal),
     makeTap(),

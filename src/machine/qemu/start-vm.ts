@@ -1,3 +1,4 @@
+import { allOf } from '../../core/all-of.ts';
 import { KvciError } from '../../core/errors.ts';
 import { formatSize } from '../../core/sizes.ts';
 import { asDiskFull } from '../../host/files.ts';
@@ -125,7 +126,7 @@ async function startOnDisk(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSp
   refuseKernelArguments(spec);
   const folder = vmFolder(name);
   const making = ['mkdir', '-p', '-m', '0700', folder, `${folder}/credentials`, `${MACHINES_INSIDE}/${name}`] as const;
-  await Promise.all([requireTun(runner), checkMemory(spec, parts), runner.run(making, { signal })]);
+  await allOf([requireTun(runner), checkMemory(spec, parts), runner.run(making, { signal })]);
   const before = sandbox.record.machines[name];
   const hostKey = before === undefined ? newHostKey(parts, spec) : before.hostKey;
   const disk = await ownDisk(parts, sandbox, spec, signal);
@@ -138,7 +139,7 @@ async function startOnDisk(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSp
     ...(saved === undefined ? {} : { saved }),
   };
   await sandbox.keepMachine(name, record);
-  const [vhost, credentials] = await Promise.all([
+  const [vhost, credentials] = await allOf([
     deviceInside(runner, '/dev/vhost-net'),
     writeCredentials(sandbox, name, hostKey, signal),
     joinLan(runner, name, addresses, sandbox.record.lan, signal),

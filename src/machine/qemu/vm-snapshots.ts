@@ -58,9 +58,7 @@ export function vmSnapshots({ vms, sandbox: sandboxOf, make, specOf, entered }: 
       machines.map(async (machine) => {
         const { name } = machine;
         const record = recordOf(records, name);
-        // What was saved goes on under what it ran under.
-        const acceleration = record.accelerator === 'kvm' ? 'kvm' : 'emulation';
-        const spec = { ...(await specOf(machine, sandbox, record)), acceleration, saved: record.saved } as const;
+        const spec = { ...(await specOf(machine, sandbox, record)), saved: record.saved };
         entered(await startVm(vms, sandbox, spec, signal));
         const load = loading(name);
         const qmp = await connectMonitor(sandbox, socketsOf(name).monitors[1], name, load.onEvent);
