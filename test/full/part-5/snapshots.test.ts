@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { chown, copyFile, open, readdir, rename, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { systemClock } from '../../../src/host/clock.ts';
 import { chooseDirectories } from '../../../src/host/directories.ts';
@@ -22,6 +22,7 @@ import { podReachesPod } from '../../fixtures/pod-traffic.ts';
 import { draws } from '../../fixtures/seeded-draws.ts';
 import { servedClusters, soon } from '../../fixtures/served-cluster.ts';
 import { startKvci } from '../../fixtures/started-kvci.ts';
+import { tlsOfAnyTime } from '../../fixtures/tls-of-any-time.ts';
 import { openTun, processesOf } from '../../fixtures/users-machines.ts';
 
 /*
@@ -170,12 +171,12 @@ describe('clusters of one snapshot', () => {
 });
 
 describe('a snapshot that is old', () => {
-  // To the clock of this host, which stays, a certificate that is made later is not valid yet.
+  let anyTime: Disposable;
   beforeAll(() => {
-    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
+    anyTime = tlsOfAnyTime();
   });
   afterAll(() => {
-    vi.unstubAllEnvs();
+    anyTime[Symbol.dispose]();
   });
 
   it.each([
