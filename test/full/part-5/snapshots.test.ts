@@ -171,19 +171,12 @@ describe('clusters of one snapshot', () => {
 });
 
 describe('a snapshot that is old', () => {
-  let anyTime: Disposable;
-  beforeAll(() => {
-    anyTime = tlsOfAnyTime();
-  });
-  afterAll(() => {
-    anyTime[Symbol.dispose]();
-  });
-
   it.each([
     ['a day', 1],
     ['a month', 30],
     ['eleven months', 335],
   ])('of %s comes up Ready, and pods start', async (_what, days) => {
+    using _anyTime = tlsOfAnyTime();
     const up = await run(process.execPath, [LATER, String(days), 'up', 'kvci-aged', '--from-snapshot', 'kvci-old'], { cwd: folder.path });
     expect(up.code, up.stderr).toBe(0);
     for (const node of NODES) {
