@@ -20,7 +20,7 @@ import { ordinaryUser, userProblem } from '../../fixtures/ordinary-user.ts';
 import { pauseImageOf } from '../../fixtures/own-program-pods.ts';
 import { podReachesPod } from '../../fixtures/pod-traffic.ts';
 import { draws } from '../../fixtures/seeded-draws.ts';
-import { servedClusters, soon } from '../../fixtures/served-cluster.ts';
+import { KUBECTL, servedClusters, soon } from '../../fixtures/served-cluster.ts';
 import { startKvci } from '../../fixtures/started-kvci.ts';
 import { tlsOfAnyTime } from '../../fixtures/tls-of-any-time.ts';
 import { openTun, processesOf } from '../../fixtures/users-machines.ts';
@@ -35,7 +35,6 @@ const LATER = join(REPOSITORY, 'test/fixtures/later-kvci.ts');
 const RESETS = Number(process.env['KVCI_TEST_RESETS'] ?? '5');
 const KILLS = Number(process.env['KVCI_TEST_KILLS'] ?? '4');
 const SEED = Number(process.env['KVCI_TEST_SEED'] ?? randomInt(2 ** 31));
-const KUBECTL = ['kubectl', '--kubeconfig', '/etc/kubernetes/admin.conf'] as const;
 const NODES = ['node01', 'node02'] as const;
 const CLUSTERS = ['kvci-snap', 'kvci-one', 'kvci-two', 'kvci-aged', 'kvci-far', 'kvci-one-1', 'kvci-cold'];
 const SNAPSHOTS = ['kvci-old', 'kvci-ready', 'kvci-far', 'kvci-killed'];
@@ -113,8 +112,7 @@ describe('clusters of one snapshot', () => {
     const idle = 'cat /run/kvci-behind; grep -lx 1 /sys/fs/cgroup/*.slice/cpu.idle /sys/fs/cgroup/*.slice/*/cpu.idle; true';
     for (const node of NODES) {
       await expect.poll(() => on('kvci-two', node, 'sh', '-c', idle), { timeout: 60_000 }).toBe('');
-      const time = Number(await on('kvci-two', node, 'date', '+%s'));
-      expect(Math.abs(time * 1000 - Date.now())).toBeLessThan(60_000);
+      expect(Math.abs(Number(await on('kvci-two', node, 'date', '+%s')) * 1000 - Date.now())).toBeLessThan(60_000);
       expect(await on('kvci-two', node, 'sh', '-c', 'ps -o stat= -p "$(systemctl show -p MainPID --value kubelet)"')).not.toMatch(/^T/);
     }
   });
