@@ -156,11 +156,12 @@ async function newState(
 
 /** Where this host has what a snapshot stands on: where it was made, or made of the same image. */
 async function outsideFiles(
-  { outside, cluster }: SnapshotRecord,
+  { outside, cluster, imported }: SnapshotRecord,
   provider: MachineProvider,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const recorded = outside.map(({ path }) => path);
-  if (recorded.every((path) => existsSync(path))) return recorded;
+  // Of one that was imported they are its own, and made with its other files.
+  if (imported === true || recorded.every((path) => existsSync(path))) return recorded;
   return (await provider.filesOf?.(cluster.image.digest, signal)) ?? recorded;
 }

@@ -24,8 +24,8 @@ const FIELD_MANAGER = 'kvci';
 /** How long a watch that broke waits before it lists and watches anew. */
 const RECONNECT_MS = 200;
 
-/** Answers of an API server that is only just starting: the same request works a moment later. */
-const PASSING_STATUS = new Set([429, 500, 503]);
+/** Answers of an API server that is only just starting, or is too busy: the same request works a moment later. */
+const PASSING_STATUS = new Set([429, 500, 503, 504]);
 
 const RETRY_MS = 250;
 
