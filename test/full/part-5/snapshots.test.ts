@@ -139,6 +139,8 @@ describe('clusters of one snapshot', () => {
     // What a cluster writes by itself in a minute or two is all that may differ.
     expect(last.megabytes.memory).toBeLessThan(first.megabytes.memory * 1.5 + 200);
     expect(last.megabytes.disk).toBeLessThan(first.megabytes.disk * 1.1 + 100);
+    // Three control planes that are emulated, and do nothing, are all that two processors can take.
+    await done('down', 'kvci-two');
   });
 
   it('are copied as they are, and go back to what they came from after that', async () => {
@@ -155,7 +157,6 @@ describe('clusters of one snapshot', () => {
     await done('stop', 'kvci-one');
     expect((await here('snapshot', 'save', 'kvci-one')).code).toBe(5);
     await done('down', 'kvci-one');
-    await done('down', 'kvci-two');
   });
 
   it('boot from their disks alone, whose frozen ones stay as they are', async () => {
