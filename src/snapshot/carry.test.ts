@@ -1,4 +1,5 @@
 import { randomBytes, randomInt } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +16,7 @@ import { exportSnapshot } from './export.ts';
 import { importSnapshot } from './import.ts';
 import { chunksOf, keepChunks } from './kept.ts';
 import { CHUNK, LAYOUT, type SavedFile, type SnapshotRecord } from './record.ts';
+import { PASSING_SNAPSHOT, SNAPSHOT_FOLDER, snapshotReapers } from './reaper.ts';
 import { removeUnusedChunks } from './remove.ts';
 import { requireRunnable } from './runnable.ts';
 import { SnapshotStore } from './store.ts';
@@ -212,5 +214,24 @@ describe('a snapshot in a file', () => {
     expect(await there.snapshots.chunks.has(digest)).toBe(true);
     await writeFile(file, whole);
     await start(there, await importSnapshot(file, undefined, there, run));
+  });
+});
+
+describe('prune', () => {
+  const reap = (kind: string, resource: Readonly<Record<string, string>>): Promise<void> | undefined =>
+    snapshotReapers(here.snapshots)
+      .find((reaper) => reaper.kind === kind)
+      ?.reap(resource);
+
+  it('leaves a snapshot that was whole when its kvci was killed', async () => {
+    await reap(SNAPSHOT_FOLDER, { folder: here.snapshots.folder(record), name: 'ready' });
+    expect(await here.snapshots.names()).toEqual(['ready']);
+    expect(existsSync(memoryOf(here, record))).toBe(true);
+  });
+
+  it('removes the one that a killed fork came from, once', async () => {
+    for (const _time of ['first', 'second']) await reap(PASSING_SNAPSHOT, { name: 'ready' });
+    expect(await here.snapshots.names()).toEqual([]);
+    expect(existsSync(here.snapshots.folder(record))).toBe(false);
   });
 });

@@ -3,6 +3,7 @@ import type { UpResult } from '../cluster/up.ts';
 import { KvciError } from '../core/errors.ts';
 import type { RunContext } from '../core/plan.ts';
 import type { SnapshotPorts } from './ports.ts';
+import { PASSING_SNAPSHOT } from './reaper.ts';
 import { removeSnapshot } from './remove.ts';
 import { upFromSnapshot } from './restore.ts';
 import { saveSnapshot } from './save.ts';
@@ -33,6 +34,7 @@ export async function forkCluster(
     });
   }
   const snapshot = `fork-${snapshotId()}`;
+  await using _entry = await ports.ledger.enter(PASSING_SNAPSHOT, { name: snapshot });
   await saveSnapshot(cluster, { name: snapshot, stop: false, passing: true }, ports, run);
   try {
     const results: UpResult[] = [];

@@ -8,7 +8,10 @@ import type { SnapshotStore } from './store.ts';
 /** Ledger kind of the files of a snapshot that has no record yet. */
 export const SNAPSHOT_FOLDER = 'snapshot';
 
-/** What `prune` removes of a save whose kvci was killed. The cluster went on by itself. */
+/** Ledger kind of a snapshot that goes once the clusters that come from it run. */
+export const PASSING_SNAPSHOT = 'passing-snapshot';
+
+/** What `prune` removes of a save or a fork whose kvci was killed. The cluster went on by itself. */
 export function snapshotReapers(snapshots: SnapshotStore): Reaper[] {
   return [
     {
@@ -20,6 +23,14 @@ export function snapshotReapers(snapshots: SnapshotStore): Reaper[] {
         const record = existsSync(path) ? await snapshots.find(String(name)) : undefined;
         if (record !== undefined && snapshots.folder(record) === folder) return;
         await removeTree(String(folder));
+      },
+    },
+    {
+      kind: PASSING_SNAPSHOT,
+      describe: ({ name }) => `snapshot "${String(name)}", which a fork came from`,
+      reap: async ({ name }) => {
+        const record = await snapshots.find(String(name));
+        if (record !== undefined) await snapshots.remove(record.name, record.id);
       },
     },
   ];
