@@ -2,6 +2,7 @@ import Handlebars from 'handlebars';
 
 import { KvciError } from './errors.ts';
 import { shellQuote } from './shell.ts';
+import { templateSource } from './template-source.ts';
 
 /** Template sources by name (`base/debian-13`, `partials/kernel`), without `.hbs`. */
 export type TemplateSources = ReadonlyMap<string, string>;
@@ -18,7 +19,7 @@ export type View = object;
  * @throws KvciError `template-missing`, `template-unknown-name`, `template-bad-value`
  */
 export function renderTemplate(sources: TemplateSources, name: string, view: View): string {
-  const source = sourceOf(sources, name);
+  const source = templateSource(sources, name);
   const problems = unknownNames(sources, name, view);
   if (problems.length > 0) {
     throw new KvciError('bug', 'template-unknown-name', `${name}: the view has no ${problems.map((problem) => `"${problem}"`).join(', ')}`);
@@ -47,12 +48,6 @@ const HELPER_NAMES = new Set(['if', 'unless', 'each', 'with', 'lookup', ...Objec
 /** What `@` names there are inside `each`. */
 const EACH_DATA = new Set(['index', 'key', 'first', 'last']);
 
-function sourceOf(sources: TemplateSources, name: string): string {
-  const source = sources.get(name);
-  if (source === undefined) throw new KvciError('bug', 'template-missing', `no template named "${name}"`);
-  return source;
-}
-
 /**
  * The identifiers that a template and its partials use and the view does not have, sorted. Branches that are not rendered count
  * too; below `each` every item must have the name, below a value that is empty nothing is asked.
@@ -65,7 +60,7 @@ export function unknownNames(sources: TemplateSources, name: string, view: View)
   const visit = (templateName: string, scopes: readonly Scope[]): void => {
     if (open.includes(templateName)) return;
     open.push(templateName);
-    new NameChecker(visit, scopes, unknown).accept(Handlebars.parse(sourceOf(sources, templateName)));
+    new NameChecker(visit, scopes, unknown).accept(Handlebars.parse(templateSource(sources, templateName)));
     open.pop();
   };
   visit(name, [{ contexts: [view], names: NO_NAMES }]);

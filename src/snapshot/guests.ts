@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 
 import { COMMAND_DEADLINE_MS } from '../cluster/deadlines.ts';
 import type { RunContext } from '../core/plan.ts';
+import { templateSource } from '../core/template-source.ts';
 import type { TemplateSources } from '../core/template.ts';
-import { KvciError } from '../core/errors.ts';
 import type { NodeHandle } from '../machine/types.ts';
 
 /** What the pool of a kernel holds. */
@@ -41,7 +41,7 @@ export interface Guests {
 
 /** @throws KvciError `template-missing` */
 export function guestsBy(templates: TemplateSources): Guests {
-  const held = program(templates, 'held.sh');
+  const held = templateSource(templates, 'snapshot/held.sh');
   const within = (signal: AbortSignal): { timeoutMs: number; signal: AbortSignal } => ({ timeoutMs: COMMAND_DEADLINE_MS, signal });
   // By its input: nobody wants to read all of it where commands are told.
   const tell = async (node: NodeHandle, words: string, signal: AbortSignal, accept: readonly number[] = []): Promise<void> => {
@@ -52,7 +52,7 @@ export function guestsBy(templates: TemplateSources): Guests {
       // Exit codes 3 and 4: it does not run, there is none.
       const { exitCode } = await node.run(['systemctl', 'is-active', '--quiet', CLOCK_UNIT], { ...within(signal), accept: [3, 4] });
       if (exitCode === 0) return;
-      const follow = `${held}\n${program(templates, 'follow-clock.sh')}`;
+      const follow = `${held}\n${templateSource(templates, 'snapshot/follow-clock.sh')}`;
       const unit = ['systemd-run', '--quiet', '--collect', `--unit=${CLOCK_UNIT}`, '--property=Restart=always'] as const;
       await node.run([...unit, 'bash', '-c', follow], within(signal));
     },
@@ -61,10 +61,4 @@ export function guestsBy(templates: TemplateSources): Guests {
     letGo: (node, signal) => tell(node, 'let_go; catch_up', signal),
     wake: (node, { clock, signal }) => tell(node, wakeUp(clock.now(), randomBytes(SEED_BYTES)), signal),
   };
-}
-
-function program(templates: TemplateSources, name: string): string {
-  const text = templates.get(`snapshot/${name}`);
-  if (text === undefined) throw new KvciError('bug', 'template-missing', `no template named "snapshot/${name}"`);
-  return text;
 }

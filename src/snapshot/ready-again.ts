@@ -17,7 +17,7 @@ const FOLLOWS_MS = 45_000;
 /** How long the API may take to say what is missing. */
 const ASK_MS = 20_000;
 
-/** How far a clock may be off that a node has set by itself: to the second first, then better. */
+/** How far a clock may be off that a node has set by itself: by half a second first, then less. */
 const BEHIND_MS = 1_500;
 
 /**
@@ -90,16 +90,14 @@ export async function untilReadyAgain(
     ]);
     // Not before: each request costs those two time, where the API server is emulated and runs code for the first time.
     await cluster.step('ready', 'Ready', undefined, () =>
-      api
-        .until(
-          (view) => missing(state, view).length === 0,
-          signal,
-          (view) => {
-            last = view;
-            watch(view);
-          },
-        )
-        .then(() => undefined),
+      api.until(
+        (view) => missing(state, view).length === 0,
+        signal,
+        (view) => {
+          last = view;
+          watch(view);
+        },
+      ),
     );
   } catch (error) {
     if (error instanceof KvciError && error.reason === 'timedOut') {

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 import type { Reaper } from '../host/ledger.ts';
@@ -19,8 +18,7 @@ export function snapshotReapers(snapshots: SnapshotStore): Reaper[] {
       describe: (resource) => `half a snapshot "${String(resource['name'])}"`,
       reap: async ({ folder, name }) => {
         // It may have been killed right after it was whole.
-        const path = snapshots.path(String(name));
-        const record = existsSync(path) ? await snapshots.find(String(name)) : undefined;
+        const record = await snapshots.find(String(name));
         if (record !== undefined && snapshots.folder(record) === folder) return;
         await removeTree(String(folder));
       },

@@ -24,9 +24,9 @@ const put = async (path: string, text: string): Promise<void> => {
   await mkdir(dirname(place), { recursive: true });
   await writeFile(place, text);
 };
-const group = async (path: string, weight: number, idle?: number): Promise<void> => {
+const group = async (path: string, weight: number): Promise<void> => {
   await put(`${path}/cpu.weight`, `${weight}\n`);
-  await put(`${path}/cpu.idle`, `${idle ?? 0}\n`);
+  await put(`${path}/cpu.idle`, '0\n');
 };
 const pod = async (path: string, weight: number, pid: number, program: string): Promise<void> => {
   await group(path, weight);

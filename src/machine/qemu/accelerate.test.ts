@@ -9,7 +9,7 @@ import { CommandError } from '../../host/command-error.ts';
 import type { CommandRunner } from '../../host/types.ts';
 import type { Acceleration } from '../vm-options.ts';
 import { accelerate } from './accelerate.ts';
-import { readVerdict } from './kvm.ts';
+import { readVerdict, writeVerdict } from './kvm.ts';
 import type { QemuBoot, QemuMachine } from './qemu-arguments.ts';
 
 const NEVER = new AbortController().signal;
@@ -113,6 +113,18 @@ describe('whether a machine has KVM', () => {
     const runner = sandbox('usable', { stdout: '[    0.0] Linux version 6.12' });
     expect([await choose(runner), await choose(runner, 'uefi')]).toEqual(['kvm', 'kvm']);
     expect(runner.trials).toBe(1);
+    expect(said).toEqual([]);
+  });
+});
+
+describe('what is used on request, whatever is known', () => {
+  it.each([
+    ['emulation', 'tcg'],
+    ['kvm', 'kvm'],
+  ] as const)('%s', async (wanted, accelerator) => {
+    await writeVerdict(state, { qemu: QEMU, usable: wanted !== 'kvm', reason: 'a test' });
+    const asked = { where: 'tools sandbox', run: () => Promise.reject(new Error('nothing is to be asked')) };
+    expect(await choose(asked, 'direct', wanted)).toBe(accelerator);
     expect(said).toEqual([]);
   });
 });

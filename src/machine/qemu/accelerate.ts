@@ -20,13 +20,13 @@ export async function accelerate(
   trial: () => Promise<QemuMachine>,
   signal: AbortSignal,
 ): Promise<Accelerator> {
-  // Nothing is to be known of KVM then.
-  if (wanted === 'emulation') return 'tcg';
+  // Whatever is known of KVM.
+  if (wanted !== 'auto') return wanted === 'kvm' ? 'kvm' : 'tcg';
   const note = (message: string): void => {
     events({ type: 'problem', level: 'note', message });
   };
   const [qemu, device] = await Promise.all([qemuRelease(runner, architecture, signal), deviceInside(runner, '/dev/kvm')]);
-  const known = chooseAccelerator({ wanted, device, remembered: await readVerdict(directories.state, qemu) });
+  const known = chooseAccelerator({ device, remembered: await readVerdict(directories.state, qemu) });
   if (known !== 'try') {
     if (known.note !== undefined) note(known.note);
     return known.accelerator;

@@ -12,15 +12,13 @@ const UNUSABLE = { version: 1, boot: 'b', qemu: 'q', usable: false, reason: 'no 
 
 describe('the choice between KVM and emulation', () => {
   it.each<[string, Partial<AcceleratorQuestion>, unknown]>([
-    ['emulation on request', { wanted: 'emulation' }, { accelerator: 'tcg' }],
-    ['KVM on request, whatever is known', { wanted: 'kvm', remembered: UNUSABLE }, { accelerator: 'kvm' }],
     ['no KVM', { device: 'absent' }, { accelerator: 'tcg', note: expect.stringContaining('has no KVM') as string }],
     ['not for this user', { device: 'closed' }, { accelerator: 'tcg', note: expect.stringContaining('closed to this user') as string }],
     ['nothing known yet', {}, 'try'],
     ['known to work', { remembered: { ...UNUSABLE, usable: true } }, { accelerator: 'kvm' }],
     ['known not to work', { remembered: UNUSABLE }, { accelerator: 'tcg', note: expect.stringContaining('no kernel starts') as string }],
   ])('%s', (_what, change, choice) => {
-    expect(chooseAccelerator({ wanted: 'auto', device: 'usable', remembered: undefined, ...change })).toEqual(choice);
+    expect(chooseAccelerator({ device: 'usable', remembered: undefined, ...change })).toEqual(choice);
   });
 });
 

@@ -6,7 +6,6 @@ import { hasErrno, KvciError } from '../../core/errors.ts';
 import { CommandError } from '../../host/command-error.ts';
 import { writeFileAtomic } from '../../host/files.ts';
 import type { CommandRunner } from '../../host/types.ts';
-import type { Acceleration } from '../vm-options.ts';
 import type { Accelerator } from './qemu-arguments.ts';
 import { qemuFailure } from './qemu-failure.ts';
 
@@ -128,7 +127,6 @@ function sourceOfFailure(error: CommandError): TrialOutcome['source'] {
 }
 
 export interface AcceleratorQuestion {
-  readonly wanted: Acceleration;
   /** Whether the sandbox may open /dev/kvm. */
   readonly device: 'usable' | 'closed' | 'absent';
   readonly remembered: KvmVerdict | undefined;
@@ -136,12 +134,9 @@ export interface AcceleratorQuestion {
 
 /** What follows from what is known; `try` when only a trial can tell. */
 export function chooseAccelerator({
-  wanted,
   device,
   remembered,
 }: AcceleratorQuestion): { readonly accelerator: Accelerator; readonly note?: string } | 'try' {
-  if (wanted === 'emulation') return { accelerator: 'tcg' };
-  if (wanted === 'kvm') return { accelerator: 'kvm' };
   if (device !== 'usable') return { accelerator: 'tcg', note: noDeviceNote(device) };
   if (remembered === undefined) return 'try';
   return remembered.usable ? { accelerator: 'kvm' } : { accelerator: 'tcg', note: emulationNote(remembered.reason) };

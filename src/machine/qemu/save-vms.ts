@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { PassThrough } from 'node:stream';
 
 import { KvciError } from '../../core/errors.ts';
-import type { TemplateSources } from '../../core/template.ts';
+import { templateSource } from '../../core/template-source.ts';
 import type { CommandRunner } from '../../host/types.ts';
 import { putFile } from '../../sandbox/put-file.ts';
 import { MACHINES_INSIDE } from './launch-vm-sandbox.ts';
@@ -67,7 +67,8 @@ export async function saveVms(
       hint: `Start it first: kvci start ${sandbox.record.name}`,
     });
   }
-  for (const path of [GUARD, COPY]) await putFile(sandbox.runner, path, program(parts.templates, path), signal);
+  for (const path of [GUARD, COPY])
+    await putFile(sandbox.runner, path, templateSource(parts.templates, `machine/${basename(path)}`), signal);
   await using held = new AsyncDisposableStack();
   const all = await Promise.all(names.map((name) => prepare(sandbox, name, `${folder}/${name}`, held, signal)));
   const guard = helper(sandbox.runner, ['perl', GUARD, ...names.map((name) => socketsOf(name).monitors[2])], signal);
@@ -179,14 +180,6 @@ function helper(runner: CommandRunner, argv: readonly [string, ...string[]], sig
       });
     },
   };
-}
-
-/** @throws KvciError `template-missing` */
-function program(templates: TemplateSources, path: string): string {
-  const name = basename(path);
-  const text = templates.get(`machine/${name}`);
-  if (text === undefined) throw new KvciError('bug', 'template-missing', `no template named "machine/${name}"`);
-  return text;
 }
 
 function disposable(client: QmpClient): AsyncDisposable & { readonly client: QmpClient } {

@@ -23,8 +23,10 @@ const SSH_PORT = 22;
 
 /** How often it is asked whether a machine answers, and how often its console is read for why it does not. */
 const POLL_MS = 100;
-const FIRST_POLL_MS = 10;
 const CONSOLE_MS = 2_000;
+
+/** How long the end of a machine is waited for at first: one that was told to quit takes a moment, one that shuts down its time. */
+const FIRST_POLL_MS = 10;
 
 /** For a hang: QEMU tells at once how its machine is. */
 const ASK_MS = 10_000;
@@ -135,7 +137,6 @@ export async function openVm(parts: VmSandboxParts, sandbox: VmSandbox, name: st
     (await sandbox.runner.run(['sh', '-c', 'kill -0 "$(cat "$1")"', 'sh', pid], { accept: [1, 2] })).exitCode === 0;
   if (!(await running())) throw machineEnded(name);
   const untilEnded = async (signal?: AbortSignal): Promise<void> => {
-    // One that was told to quit takes a moment, one that shuts down its time.
     for (let wait = FIRST_POLL_MS; signal?.aborted !== true && (await running()); wait = Math.min(2 * wait, POLL_MS))
       await parts.clock.wait(wait);
   };

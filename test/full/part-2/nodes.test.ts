@@ -14,10 +14,10 @@ import { killNode } from '../../fixtures/killed-node.ts';
 import { kvciIn, wellDone } from '../../fixtures/kvci-calls.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
 import { ownProgram, pauseImageOf, podOn } from '../../fixtures/own-program-pods.ts';
+import { KUBECTL } from '../../fixtures/served-cluster.ts';
 import { startKvci } from '../../fixtures/started-kvci.ts';
 
 const NAME = 'kvci-nodes';
-const ADMIN = ['kubectl', '--kubeconfig', '/etc/kubernetes/admin.conf'] as const;
 
 /** For watches: a hang, not a measure. */
 const soon = (): AbortSignal => AbortSignal.timeout(10 * 60_000);
@@ -77,7 +77,7 @@ describe('a cluster of three control planes and a worker', () => {
       .toSorted();
   const served = async (): Promise<string> => {
     await api.until(({ pods }) => pods.some(({ labels, ready }) => labels['app'] === 'app' && ready), soon());
-    const address = await on('node03', ...ADMIN, 'get', 'service', 'app', '-o', 'jsonpath={.spec.clusterIP}');
+    const address = await on('node03', ...KUBECTL, 'get', 'service', 'app', '-o', 'jsonpath={.spec.clusterIP}');
     return on('node04', 'socat', '-u', `TCP:${address}:80`, 'STDOUT');
   };
 
@@ -120,7 +120,7 @@ describe('a cluster of three control planes and a worker', () => {
     expect(added).toMatchObject({ added: ['node01', 'node02'] });
     expect(await readyNodes()).toEqual(['node01', 'node02', 'node03', 'node04']);
     // From a new node to a pod of another: routes know both.
-    expect(await on('node01', ...ADMIN, 'get', '--raw', '/readyz')).toBe('ok');
+    expect(await on('node01', ...KUBECTL, 'get', '--raw', '/readyz')).toBe('ok');
     expect(await served()).toBe('started\nstarted\n');
     expect(JSON.parse(await done('up', NAME, '--output', 'json'))).toMatchObject({ reused: true });
   });

@@ -10,6 +10,7 @@ import { hostTraces, type HostTraces } from '../../fixtures/host-traces.ts';
 import { kvciIn, wellDone } from '../../fixtures/kvci-calls.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
 import { greets, podOn } from '../../fixtures/own-program-pods.ts';
+import { KUBECTL } from '../../fixtures/served-cluster.ts';
 import { pushSmallImage } from '../../fixtures/small-image.ts';
 import { type TlsRegistry, tlsRegistry } from '../../fixtures/tls-registry.ts';
 
@@ -44,7 +45,7 @@ describe('a registry beside clusters', () => {
   const pullFailure = async (name: string, ref: string): Promise<string> => {
     await api.apply(podOn('node01', name, ref, 'true', 'Always'), NEVER);
     const path = `jsonpath={.items[?(@.involvedObject.name=="${name}")].message}`;
-    const words = ['kubectl', '--kubeconfig', '/etc/kubernetes/admin.conf', 'get', 'events', '--output', path];
+    const words = [...KUBECTL, 'get', 'events', '--output', path];
     await api.until(({ pods }) => pods.some((pod) => pod.name === name && pod.message.includes('Pull')), AbortSignal.timeout(120_000));
     return here('ssh', 'node01', '--cluster', NAME, '--', ...words);
   };
