@@ -2,7 +2,7 @@
 # the saving for now, and nothing tells it. Bash alone, without a process for each look; ends with the node. Comes after held.sh: what a
 # save holds back is let go once the clock is right, or when nobody has done so for long.
 patience=60 # looks
-ahead=5     # seconds
+ahead=4     # seconds
 looks=0
 exec 3<> <(:)
 

@@ -1,7 +1,8 @@
 # What a node does in which order when it goes on from what was saved. Its API server and etcd come first, then its kubelet, which renews
 # the node's lease, and all others take what is left: to an emulated processor each program is new again, and translating it takes long.
+# Emulated controllers, which renew leases of their own and have 45 seconds for it, stand still.
 held=/run/kvci-held     # the process id of a kubelet that is held back
-behind=/run/kvci-behind # control groups that stand back, one a line, each after its weight
+behind=/run/kvci-behind # control groups that stand back, one a line, each after its weight; of one that stands still: "still"
 
 # Before the node is saved. Answers 1 where no kubelet runs.
 hold() {
@@ -32,7 +33,10 @@ catch_up() {
   alone
   while read -r weight group; do
     # A group forgets its weight when it is idle. What has ended meanwhile is gone.
-    { echo 0 >"$group/cpu.idle"; echo "$weight" >"$group/cpu.weight"; } 2>/dev/null
+    case $weight in
+      still) echo 0 >"$group/cgroup.freeze" ;;
+      *) echo 0 >"$group/cpu.idle"; echo "$weight" >"$group/cpu.weight" ;;
+    esac 2>/dev/null
   done <"$behind"
   : >"$behind"
   exec 9>&-
@@ -45,25 +49,38 @@ alone() {
 }
 
 stand_back() {
-  local pod service
+  local pod service emulated=
   local slice=/sys/fs/cgroup/system.slice
+  [ "$(systemd-detect-virt)" != qemu ] || emulated=1
   for pod in /sys/fs/cgroup/kubepods.slice/kubepods-pod*.slice /sys/fs/cgroup/kubepods.slice/*/kubepods-*-pod*.slice; do
-    comes_first "$pod" || weigh "$pod" cpu.idle 1
+    case $(program_of "$pod")$emulated in
+      kube-apiserver* | etcd*) ;;
+      kube-controller1 | kube-scheduler1) stand_still "$pod" ;;
+      *) weigh "$pod" cpu.idle 1 ;;
+    esac
   done
   for service in "$slice"/*.service; do
-    case $service in */kubelet.service | */kvci-clock.service | */ssh*.service) ;; *) weigh "$service" cpu.idle 1 ;; esac
+    case $service in */kubelet.service | */ssh*.service) ;; *) weigh "$service" cpu.idle 1 ;; esac
   done
   # Pods have about a hundred.
   weigh "$slice" cpu.weight 30
 }
 
-comes_first() {
+# What runs in a pod, by the first 15 letters that a kernel keeps of it.
+program_of() {
   local processes pid name
   for processes in "$1"/*/cgroup.procs "$1"/*/*/cgroup.procs; do
     { read -r pid <"$processes" && read -r name <"/proc/$pid/comm"; } 2>/dev/null || continue
-    case $name in kube-apiserver | etcd) return 0 ;; esac
+    [ "$name" = pause ] || { echo "$name"; return; }
   done
-  return 1
+}
+
+stand_still() {
+  local now
+  { read -r now <"$1/cgroup.freeze"; } 2>/dev/null || return 0
+  [ "$now" = 0 ] || return 0
+  echo "still $1" >>"$behind"
+  echo 1 >"$1/cgroup.freeze"
 }
 
 # Changes what counts for a group, and writes down its weight; one that stands back already is left as it is.

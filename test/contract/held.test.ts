@@ -13,6 +13,7 @@ const SYSTEM = 'sys/fs/cgroup/system.slice';
 const API = `${BURSTABLE}/kubepods-burstable-podapi.slice`;
 const DNS = `${BURSTABLE}/kubepods-burstable-poddns.slice`;
 const OWN = 'sys/fs/cgroup/kubepods.slice/kubepods-podown.slice';
+const SCHEDULER = `${BURSTABLE}/kubepods-burstable-podscheduler.slice`;
 const CONTAINERD = `${SYSTEM}/containerd.service`;
 const KUBELET = `${SYSTEM}/kubelet.service`;
 
@@ -27,9 +28,12 @@ const put = async (path: string, text: string): Promise<void> => {
 const group = async (path: string, weight: number): Promise<void> => {
   await put(`${path}/cpu.weight`, `${weight}\n`);
   await put(`${path}/cpu.idle`, '0\n');
+  await put(`${path}/cgroup.freeze`, '0\n');
 };
 const pod = async (path: string, weight: number, pid: number, program: string): Promise<void> => {
   await group(path, weight);
+  await put(`${path}/cri-containerd-0.scope/cgroup.procs`, `${pid + 1}\n`);
+  await put(`proc/${pid + 1}/comm`, 'pause\n');
   await put(`${path}/cri-containerd-1.scope/cgroup.procs`, '');
   await put(`${path}/cri-containerd-1.scope/container/cgroup.procs`, `${pid}\n`);
   await put(`proc/${pid}/comm`, `${program}\n`);
@@ -49,7 +53,11 @@ const weights = async (): Promise<Record<string, string>> => {
     path,
     `${await read(`${path}/cpu.idle`)} ${await read(`${path}/cpu.weight`)}`,
   ];
-  return Object.fromEntries(await Promise.all([BURSTABLE, API, DNS, OWN, CONTAINERD, KUBELET, SYSTEM].map(of)));
+  return Object.fromEntries(await Promise.all([BURSTABLE, API, SCHEDULER, DNS, OWN, CONTAINERD, KUBELET, SYSTEM].map(of)));
+};
+const virtualization = async (kind: string): Promise<void> => {
+  await put('bin/systemd-detect-virt', `#!/bin/sh\necho ${kind}\n`);
+  await chmod(join(folder.path, 'bin/systemd-detect-virt'), 0o755);
 };
 const read = async (path: string): Promise<string> => (await readFile(join(folder.path, path), 'utf8')).trim();
 const stateOf = async (pid = 0): Promise<string> => /\) (\S)/.exec(await readFile(`/proc/${pid}/stat`, 'utf8'))?.[1] ?? '';
@@ -60,10 +68,12 @@ beforeEach(async () => {
   await mkdir(join(folder.path, 'run'));
   await put('bin/systemctl', `#!/bin/sh\necho ${kubelet.pid ?? 0}\n`);
   await chmod(join(folder.path, 'bin/systemctl'), 0o755);
+  await virtualization('kvm');
   await group(BURSTABLE, 79);
   await pod(API, 98, 1001, 'kube-apiserver');
-  await pod(DNS, 4, 1002, 'coredns');
-  await pod(OWN, 39, 1003, 'nginx');
+  await pod(SCHEDULER, 10, 1011, 'kube-scheduler');
+  await pod(DNS, 4, 1021, 'coredns');
+  await pod(OWN, 39, 1031, 'nginx');
   await group(CONTAINERD, 200);
   await group(KUBELET, 100);
   await group(SYSTEM, 100);
@@ -78,13 +88,14 @@ afterEach(async () => {
 const BEFORE = {
   [BURSTABLE]: '0 79',
   [API]: '0 98',
+  [SCHEDULER]: '0 10',
   [DNS]: '0 4',
   [OWN]: '0 39',
   [CONTAINERD]: '0 200',
   [KUBELET]: '0 100',
   [SYSTEM]: '0 100',
 };
-const HELD = { ...BEFORE, [DNS]: '1 4', [OWN]: '1 39', [CONTAINERD]: '1 200', [SYSTEM]: '0 30' };
+const HELD = { ...BEFORE, [SCHEDULER]: '1 10', [DNS]: '1 4', [OWN]: '1 39', [CONTAINERD]: '1 200', [SYSTEM]: '0 30' };
 
 describe('a node that is held back', () => {
   it('lets all stand back but what comes first, and has it all as it was afterwards', async () => {
@@ -112,6 +123,16 @@ describe('a node that is held back', () => {
     await rm(join(folder.path, DNS), { recursive: true });
     expect(await held('let_go; catch_up; let_go; catch_up')).toBe(0);
     expect(await read(`${CONTAINERD}/cpu.weight`)).toBe('200');
+  });
+
+  it('has controllers stand still where it is emulated', async () => {
+    await virtualization('qemu');
+    await held('hold');
+    expect(await read(`${SCHEDULER}/cgroup.freeze`)).toBe('1');
+    expect(await weights()).toEqual({ ...HELD, [SCHEDULER]: BEFORE[SCHEDULER] });
+    await held('let_go; catch_up');
+    expect(await read(`${SCHEDULER}/cgroup.freeze`)).toBe('0');
+    expect(await weights()).toEqual(BEFORE);
   });
 
   it('is told where no kubelet runs', async () => {

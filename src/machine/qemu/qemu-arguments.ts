@@ -67,7 +67,10 @@ export function qemuSockets(folder: string, consoleLog: string): QemuSockets {
 interface Board {
   readonly program: string;
   readonly machine: string;
-  /** `max` of an arm64 machine checks pointers by a cipher, which costs half of the speed under emulation. */
+  /**
+   * All that can be emulated, but for what costs speed: `max` of an arm64 machine checks pointers by a cipher, which takes half of it; a
+   * kernel of an amd64 machine opens and shuts user memory (smap) around each copy, which ends a piece of translated code each time.
+   */
   readonly emulated: string;
   /** What most hosts have, with virtualisation in the machine where the host has it: what runs here runs elsewhere. Undefined: there is no such model. */
   readonly common?: string;
@@ -82,7 +85,7 @@ const BOARDS: Readonly<Record<Architecture, Board>> = {
   amd64: {
     program: 'qemu-system-x86_64',
     machine: 'q35',
-    emulated: 'max',
+    emulated: 'max,-smap',
     // What the host lacks of it QEMU leaves out, with a warning.
     common: 'Haswell-noTSX,vmx=on,svm=on',
     firmwares: ['uefi', 'bios', 'direct'],

@@ -47,7 +47,7 @@ export function vmMachines(
   let held: VmSandbox | undefined;
   let choosing: Promise<Accelerator> | undefined;
   const mayBeEmulated = (spec.acceleration ?? 'auto') === 'auto';
-  const entered: VmAccess[] = [];
+  const entered: AsyncDisposable[] = [];
 
   /** What there is of this life of the cluster. */
   const recorded = async (): Promise<VmSandboxRecord | undefined> => {
@@ -147,7 +147,7 @@ export function vmMachines(
     sandbox: required,
     make: async (before, source, signal) => (held = await make(before.lan, source, signal, before.key)),
     specOf: (machine, sandbox, { accelerator: kind }) => specOf(machine, sandbox, kind),
-    entered: (vm) => entered.push(vm),
+    hold: (one) => entered.push(one),
   });
 
   return {
@@ -229,7 +229,7 @@ export function vmMachines(
       held = undefined;
     },
     [Symbol.asyncDispose]: async () => {
-      await Promise.all(entered.splice(0).map((vm) => vm[Symbol.asyncDispose]()));
+      await Promise.all(entered.splice(0).map((one) => one[Symbol.asyncDispose]()));
     },
   };
 }

@@ -19,7 +19,8 @@ import { dropChildren, linkSaved } from './saved-disks.ts';
 import { unfit } from './saved-fit.ts';
 import { loadDevices, loading } from './saved-state.ts';
 import { startVm, type VmSpec } from './start-vm.ts';
-import { openVm, runningVms, type VmAccess } from './vm.ts';
+import { takeTurn } from './turn.ts';
+import { openVm, runningVms } from './vm.ts';
 import { savedFiles, savedFolder, socketsOf } from './vm-files.ts';
 import { formatVmSandboxRecord, parseVmSandboxRecord, type SavedVm, type VmRecord, type VmSandboxRecord } from './vm-record.ts';
 import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
@@ -32,8 +33,8 @@ export interface VmSnapshotParts {
   /** Makes the sandbox of a cluster that has none, as one was. */
   readonly make: (before: VmSandboxRecord, disk: DiskSource, signal: AbortSignal) => Promise<VmSandbox>;
   readonly specOf: (machine: MachineSpec, sandbox: VmSandbox, record: VmRecord) => Promise<VmSpec>;
-  /** Takes care of what a process holds of a machine. */
-  readonly entered: (vm: VmAccess) => void;
+  /** Takes care of what a process holds of machines. */
+  readonly hold: (held: AsyncDisposable) => void;
 }
 
 /** Of a machine that can go back. */
@@ -46,20 +47,22 @@ const STAGE = '.saving';
 const ENTER_MS = 5 * 60_000;
 
 /** Saving virtual machines and starting them as they were. */
-export function vmSnapshots({ vms, sandbox: sandboxOf, make, specOf, entered }: VmSnapshotParts): MachineSnapshots {
-  /** Starts all machines from what is in their folders, as they are to be at one instant. */
+export function vmSnapshots({ vms, sandbox: sandboxOf, make, specOf, hold }: VmSnapshotParts): MachineSnapshots {
+  /** Starts all machines from what is in their folders, as they are to be at one instant. Emulated ones have their turn from then on. */
   const startAll = async (
     sandbox: VmSandbox,
     records: VmSandboxRecord['machines'],
     machines: readonly MachineSpec[],
     signal: AbortSignal,
   ) => {
+    const isEmulated = machines.some(({ name }) => recordOf(records, name).accelerator === 'tcg');
+    if (isEmulated) hold(await takeTurn(vms, sandbox.record.name, signal));
     const started = await allOf(
       machines.map(async (machine) => {
         const { name } = machine;
         const record = recordOf(records, name);
         const spec = { ...(await specOf(machine, sandbox, record)), saved: record.saved };
-        entered(await startVm(vms, sandbox, spec, signal));
+        hold(await startVm(vms, sandbox, spec, signal));
         const load = loading(name);
         const qmp = await connectMonitor(sandbox, socketsOf(name).monitors[1], name, load.onEvent);
         await loadDevices(qmp, name, savedFiles(name, record.saved.folder).devices, load);

@@ -1,0 +1,50 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { isMissing } from '../../../test/fixtures/needs.ts';
+import { standBack } from './stand-back.ts';
+
+const skip = isMissing('autogroups', existsSync('/proc/self/autogroup') ? undefined : 'this kernel has no groups of sessions');
+
+describe.skipIf(skip)('processes that stand back', () => {
+  let sleeper: ChildProcess;
+
+  beforeEach(() => {
+    sleeper = spawn('sleep', ['infinity'], { detached: true });
+  });
+
+  afterEach(async () => {
+    sleeper.kill('SIGKILL');
+    await once(sleeper, 'exit');
+  });
+
+  const nice = async (): Promise<string> => (await readFile(`/proc/${sleeper.pid ?? 0}/autogroup`, 'utf8')).replace(/.*nice /s, '').trim();
+
+  it('do so until it is disposed', async () => {
+    const held = await standBack([sleeper.pid ?? 0]);
+    await expect.poll(nice).toBe('19');
+    held[Symbol.dispose]();
+    await expect.poll(nice).toBe('0');
+  });
+
+  it('do so no longer once whoever asked for it is killed', async () => {
+    const module = new URL('stand-back.ts', import.meta.url).pathname;
+    const script = `const { standBack } = await import(${JSON.stringify(module)}); await standBack([${sleeper.pid ?? 0}]); setInterval(() => {}, 1e6);`;
+    const asker = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'inherit' });
+    await expect.poll(nice, { timeout: 10_000 }).toBe('19');
+    asker.kill('SIGKILL');
+    await expect.poll(nice).toBe('0');
+  });
+
+  it('may have ended', async () => {
+    const gone = spawn('true');
+    await once(gone, 'exit');
+    const held = await standBack([gone.pid ?? 0, sleeper.pid ?? 0]);
+    await expect.poll(nice).toBe('19');
+    held[Symbol.dispose]();
+    await expect.poll(nice).toBe('0');
+  });
+});
