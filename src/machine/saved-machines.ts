@@ -57,6 +57,18 @@ export interface MachineSnapshots {
   /** After a save that came to nothing: whoever stands still for want of room on the disk goes on, what is of no use is gone. */
   recover(signal: AbortSignal): Promise<void>;
   /**
+   * A turn to go on, which whoever restores or resets machines takes before and has until they answer: emulated clusters that go on at
+   * once hold each other up. Others have it at once.
+   *
+   * @param saved undefined: what is reset
+   * @param mayStandBack whether the machines of another cluster may stand back for that
+   */
+  turn(
+    saved: SavedMachines | undefined,
+    mayStandBack: (cluster: string) => Promise<boolean>,
+    signal: AbortSignal,
+  ): Promise<AsyncDisposable>;
+  /**
    * Makes the machines of a cluster that has none of what was saved. All run when it answers, unless they are to boot from their disks:
    * then `start` starts them.
    *

@@ -7,6 +7,7 @@ import type { RunContext } from '../core/plan.ts';
 import { machineSpecs, requireVms, snapshotsOf } from './only-vms.ts';
 import type { SnapshotPorts } from './ports.ts';
 import { reachAgain } from './reach-again.ts';
+import { takeTurn } from './turn.ts';
 
 /**
  * Puts a cluster back to what it was last saved as, or came from: its nodes end and go on from there, in their place. Port and
@@ -33,6 +34,7 @@ export async function resetCluster(
   await using provider = await ports.provider(state.provider, state.engine, run);
   const bring = async (work: Work): Promise<void> => {
     const { cluster, machines } = work;
+    await using _turn = await takeTurn(work, undefined, ports);
     const since = run.clock.now();
     // What it was is gone from here on: one that is killed now is not Ready.
     await cluster.update({ phase: 'stopped' });

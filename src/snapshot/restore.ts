@@ -21,6 +21,7 @@ import type { SnapshotPorts } from './ports.ts';
 import { reachAgain } from './reach-again.ts';
 import type { SnapshotRecord } from './record.ts';
 import { requireRunnable } from './runnable.ts';
+import { takeTurn } from './turn.ts';
 
 export interface RestoreRequest extends Pick<UpRequest, 'keepOnFailure' | 'timeoutMs'> {
   /** Of the new cluster. */
@@ -52,6 +53,7 @@ export async function upFromSnapshot(request: RestoreRequest, ports: SnapshotPor
   const files = await outsideFiles(record, provider, run.signal);
   await requireRunnable(record, files, ports, run);
   const bring = async (work: Work): Promise<void> => {
+    await using _turn = cold ? undefined : await takeTurn(work, record.machines, ports);
     const since = run.clock.now();
     await work.cluster.step('restore', cold ? 'disks of all nodes' : 'all nodes as they were', undefined, async () => {
       const { signal } = work.cluster.context;

@@ -1,6 +1,6 @@
 # What a node does in which order when it goes on from what was saved. Its API server and etcd come first, then its kubelet, which renews
 # the node's lease, and all others take what is left: to an emulated processor each program is new again, and translating it takes long.
-# Emulated controllers, which renew leases of their own and have 45 seconds for it, stand still.
+# Controllers that have 45 seconds to renew their own lease, as those of emulated clusters, stand still.
 held=/run/kvci-held     # the process id of a kubelet that is held back
 behind=/run/kvci-behind # control groups that stand back, one a line, each after its weight; of one that stands still: "still"
 
@@ -49,13 +49,12 @@ alone() {
 }
 
 stand_back() {
-  local pod service emulated=
+  local pod service
   local slice=/sys/fs/cgroup/system.slice
-  [ "$(systemd-detect-virt)" != qemu ] || emulated=1
   for pod in /sys/fs/cgroup/kubepods.slice/kubepods-pod*.slice /sys/fs/cgroup/kubepods.slice/*/kubepods-*-pod*.slice; do
-    case $(program_of "$pod")$emulated in
-      kube-apiserver* | etcd*) ;;
-      kube-controller1 | kube-scheduler1) stand_still "$pod" ;;
+    case $(rank_of "$pod") in
+      first) ;;
+      still) stand_still "$pod" ;;
       *) weigh "$pod" cpu.idle 1 ;;
     esac
   done
@@ -66,12 +65,17 @@ stand_back() {
   weigh "$slice" cpu.weight 30
 }
 
-# What runs in a pod, by the first 15 letters that a kernel keeps of it.
-program_of() {
+# By the names of its programs, of which a kernel keeps 15 letters.
+rank_of() {
   local processes pid name
   for processes in "$1"/*/cgroup.procs "$1"/*/*/cgroup.procs; do
     { read -r pid <"$processes" && read -r name <"/proc/$pid/comm"; } 2>/dev/null || continue
-    [ "$name" = pause ] || { echo "$name"; return; }
+    case $name in
+      kube-apiserver | etcd) echo first && return ;;
+      kube-controller | kube-scheduler)
+        ! grep -qzxe --leader-elect-renew-deadline=45s "/proc/$pid/cmdline" || { echo still && return; }
+        ;;
+    esac
   done
 }
 

@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import { autogroupsProblem } from '../../../test/fixtures/autogroups.ts';
 import { isMissing } from '../../../test/fixtures/needs.ts';
 import { standBack } from './stand-back.ts';
 
-const skip = isMissing('autogroups', existsSync('/proc/self/autogroup') ? undefined : 'this kernel has no groups of sessions');
+const skip = isMissing('autogroups', autogroupsProblem());
 
 describe.skipIf(skip)('processes that stand back', () => {
   let sleeper: ChildProcess;
@@ -25,9 +25,9 @@ describe.skipIf(skip)('processes that stand back', () => {
 
   it('do so until it is disposed', async () => {
     const held = await standBack([sleeper.pid ?? 0]);
-    await expect.poll(nice).toBe('19');
-    held[Symbol.dispose]();
-    await expect.poll(nice).toBe('0');
+    await expect.poll(nice, { timeout: 10_000 }).toBe('19');
+    await held[Symbol.asyncDispose]();
+    expect(await nice()).toBe('0');
   });
 
   it('do so no longer once whoever asked for it is killed', async () => {
@@ -36,15 +36,15 @@ describe.skipIf(skip)('processes that stand back', () => {
     const asker = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'inherit' });
     await expect.poll(nice, { timeout: 10_000 }).toBe('19');
     asker.kill('SIGKILL');
-    await expect.poll(nice).toBe('0');
+    await expect.poll(nice, { timeout: 10_000 }).toBe('0');
   });
 
   it('may have ended', async () => {
     const gone = spawn('true');
     await once(gone, 'exit');
     const held = await standBack([gone.pid ?? 0, sleeper.pid ?? 0]);
-    await expect.poll(nice).toBe('19');
-    held[Symbol.dispose]();
-    await expect.poll(nice).toBe('0');
+    await expect.poll(nice, { timeout: 10_000 }).toBe('19');
+    await held[Symbol.asyncDispose]();
+    expect(await nice()).toBe('0');
   });
 });

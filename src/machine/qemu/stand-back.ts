@@ -2,49 +2,59 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
 /**
- * Sets how nice sessions are (autogroup in sched(7)), the processes of which are named after the first word, until the input ends. A user
- * may do that ten times a second, and may take it back, unlike what renice does. Kernels without such groups have no such files.
+ * Sets how nice the sessions of processes are (autogroups, sched(7)) until the input ends, a minute at most. Users may take that back,
+ * unlike what renice does; all of them together may change it ten times a second.
  */
 const STAND_BACK = `
+[ "$(cat /proc/sys/kernel/sched_autogroup_enabled)" = 1 ] || exit 0
 set_all() {
   nice=$1
-  shift
+  tries=$2
+  shift 2
   for pid; do
-    tries=0
     until { echo "$nice" >"/proc/$pid/autogroup"; } 2>/dev/null; do
-      tries=$((tries + 1))
-      [ -w "/proc/$pid/autogroup" ] && [ "$tries" -lt 20 ] || break
+      tries=$((tries - 1))
+      [ -w "/proc/$pid/autogroup" ] && [ "$tries" -gt 0 ] || break
       sleep 0.1
     done
   done
 }
 trap '' HUP INT TERM
-set_all 19 "$@"
-cat >/dev/null
-set_all 0 "$@"
+set_all 19 50 "$@"
+timeout -s KILL 60 cat >/dev/null
+set_all 0 600 "$@"
 `;
 
 /**
- * Has processes stand back behind all others of this host until it is disposed: they get what is left. It is undone also where this
- * process is killed.
+ * Has sessions stand back behind all others until it is disposed: they get what is left of the processors. It is undone also where this
+ * process is killed. Where the kernel groups processes otherwise, as by the control groups of systemd, nothing changes.
  *
  * node:child_process and not the command runner: what that starts ends with kvci.
  *
- * @param pids of sessions that belong to whoever runs this
+ * @param pids one of each session, of whoever runs this
  */
-export async function standBack(pids: readonly number[]): Promise<Disposable> {
-  if (pids.length === 0) return { [Symbol.dispose]: () => undefined };
+export async function standBack(pids: readonly number[]): Promise<AsyncDisposable> {
+  if (pids.length === 0) return new AsyncDisposableStack();
   const child = spawn('sh', ['-c', STAND_BACK, 'sh', ...pids.map(String)], {
     cwd: '/',
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
   });
-  child.stdin.on('error', () => undefined);
+  const ended = new Promise<void>((resolve) => {
+    child.once('close', () => {
+      resolve();
+    });
+  });
   await once(child, 'spawn');
+  // Its own end, if somebody ends it, is no failure.
+  child.stdin.on('error', () => undefined);
   child.unref();
   return {
-    [Symbol.dispose]: () => {
+    // The next one begins when nothing of this is left.
+    [Symbol.asyncDispose]: async () => {
+      child.ref();
       child.stdin.end();
+      await ended;
     },
   };
 }

@@ -138,7 +138,7 @@ async function startOnDisk(parts: VmSandboxParts, sandbox: VmSandbox, spec: VmSp
   const accelerator = await accelerate(parts, runner, spec.acceleration, trial, signal);
   const saved = spec.saved ?? before?.saved;
   const record = {
-    ...{ addresses, hostKey, accelerator, firmware, cpus, memory },
+    ...{ addresses, hostKey, accelerator, cpuModel: cpuModelOf(parts, spec, accelerator), firmware, cpus, memory },
     ...(saved === undefined ? {} : { saved }),
   };
   await sandbox.keepMachine(name, record);
@@ -261,17 +261,27 @@ async function bootOf(
   };
 }
 
+/** What a machine's processor is, as QEMU names it. */
+export function cpuModelOf(
+  { architecture }: Pick<VmSandboxParts, 'architecture'>,
+  { cpuModel, commonCpu = false }: Pick<VmSpec, 'cpuModel' | 'commonCpu'>,
+  accelerator: Accelerator,
+): string {
+  return cpuModel ?? (commonCpu ? commonCpuModel : defaultCpuModel)(architecture, accelerator);
+}
+
 function machineOf(
-  { architecture }: VmSandboxParts,
-  { name, cpus, memory, cpuModel, commonCpu = false }: VmSpec,
+  parts: VmSandboxParts,
+  spec: VmSpec,
   boot: QemuBoot,
   accelerator: Accelerator,
 ): Omit<QemuMachine, 'disk' | 'network' | 'credentials'> {
-  const model = cpuModel ?? (commonCpu ? commonCpuModel : defaultCpuModel)(architecture, accelerator);
+  const { architecture } = parts;
+  const { name, cpus, memory } = spec;
   const least = accelerator === 'tcg' ? LESS_TO_TRANSLATE[architecture] : [];
-  // Whoever asks for others has them: the last one counts.
+  // Before all others: of two that contradict each other the last one counts.
   const booted = boot.firmware === 'direct' ? { ...boot, arguments: [...least, boot.arguments].join(' ') } : boot;
-  return { architecture, name, accelerator, cpuModel: model, cpus, memory, boot: booted };
+  return { architecture, name, accelerator, cpuModel: cpuModelOf(parts, spec, accelerator), cpus, memory, boot: booted };
 }
 
 /** A machine that is only looked at under KVM. */

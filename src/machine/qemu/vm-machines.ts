@@ -47,7 +47,7 @@ export function vmMachines(
   let held: VmSandbox | undefined;
   let choosing: Promise<Accelerator> | undefined;
   const mayBeEmulated = (spec.acceleration ?? 'auto') === 'auto';
-  const entered: AsyncDisposable[] = [];
+  const entered: VmAccess[] = [];
 
   /** What there is of this life of the cluster. */
   const recorded = async (): Promise<VmSandboxRecord | undefined> => {
@@ -143,11 +143,13 @@ export function vmMachines(
   };
 
   const snapshots = vmSnapshots({
+    cluster: name,
+    recorded,
     vms: parts,
     sandbox: required,
     make: async (before, source, signal) => (held = await make(before.lan, source, signal, before.key)),
     specOf: (machine, sandbox, { accelerator: kind }) => specOf(machine, sandbox, kind),
-    hold: (one) => entered.push(one),
+    entered: (vm) => entered.push(vm),
   });
 
   return {
@@ -229,7 +231,7 @@ export function vmMachines(
       held = undefined;
     },
     [Symbol.asyncDispose]: async () => {
-      await Promise.all(entered.splice(0).map((one) => one[Symbol.asyncDispose]()));
+      await Promise.all(entered.splice(0).map((vm) => vm[Symbol.asyncDispose]()));
     },
   };
 }

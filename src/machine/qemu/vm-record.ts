@@ -29,6 +29,8 @@ export interface VmRecord {
   /** What it proves itself by; missing where it makes its own. */
   readonly hostKey?: SshKeyPair | undefined;
   readonly accelerator: Accelerator;
+  /** As QEMU names it; missing where it was started before that was written down. */
+  readonly cpuModel?: string | undefined;
   readonly firmware: Firmware;
   readonly cpus: number;
   /** Bytes. */
@@ -110,6 +112,7 @@ const schema = z.object({
       addresses: addressesSchema,
       hostKey: keySchema.optional(),
       accelerator: z.enum(['kvm', 'tcg']),
+      cpuModel: z.string().optional(),
       firmware: z.enum(FIRMWARES),
       cpus: z.number(),
       memory: z.number(),

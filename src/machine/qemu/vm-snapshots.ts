@@ -18,23 +18,26 @@ import { dropUnused, type SavedVms, saveVms } from './save-vms.ts';
 import { dropChildren, linkSaved } from './saved-disks.ts';
 import { unfit } from './saved-fit.ts';
 import { loadDevices, loading } from './saved-state.ts';
-import { startVm, type VmSpec } from './start-vm.ts';
+import { cpuModelOf, startVm, type VmSpec } from './start-vm.ts';
 import { takeTurn } from './turn.ts';
-import { openVm, runningVms } from './vm.ts';
+import { openVm, runningVms, type VmAccess } from './vm.ts';
 import { savedFiles, savedFolder, socketsOf } from './vm-files.ts';
 import { formatVmSandboxRecord, parseVmSandboxRecord, type SavedVm, type VmRecord, type VmSandboxRecord } from './vm-record.ts';
 import type { VmSandbox, VmSandboxParts } from './vm-sandbox.ts';
 import { connectMonitor } from './vm-sockets.ts';
 
 export interface VmSnapshotParts {
+  readonly cluster: string;
+  /** What is known of it. */
+  readonly recorded: () => Promise<VmSandboxRecord | undefined>;
   readonly vms: VmSandboxParts;
   /** The sandbox of the cluster, started anew where it has ended. */
   readonly sandbox: (signal: AbortSignal) => Promise<VmSandbox>;
   /** Makes the sandbox of a cluster that has none, as one was. */
   readonly make: (before: VmSandboxRecord, disk: DiskSource, signal: AbortSignal) => Promise<VmSandbox>;
   readonly specOf: (machine: MachineSpec, sandbox: VmSandbox, record: VmRecord) => Promise<VmSpec>;
-  /** Takes care of what a process holds of machines. */
-  readonly hold: (held: AsyncDisposable) => void;
+  /** Takes care of what a process holds of a machine. */
+  readonly entered: (vm: VmAccess) => void;
 }
 
 /** Of a machine that can go back. */
@@ -47,22 +50,22 @@ const STAGE = '.saving';
 const ENTER_MS = 5 * 60_000;
 
 /** Saving virtual machines and starting them as they were. */
-export function vmSnapshots({ vms, sandbox: sandboxOf, make, specOf, hold }: VmSnapshotParts): MachineSnapshots {
-  /** Starts all machines from what is in their folders, as they are to be at one instant. Emulated ones have their turn from then on. */
+export function vmSnapshots({ cluster, recorded, vms, sandbox: sandboxOf, make, specOf, entered }: VmSnapshotParts): MachineSnapshots {
+  /** Starts all machines from what is in their folders, as they are to be at one instant. */
   const startAll = async (
     sandbox: VmSandbox,
     records: VmSandboxRecord['machines'],
     machines: readonly MachineSpec[],
     signal: AbortSignal,
   ) => {
-    const isEmulated = machines.some(({ name }) => recordOf(records, name).accelerator === 'tcg');
-    if (isEmulated) hold(await takeTurn(vms, sandbox.record.name, signal));
     const started = await allOf(
       machines.map(async (machine) => {
         const { name } = machine;
         const record = recordOf(records, name);
-        const spec = { ...(await specOf(machine, sandbox, record)), saved: record.saved };
-        hold(await startVm(vms, sandbox, spec, signal));
+        const made = await specOf(machine, sandbox, record);
+        // That of what was saved, whatever it would be today.
+        const spec = { ...made, cpuModel: record.cpuModel ?? made.cpuModel, saved: record.saved };
+        entered(await startVm(vms, sandbox, spec, signal));
         const load = loading(name);
         const qmp = await connectMonitor(sandbox, socketsOf(name).monitors[1], name, load.onEvent);
         await loadDevices(qmp, name, savedFiles(name, record.saved.folder).devices, load);
@@ -109,6 +112,11 @@ export function vmSnapshots({ vms, sandbox: sandboxOf, make, specOf, hold }: VmS
       const running = [...(await runningVms(sandbox))];
       await Promise.all(running.map((name) => goOn(sandbox, name, signal)));
     },
+    turn: async (saved, mayStandBack, signal) => {
+      const machines = Object.values(saved?.machines ?? (await recorded())?.machines ?? {});
+      const isEmulated = machines.some(({ accelerator }) => accelerator === 'tcg');
+      return isEmulated ? await takeTurn(vms, cluster, mayStandBack, signal) : new AsyncDisposableStack();
+    },
     restore: async (saved, { folder, files, cold }, machines, signal) => {
       const before = parseVmSandboxRecord(saved.record, folder);
       const sandbox = await make(before, diskOf(before, files), signal);
@@ -117,8 +125,8 @@ export function vmSnapshots({ vms, sandbox: sandboxOf, make, specOf, hold }: VmS
       // Nothing is to run that cannot go on, and QEMU takes a while to say its version.
       const fits = async (): Promise<void> => {
         const models = machines.map(async (machine) => {
-          const record = records[machine.name];
-          return [machine.name, record === undefined ? '' : ((await specOf(machine, sandbox, record)).cpuModel ?? '')] as const;
+          const record = recordOf(records, machine.name);
+          return [machine.name, cpuModelOf(vms, await specOf(machine, sandbox, record), record.accelerator)] as const;
         });
         await refuseUnfit(vms, sandbox, saved, Object.fromEntries(await Promise.all(models)));
       };
@@ -198,7 +206,7 @@ function recordOf(records: VmSandboxRecord['machines'], name: string): SavedReco
 }
 
 async function savedMachines(
-  { architecture }: VmSandboxParts,
+  vms: VmSandboxParts,
   sandbox: VmSandbox,
   machines: readonly MachineSpec[],
   { disks, pausedMs }: SavedVms,
@@ -206,11 +214,12 @@ async function savedMachines(
   specOf: VmSnapshotParts['specOf'],
 ): Promise<SavedMachines> {
   const { record } = sandbox;
+  const { architecture } = vms;
   const entries = machines.map(async (machine): Promise<readonly [string, SavedMachine]> => {
     const one = record.machines[machine.name];
     if (one === undefined) throw new KvciError('bug', 'no-machine', `there is no machine ${machine.name} that was saved`);
     const { accelerator, firmware, cpus, memory } = one;
-    const { cpuModel = '' } = await specOf(machine, sandbox, one);
+    const cpuModel = one.cpuModel ?? cpuModelOf(vms, await specOf(machine, sandbox, one), accelerator);
     const extents = await dataExtents(sandbox.runner, `${MACHINES_INSIDE}/${STAGE}/${machine.name}/memory`);
     const board = boardOf(architecture);
     return [machine.name, { accelerator, board, cpuModel, firmware, cpus, memory, disks: disks[machine.name] ?? 0, extents }];

@@ -86,7 +86,7 @@ describe('machines that were saved', () => {
     expect([memory.size, memory.mode & 0o777]).toEqual([2 ** 30, 0o400]);
     expect(memory.blocks * 512).toBeLessThan(0.7 * 2 ** 30);
     expect((await stat(join(at('first'), 'node01'))).mode & 0o777).toBe(0o700);
-    expect(saved.machines['node01']).toMatchObject({ accelerator: 'tcg', board: 'q35', cpuModel: 'max', disks: 1 });
+    expect(saved.machines['node01']).toMatchObject({ accelerator: 'tcg', board: 'q35', cpuModel: 'max,-smap', disks: 1 });
     expect(saved.files).toEqual([disk.path, disk.directBoot?.kernel, disk.directBoot?.initramfs]);
   });
 });
