@@ -4,18 +4,15 @@ import { snapshotsOf } from './only-vms.ts';
 import type { SnapshotPorts } from './ports.ts';
 
 /**
- * A turn to go on until it is disposed. Clusters that somebody is at, as those that are just made or saved, do not stand back for it.
+ * A turn to go on until it is disposed. Clusters that are not Ready, as those that are just made, do not stand back for it.
  *
  * @param saved undefined: of the cluster itself, which goes back
  */
 export async function takeTurn(
   { cluster, machines }: Work,
   saved: SavedMachines | undefined,
-  { locks, states }: Pick<SnapshotPorts, 'locks' | 'states'>,
+  { states }: Pick<SnapshotPorts, 'states'>,
 ): Promise<AsyncDisposable> {
-  const mayStandBack = async (name: string): Promise<boolean> => {
-    await using lock = await locks.tryExclusive(states.lock(name));
-    return lock !== undefined;
-  };
+  const mayStandBack = async (name: string): Promise<boolean> => (await states.find(name))?.phase === 'ready';
   return await snapshotsOf(cluster.state, machines).turn(saved, mayStandBack, cluster.context.signal);
 }

@@ -25,7 +25,7 @@ describe.skipIf(skip)('processes that stand back', () => {
 
   it('do so until it is disposed', async () => {
     const held = await standBack([sleeper.pid ?? 0]);
-    await expect.poll(nice, { timeout: 10_000 }).toBe('19');
+    await expect.poll(nice, { timeout: 10_000 }).toBe('13');
     await held[Symbol.asyncDispose]();
     expect(await nice()).toBe('0');
   });
@@ -34,7 +34,7 @@ describe.skipIf(skip)('processes that stand back', () => {
     const module = new URL('stand-back.ts', import.meta.url).pathname;
     const script = `const { standBack } = await import(${JSON.stringify(module)}); await standBack([${sleeper.pid ?? 0}]); setInterval(() => {}, 1e6);`;
     const asker = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'inherit' });
-    await expect.poll(nice, { timeout: 10_000 }).toBe('19');
+    await expect.poll(nice, { timeout: 10_000 }).toBe('13');
     asker.kill('SIGKILL');
     await expect.poll(nice, { timeout: 10_000 }).toBe('0');
   });
@@ -43,7 +43,7 @@ describe.skipIf(skip)('processes that stand back', () => {
     const gone = spawn('true');
     await once(gone, 'exit');
     const held = await standBack([gone.pid ?? 0, sleeper.pid ?? 0]);
-    await expect.poll(nice, { timeout: 10_000 }).toBe('19');
+    await expect.poll(nice, { timeout: 10_000 }).toBe('13');
     await held[Symbol.asyncDispose]();
     expect(await nice()).toBe('0');
   });

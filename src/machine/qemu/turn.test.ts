@@ -102,7 +102,7 @@ describe('a turn to go on', () => {
       const [accelerated] = await sandbox('accelerated', 'kvm');
       const [busy] = await sandbox('busy', 'tcg');
       const turn = await takeTurn(parts(), 'mine', (name) => Promise.resolve(name !== 'busy'), signal);
-      await expect.poll(() => nice(emulated), { timeout: 10_000 }).toBe('19');
+      await expect.poll(() => nice(emulated), { timeout: 10_000 }).toBe('13');
       expect(await Promise.all([mine, beside, accelerated, busy].map(nice))).toEqual(['0', '0', '0', '0']);
       await turn[Symbol.asyncDispose]();
       expect(await nice(emulated)).toBe('0');

@@ -28,7 +28,7 @@ export function turnsOf(processors: number): number {
  *
  * Those count that have the same state folder, and stand in sandboxes of namespaces.
  *
- * @param mayStandBack whether nobody is at a cluster
+ * @param mayStandBack whether those of a cluster may
  */
 export async function takeTurn(
   parts: TurnParts,
