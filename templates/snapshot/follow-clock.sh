@@ -1,9 +1,11 @@
 # Follows the clock of the machine, which is that of the host, in a node that is saved and goes on later: the kernel takes the time of
 # the saving for now, and nothing tells it. Bash alone, without a process for each look; ends with the node. Comes after held.sh: what a
-# save holds back is let go once the clock is right, or when nobody has done so for long.
+# save holds back is let go once the clock is right, when the node shuts down, or when nobody has done so for long.
 patience=60 # looks
 ahead=4     # seconds
 looks=0
+# What stands still does not end when it is told to.
+trap 'let_go; catch_up; exit' TERM
 exec 3<> <(:)
 
 while :; do

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -38,10 +39,11 @@ const pod = async (path: string, weight: number, pid: number, program: string): 
   await put(`${path}/cri-containerd-1.scope/container/cgroup.procs`, `${pid}\n`);
   await put(`proc/${pid}/comm`, `${program}\n`);
 };
+/** A template that knows its files in the double. */
+const template = async (name: string): Promise<string> =>
+  (await readFile(join(REPOSITORY, 'templates/snapshot', name), 'utf8')).replaceAll(/\/(?=(?:sys|proc|run)\/)/g, `${folder.path}/`);
 const held = async (words: string): Promise<number | null> => {
-  const text = await readFile(join(REPOSITORY, 'templates/snapshot/held.sh'), 'utf8');
-  const here = text.replaceAll(/\/(?=(?:sys|proc|run)\/)/g, `${folder.path}/`);
-  const { code, stderr } = await run('bash', ['-c', `${here}\n${words}`], {
+  const { code, stderr } = await run('bash', ['-c', `${await template('held.sh')}\n${words}`], {
     cwd: folder.path,
     env: { PATH: `${folder.path}/bin:${process.env['PATH'] ?? ''}` },
   });
@@ -129,6 +131,20 @@ describe('a node that is held back', () => {
     await held('let_go; catch_up');
     expect(await read(`${SCHEDULER}/cgroup.freeze`)).toBe('0');
     expect(await weights()).toEqual(BEFORE);
+  });
+
+  it('is let go when the node shuts down', async () => {
+    await held('hold');
+    await put('sys/class/rtc/rtc0/since_epoch', `${Math.round(Date.now() / 1000)}\n`);
+    const script = `${await template('held.sh')}\n${await template('follow-clock.sh')}`;
+    const follows = spawn('bash', ['-c', script], { stdio: 'ignore' });
+    const ended = once(follows, 'exit');
+    // By then it knows what to do.
+    await expect.poll(() => existsSync(`/proc/${follows.pid ?? 0}/fd/3`)).toBe(true);
+    follows.kill('SIGTERM');
+    await ended;
+    expect(await weights()).toEqual(BEFORE);
+    await expect.poll(() => stateOf(kubelet.pid)).toBe('S');
   });
 
   it('is told where no kubelet runs', async () => {
