@@ -279,7 +279,7 @@ describe('a full disk', () => {
       await machines.schedule(NEVER);
       const [node] = await Promise.all(TWO.map((machine) => machines.start(machine, NEVER)));
       if (node === undefined) throw new Error('no machine');
-      await bash(node, '(i=0; while sleep 0.1; do echo $((++i)) | tee /run/count >/var/count; sync; done) <&- >&- 2>&- & disown');
+      await bash(node, '(i=0; while sleep 0.1; do : $((++i)); echo $i | tee /run/count >/var/count; sync; done) <&- >&- 2>&- & disown');
       const filler = join(cache, 'filler');
       const { bavail, bsize } = await statfs(cache);
       // Less than the memory of one of them takes.
