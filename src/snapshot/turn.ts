@@ -13,6 +13,7 @@ export async function takeTurn(
   saved: SavedMachines | undefined,
   { states }: Pick<SnapshotPorts, 'states'>,
 ): Promise<AsyncDisposable> {
-  const mayStandBack = async (name: string): Promise<boolean> => (await states.find(name))?.phase === 'ready';
+  // Whose state cannot be read is of no matter here.
+  const mayStandBack = async (name: string): Promise<boolean> => (await states.find(name).catch(() => undefined))?.phase === 'ready';
   return await snapshotsOf(cluster.state, machines).turn(saved, mayStandBack, cluster.context.signal);
 }
