@@ -2,7 +2,7 @@
 # the node's lease, and all others take what is left: to an emulated processor each program is new again, and translating it takes long.
 # Controllers that have 45 seconds to renew their own lease, as those of emulated clusters, stand still.
 held=/run/kvci-held     # the process id of a kubelet that is held back
-behind=/run/kvci-behind # control groups that stand back, one a line, each after its weight; of one that stands still: "still"
+behind=/run/kvci-behind # control groups that stand back, or still, one a line, each after its weight
 
 # Before the node is saved. Answers 1 where no kubelet runs.
 hold() {
@@ -33,10 +33,7 @@ catch_up() {
   alone
   while read -r weight group; do
     # A group forgets its weight when it is idle. What has ended meanwhile is gone.
-    case $weight in
-      still) echo 0 >"$group/cgroup.freeze" ;;
-      *) echo 0 >"$group/cpu.idle"; echo "$weight" >"$group/cpu.weight" ;;
-    esac 2>/dev/null
+    { echo 0 >"$group/cgroup.freeze"; echo 0 >"$group/cpu.idle"; echo "$weight" >"$group/cpu.weight"; } 2>/dev/null
   done <"$behind"
   : >"$behind"
   exec 9>&-
@@ -54,7 +51,7 @@ stand_back() {
   for pod in /sys/fs/cgroup/kubepods.slice/kubepods-pod*.slice /sys/fs/cgroup/kubepods.slice/*/kubepods-*-pod*.slice; do
     case $(rank_of "$pod") in
       first) ;;
-      still) stand_still "$pod" ;;
+      still) weigh "$pod" cgroup.freeze 1 ;;
       *) weigh "$pod" cpu.idle 1 ;;
     esac
   done
@@ -77,14 +74,6 @@ rank_of() {
         ;;
     esac
   done
-}
-
-stand_still() {
-  local now
-  { read -r now <"$1/cgroup.freeze"; } 2>/dev/null || return 0
-  [ "$now" = 0 ] || return 0
-  echo "still $1" >>"$behind"
-  echo 1 >"$1/cgroup.freeze"
 }
 
 # Changes what counts for a group, and writes down its weight; one that stands back already is left as it is.

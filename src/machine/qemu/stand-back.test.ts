@@ -1,9 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { autogroupsProblem } from '../../../test/fixtures/autogroups.ts';
+import { autogroupsProblem, niceOf } from '../../../test/fixtures/autogroups.ts';
 import { isMissing } from '../../../test/fixtures/needs.ts';
 import { standBack } from './stand-back.ts';
 
@@ -21,7 +20,7 @@ describe.skipIf(skip)('processes that stand back', () => {
     await once(sleeper, 'exit');
   });
 
-  const nice = async (): Promise<string> => (await readFile(`/proc/${sleeper.pid ?? 0}/autogroup`, 'utf8')).replace(/.*nice /s, '').trim();
+  const nice = (): Promise<string> => niceOf(sleeper.pid);
 
   it('do so until it is disposed', async () => {
     const held = await standBack([sleeper.pid ?? 0]);

@@ -26,8 +26,9 @@ set_all 0 600 "$@"
 `;
 
 /**
- * Has sessions stand back behind all others until it is disposed: of a busy processor they get a twentieth of what others get, which keeps a
- * cluster alive beside one that is reset again and again. It is undone also where this process is killed. Where the kernel groups processes otherwise, as by the control groups of systemd, nothing changes.
+ * Has sessions stand back behind all others until it is disposed: of a busy processor they get a twentieth of what others get, which keeps
+ * a cluster alive beside one that is reset again and again. It is undone also where this process is killed. Where the kernel groups
+ * processes otherwise, as by the control groups of systemd, nothing changes.
  *
  * node:child_process and not the command runner: what that starts ends with kvci.
  *

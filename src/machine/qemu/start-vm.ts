@@ -69,7 +69,10 @@ const QEMU_MEMORY = 150e6;
 /** An emulated kernel that is starved while it looks for its timer finds none, and panics: it is told not to look. */
 const PATIENCE = { amd64: ['no_timer_check'], arm64: [] } as const;
 
-/** An emulated processor guesses nothing that could be spied on, and each detour of the kernel against that is more to translate, as is a fifth level of pages. */
+/**
+ * An emulated processor guesses nothing that could be spied on, and each detour of the kernel against that is more to translate; a fifth
+ * level of pages is more to walk.
+ */
 const LESS_TO_TRANSLATE = { amd64: ['mitigations=off', 'no5lvl'], arm64: [] } as const;
 
 /** How much of a saved machine's memory becomes its own soon: what is only read it shares with all others of the same state. */

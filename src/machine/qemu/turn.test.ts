@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { autogroupsProblem } from '../../../test/fixtures/autogroups.ts';
+import { autogroupsProblem, niceOf } from '../../../test/fixtures/autogroups.ts';
 import { isMissing } from '../../../test/fixtures/needs.ts';
 import type { Event } from '../../core/events.ts';
 import { Secret } from '../../core/secrets.ts';
@@ -90,7 +90,6 @@ describe('a turn to go on', () => {
       await new VmSandboxRecords({ state: folder }, 'cluster-machines').write(record);
       return pids;
     };
-    const nice = async (pid = 0): Promise<string> => (await readFile(`/proc/${pid}/autogroup`, 'utf8')).replace(/.*nice /s, '').trim();
 
     afterEach(() => {
       for (const pid of begun.splice(0)) process.kill(pid, 'SIGKILL');
@@ -102,10 +101,10 @@ describe('a turn to go on', () => {
       const [accelerated] = await sandbox('accelerated', 'kvm');
       const [busy] = await sandbox('busy', 'tcg');
       const turn = await takeTurn(parts(), 'mine', (name) => Promise.resolve(name !== 'busy'), signal);
-      await expect.poll(() => nice(emulated), { timeout: 10_000 }).toBe('13');
-      expect(await Promise.all([mine, beside, accelerated, busy].map(nice))).toEqual(['0', '0', '0', '0']);
+      await expect.poll(() => niceOf(emulated), { timeout: 10_000 }).toBe('13');
+      expect(await Promise.all([mine, beside, accelerated, busy].map((pid) => niceOf(pid)))).toEqual(['0', '0', '0', '0']);
       await turn[Symbol.asyncDispose]();
-      expect(await nice(emulated)).toBe('0');
+      expect(await niceOf(emulated)).toBe('0');
     });
   });
 });
