@@ -86,6 +86,11 @@ async function run(connection: SshConnection, argv: ExecRequest['argv'], change:
   return { code, out, err };
 }
 
+function* brokenOff(): Generator<Buffer> {
+  yield Buffer.from('half');
+  throw new Error('the source broke');
+}
+
 describe('an SSH connection', () => {
   it('runs commands as they are written, with both streams and an exit code', async () => {
     await using connection = await ssh2Ssh.connect(target(), NEVER);
@@ -109,6 +114,15 @@ describe('an SSH connection', () => {
     const bytes = Buffer.alloc(3_000_000, 'x');
     const all = await Promise.all([1, 2, 3, 4].map(() => run(connection, ['cat'], { stdin: Readable.from([bytes]) })));
     for (const { code, out } of all) expect({ code, length: out.length }).toEqual({ code: 0, length: bytes.length });
+  });
+
+  it('tells of an input that breaks, once the command has had its end', async () => {
+    await using connection = await ssh2Ssh.connect(target(), NEVER);
+    for (const argv of [['cat'], ['sh', '-c', 'cat; exit 3']] as const) {
+      const stdin = Readable.from(brokenOff());
+      await expect(run(connection, [...argv], { stdin })).rejects.toThrow('the source broke');
+    }
+    expect(connection).toMatchObject({ alive: true, busy: 0 });
   });
 
   it('gives a terminal of a size that follows', async () => {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { Readable, Writable } from 'node:stream';
+import { finished, type Readable, type Writable } from 'node:stream';
 
 import { KvciError } from '../../core/errors.ts';
 
@@ -63,4 +63,24 @@ export async function pour(bytes: Buffer, sink: Writable): Promise<void> {
   const options = { signal: done.signal };
   await Promise.race([once(sink, 'drain', options), once(sink, 'close', options)]);
   done.abort();
+}
+
+/**
+ * Gives a command its input, and answers what takes it away again. Where the source breaks, the command gets what came so far and an
+ * end: a pipe alone would have it wait for the rest. The source itself tells what broke.
+ */
+export function feed(source: Readable, command: Writable): () => void {
+  const forget = finished(source, { writable: false }, (error) => {
+    if (error != null) command.end();
+  });
+  source.pipe(command);
+  return () => {
+    forget();
+    source.unpipe(command);
+  };
+}
+
+/** What is wrong with its input says more than what a command makes of half of it. */
+export function throwIfBroken(source: Readable | undefined): void {
+  if (source?.errored != null) throw source.errored;
 }
