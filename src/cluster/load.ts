@@ -1,4 +1,6 @@
-import { KvciError, messageOf } from '../core/errors.ts';
+import { addAbortSignal } from 'node:stream';
+
+import { KvciError, messageOf, throwIfCancelled } from '../core/errors.ts';
 import { type RunContext, runStep } from '../core/plan.ts';
 import { CommandError } from '../host/command-error.ts';
 import { isDiskFull } from '../host/engine/errors.ts';
@@ -25,6 +27,9 @@ const RUNTIMES: Readonly<Record<ContainerRuntime, RuntimeImages>> = { containerd
 
 /** How long what a node knows of blobs may be old: once more after somebody removed some meanwhile. */
 const ATTEMPTS = 2;
+
+/** For a runtime that takes away what it has written. */
+const TIDY_MS = 5_000;
 
 /**
  * Puts images into nodes, all at once, only the layers that each lacks. All nodes are looked into before any is changed.
@@ -78,7 +83,10 @@ async function loadInto(
   return runStep<NodeLoad>(load, run);
 }
 
-/** Answers the bytes of blobs that went over. */
+/**
+ * Answers the bytes of blobs that went over. Where it is cancelled the runtime gets the end of its archive first: one that is ended on
+ * the spot leaves what it wrote for a day.
+ */
 async function send(
   images: readonly AcquiredImage[],
   node: NodeHandle,
@@ -88,7 +96,8 @@ async function send(
 ): Promise<number> {
   const has = await runtime.layers(node, signal);
   const blobs = await lackingBlobs(images, has);
-  const archive = partialArchive(tar, images, has);
+  throwIfCancelled(signal);
+  const archive = addAbortSignal(signal, partialArchive(tar, images, has));
   // What is wrong with the image says more than what a runtime makes of half of it.
   let broken: unknown;
   archive.once('error', (error) => (broken = error));
@@ -97,14 +106,22 @@ async function send(
       node,
       archive,
       images.map(({ name, descriptor }) => ({ name, digest: descriptor.digest })),
-      signal,
+      afterwards(signal, TIDY_MS),
     );
   } catch (error) {
+    throwIfCancelled(signal);
     throw broken instanceof KvciError ? broken : diskFullOn(node.name, error);
   } finally {
     archive.destroy();
   }
   return blobs.reduce((sum, { size }) => sum + size, 0);
+}
+
+/** Aborted that long after another one. */
+function afterwards(signal: AbortSignal, ms: number): AbortSignal {
+  const later = new AbortController();
+  signal.addEventListener('abort', () => setTimeout(() => later.abort(signal.reason), ms).unref(), { once: true });
+  return later.signal;
 }
 
 function diskFullOn(node: string, error: unknown): unknown {

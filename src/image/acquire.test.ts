@@ -1,5 +1,8 @@
-import { writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { createReadStream } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 
 import { undiciHttp } from '../host/adapters/undici-http.ts';
@@ -10,9 +13,11 @@ import type { ContainerEngine } from '../host/types.ts';
 import { saveArchive } from '../oci/archive-save.ts';
 import { copyImage } from '../oci/copy.ts';
 import { createLayout } from '../oci/layout.ts';
+import { putManifest, removeManifest } from '../oci/manifests.ts';
 import { parseReference } from '../oci/reference.ts';
 import { pushImage } from '../oci/registry-transfer.ts';
 import { RegistryClient } from '../oci/registry.ts';
+import { MEDIA_TYPES } from '../oci/types.ts';
 import { layoutTools, scratchFolder } from '../../test/fixtures/layouts.ts';
 import { registryServer } from '../../test/fixtures/registry-server.ts';
 import { smallImage, type SmallImage } from '../../test/fixtures/small-image.ts';
@@ -68,6 +73,42 @@ test('then an engine, from which it is saved once', async () => {
   expect(first).toMatchObject([{ name: 'localhost/greeter:1', from: 'engine' }]);
   expect((await here.acquire('localhost/greeter:1'))[0]?.descriptor).toEqual(first[0]?.descriptor);
   expect(saved).toBe(1);
+});
+
+test('what an engine gives under a digest has that digest, or comes from its registry', async () => {
+  const small = await smallImage(scratchFolder(), { name: 'localhost/x:1', greeting: 'hello', architecture: 'amd64' });
+  const other = await smallImage(scratchFolder(), { name: 'localhost/x:2', greeting: 'anew', architecture: 'amd64' });
+  const server = await registryServer();
+  let saved = small;
+  const here = await place({
+    imageId: () => Promise.resolve(digestOfImage(saved)),
+    save: () => Promise.resolve(saveArchive(saved.layout, saved.image.descriptor, { refs: ['localhost/x:1'], layers: 'as-is' })),
+  });
+  const pinned = `${server.host}/org/greeter@${digestOfImage(small)}`;
+  expect(await here.acquire(pinned)).toMatchObject([{ from: 'engine', descriptor: { digest: digestOfImage(small) } }]);
+  saved = other;
+  await pushImage(here.client, small.layout, small.image.descriptor, parseReference(`${server.host}/org/greeter:1`));
+  expect(await here.acquire(pinned)).toMatchObject([{ from: 'registry', descriptor: { digest: digestOfImage(small) } }]);
+});
+
+test('of an archive or an engine with several platforms, the wanted one', async () => {
+  const folder = scratchFolder();
+  const name = 'docker.io/library/greeter:1';
+  const images = [];
+  for (const architecture of ['s390x', 'amd64', 'arm64']) {
+    const file = join(folder, architecture);
+    await mkdir(file);
+    images.push(await smallImage(file, { name, greeting: architecture, architecture }));
+  }
+  const layout = await createLayout(join(folder, 'all'), layoutTools);
+  for (const one of images) await copyImage(one.layout, layout, one.image.descriptor);
+  const manifests = images.map(({ image }) => ({ ...image.descriptor, platform: { os: 'linux', architecture: image.config.architecture } }));
+  await putManifest(layout, { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests }, [name]);
+  for (const { digest } of manifests) await removeManifest(layout, digest);
+  const archive = join(folder, 'all.tar');
+  await promisify(execFile)('tar', ['-C', layout.path, '-cf', archive, 'oci-layout', 'index.json', 'blobs']);
+  const here = await place({ imageId: () => Promise.resolve('sha256:id'), save: () => Promise.resolve(createReadStream(archive)) });
+  for (const word of [archive, 'greeter:1']) expect(await here.acquire(word)).toMatchObject([{ name, architecture: 'amd64' }]);
 });
 
 test('then its registry, from which blobs come once', async () => {

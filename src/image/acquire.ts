@@ -65,7 +65,7 @@ export async function acquireImages(
     const inputs = { path, size, mtimeMs, ino, dev };
     const fill = (layout: ImageLayout): Promise<Filled> => readArchive(layout, path).then(filled);
     const { layout, images } = await kept(`archive ${word}`, inputs, fill, ports, run);
-    return Promise.all(images.flatMap((image) => named(image, layout, word, 'archive')).map((image) => onePlatform(image, request)));
+    return oneEach(images.flatMap((image) => named(image, layout, word, 'archive')), request);
   }
   if (/^\.{0,2}\/|\.(?:tar|tgz|tar\.\w+)$/.test(word))
     throw new KvciError('notFoundOrExists', 'archive-missing', `there is no file ${path}`);
@@ -129,8 +129,10 @@ async function ofEngine(
   if (engine === undefined || id === undefined) return undefined;
   const fill = async (layout: ImageLayout): Promise<Filled> => filled(await loadArchive(layout, await engine.save(word, run.signal)));
   const { layout, images } = await kept(`${word} of ${(await engine.info()).name}`, { engine: id }, fill, ports, run);
-  const [image] = images;
-  return image === undefined ? undefined : { layout, descriptor: image.descriptor, name: fullName(reference), from: 'engine' };
+  const name = fullName(reference);
+  const [found] = await oneEach(images.map(({ descriptor }) => ({ layout, descriptor, name, from: 'engine' })), request);
+  // Engines write manifests of their own, whose digest is not the one that was asked for.
+  return reference.digest === undefined || found?.descriptor.digest === reference.digest ? found : undefined;
 }
 
 async function ofRegistry(
@@ -192,6 +194,15 @@ function named({ descriptor, refs }: Filled['images'][number], layout: ImageLayo
 async function onePlatform(found: Found, { architecture }: Pick<AcquireRequest, 'architecture'>): Promise<AcquiredImage> {
   const { descriptor, config } = await readImageAt(found.layout, found.descriptor, architecture);
   return { ...found, descriptor, architecture: config.architecture };
+}
+
+/** One image a name: of several platforms the wanted one; where it is not among them the first, which tells what it is for. */
+async function oneEach(images: readonly Found[], request: Pick<AcquireRequest, 'architecture'>): Promise<readonly AcquiredImage[]> {
+  const chosen = new Map<string, AcquiredImage>();
+  for (const image of await Promise.all(images.map((each) => onePlatform(each, request)))) {
+    if (image.architecture === request.architecture || !chosen.has(image.name)) chosen.set(image.name, image);
+  }
+  return [...chosen.values()];
 }
 
 function unnamed(word: string): KvciError {

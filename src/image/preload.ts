@@ -18,7 +18,7 @@ import { parsePreload } from './preload-list.ts';
 const KIND = 'preloaded-images';
 
 /** Raise when the same images give another layout. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 export interface PreloadedImage {
   readonly name: string;

@@ -21,6 +21,8 @@ async function nodeWith(script: string, help = ''): Promise<{ readonly node: Com
 *--help) echo '${help}' ;;
 *import*) ${script} ;;
 *'leases create') echo lease1 ;;
+*'images ls name=="example.org/named:1"') printf 'REF TYPE DIGEST\\nexample.org/named:1 t ${NAMED} 1\\n' ;;
+*'images ls name=='*) echo 'REF TYPE DIGEST' ;;
 esac`;
   await writeFile(join(folder, 'bin', 'ctr'), `#!/bin/sh\necho "$*" >>${folder}/log\n${cases}\n`);
   await chmod(join(folder, 'bin', 'ctr'), 0o755);
@@ -31,6 +33,9 @@ esac`;
     log: () => readFile(join(folder, 'log'), 'utf8'),
   };
 }
+
+const NAMED = `sha256:${'a'.repeat(64)}` as const;
+const OTHER = `sha256:${'b'.repeat(64)}` as const;
 
 const large = (): Readable => Readable.from(Array.from({ length: 200 }, () => Buffer.alloc(64 * 1024)));
 
@@ -53,4 +58,19 @@ test('a failure in the middle is told in its own words, and what was written is 
     '--namespace k8s.io leases create',
     '--namespace k8s.io leases delete --sync lease1',
   ]);
+});
+
+test('what a failed import has named is taken away, and nothing else', async () => {
+  const { node, log } = await nodeWith('cat >/dev/null; exit 1');
+  const images = [
+    { name: 'example.org/named:1', digest: NAMED },
+    { name: 'example.org/lacking:1', digest: NAMED },
+  ];
+  await expect(containerdImages.take(node, large(), images, NEVER)).rejects.toMatchObject({ code: 'command-failed' });
+  const removed = async (): Promise<readonly string[]> => (await log()).split('\n').filter((line) => line.includes('images rm'));
+  expect(await removed()).toEqual(['--namespace k8s.io images rm --sync example.org/named:1']);
+  // One of another digest was there before.
+  const [named] = images;
+  await expect(containerdImages.take(node, large(), [{ ...named, name: 'example.org/named:1', digest: OTHER }], NEVER)).rejects.toThrow();
+  expect(await removed()).toHaveLength(1);
 });

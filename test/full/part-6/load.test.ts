@@ -8,6 +8,8 @@ import { kvciIn, wellDone } from '../../fixtures/kvci-calls.ts';
 import { nodeImage } from '../../fixtures/node-image.ts';
 import { smallImage } from '../../fixtures/small-image.ts';
 import { CONTENTS, OWN_DISK, SMALL_DISK, TOO_LARGE } from '../../fixtures/small-node-disk.ts';
+import { startKvci } from '../../fixtures/started-kvci.ts';
+import { until } from '../../fixtures/traces.ts';
 
 /* What can go wrong while images are put into nodes: each is told, and leaves nothing in a node. */
 
@@ -79,8 +81,11 @@ describe('kvci load', () => {
     expect(image.manifest.layers.some(({ digest }) => error.message.includes(digest))).toBe(true);
   });
 
-  it('says that the disk of a node is full, and leaves nothing on it', async () => {
-    const { archive } = await smallImage(folder, { name: 'example.org/greeter:large', greeting: 'large', more: randomBytes(TOO_LARGE) });
+  it.each([
+    { what: 'as it is sent', tag: 'large', more: randomBytes(TOO_LARGE) },
+    { what: 'once it is unpacked', tag: 'wide', more: Buffer.alloc(TOO_LARGE) },
+  ])('says that the disk of a node is full $what, and leaves nothing on it', async ({ tag, more }) => {
+    const { archive } = await smallImage(folder, { name: `example.org/greeter:${tag}`, greeting: tag, more });
     await onNode('node02', SMALL_DISK);
     try {
       const error = await refused(archive);
@@ -95,6 +100,16 @@ describe('kvci load', () => {
       ['node01', 0],
       ['node02', 1],
     ]);
+  });
+
+  it('is stopped by Ctrl-C, and leaves nothing on a node', async () => {
+    const { archive } = await smallImage(folder, { name: 'example.org/greeter:left', greeting: 'left', more: randomBytes(150_000_000) });
+    const before = await contents('node01');
+    const kvci = startKvci(['load', '--cluster', NAME, '--node', 'node01', archive], { cwd: folder });
+    await until(async () => (await contents('node01')) !== before);
+    kvci.child.kill('SIGINT');
+    expect((await kvci.ended()).code).toBe(130);
+    expect(await contents('node01')).toBe(before);
   });
 
   it('finishes what a killed one left', async () => {
