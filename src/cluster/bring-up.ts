@@ -14,6 +14,7 @@ import { exposeApi, portOf, publishedBy } from './endpoint.ts';
 import { hostKubeconfig } from './kubeconfig.ts';
 import { applyManifest } from './manifest.ts';
 import { parseCni } from './options.ts';
+import { keptLed } from './lead-again.ts';
 import type { ClusterPorts } from './ports.ts';
 import { registrySettings, setRegistries } from './registries.ts';
 import type { NodeState } from './state.ts';
@@ -37,7 +38,8 @@ import { Turns } from './turns.ts';
 export async function bringUp(run: ClusterRun, machines: Machines, ports: ClusterPorts): Promise<void> {
   const begun = new Begun();
   try {
-    await bringUpBy(run.within(AbortSignal.any([run.context.signal, begun.signal])), machines, ports, begun);
+    const within = run.within(AbortSignal.any([run.context.signal, begun.signal]));
+    await keptLed(run.state, ports, run.context, () => bringUpBy(within, machines, ports, begun));
   } catch (error) {
     throw await begun.ended(error);
   }

@@ -1,9 +1,11 @@
+import { setImmediate } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 
 import { clusterState } from '../../test/fixtures/cluster-state.ts';
 import type { Event } from '../core/events.ts';
 import { KvciError } from '../core/errors.ts';
-import { leadAgain } from './lead-again.ts';
+import { systemClock } from '../host/clock.ts';
+import { keptLed, leadAgain } from './lead-again.ts';
 
 const ELSEWHERE = clusterState({}, () => ({ engine: { transport: 'ssh', destination: 'lab', socket: '/run/docker.sock' } }));
 
@@ -42,4 +44,20 @@ it('whoever is cancelled is', async () => {
   controller.abort();
   await expect(leadAgain(ELSEWHERE, failing(new KvciError('failed', 'x', 'x')), run)).rejects.toMatchObject({ code: 'cancelled' });
   expect(said).toEqual([]);
+});
+
+it('time and again while a cluster is worked on, until that is done', async () => {
+  let asked = 0;
+  let third: (value: string) => void = () => undefined;
+  const clock = { ...systemClock, wait: () => setImmediate() };
+  const ports = {
+    leadAgain: () => {
+      asked += 1;
+      if (asked === 3) third('done');
+      return Promise.reject(new KvciError('hostNotReady', 'forward-failed', 'no way leads there'));
+    },
+  };
+  const work = (): Promise<string> => new Promise((resolve) => (third = resolve));
+  expect(await keptLed(ELSEWHERE, ports, { clock }, work)).toBe('done');
+  expect(asked).toBeGreaterThanOrEqual(3);
 });

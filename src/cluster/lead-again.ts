@@ -3,6 +3,8 @@ import type { RunContext } from '../core/plan.ts';
 import type { ClusterPorts } from './ports.ts';
 import type { ClusterState } from './state.ts';
 
+const LOOK_MS = 3_000;
+
 /**
  * Makes again what leads from this host to a cluster's API, where that was a connection that broke: at the same port, so that every
  * kubeconfig works on. Where it cannot be made, that is told, and what follows is tried all the same.
@@ -21,4 +23,34 @@ export async function leadAgain(
     const { message, hint } = error;
     events({ type: 'problem', level: 'warning', message, ...(hint === undefined ? {} : { hint }) });
   }
+}
+
+/** What is done through a cluster's API, meanwhile making what leads there again whenever it breaks. */
+export async function keptLed<T>(
+  { name, run: life, engine }: Pick<ClusterState, 'name' | 'run' | 'engine'>,
+  ports: Pick<ClusterPorts, 'leadAgain'>,
+  { clock }: Pick<RunContext, 'clock'>,
+  work: () => Promise<T>,
+): Promise<T> {
+  if (engine?.transport !== 'ssh') return work();
+  const done = new AbortController();
+  const look = async (): Promise<void> => {
+    while (!done.signal.aborted) {
+      // A network that is down is tried again; whoever waits for the API tells of it.
+      await ports.leadAgain({ cluster: name, run: life }, done.signal).catch(ignoreKnown);
+      await clock.wait(LOOK_MS, done.signal).catch(() => undefined);
+    }
+  };
+  const looking = look();
+  looking.catch(() => undefined);
+  try {
+    return await work();
+  } finally {
+    done.abort();
+    await looking;
+  }
+}
+
+function ignoreKnown(error: unknown): void {
+  if (!(error instanceof KvciError)) throw error;
 }

@@ -201,6 +201,21 @@ describe.skipIf(skip).each<RemoteKind>(['podman', 'docker'])('nodes in a %s of a
       await nothingIsThere();
     });
 
+    it('whose ssh ends while "up" waits for Ready are met again', async () => {
+      const [file, ...before] = engine.there;
+      const up = startKvci([...asked(engine.ssh), '--progress', 'json'], {
+        ...{ cwd: folder.path, env: engine.environment, through: [file, ...before] },
+      });
+      await up.said('"type":"step.start","step":"ready"');
+      process.kill((await owned()).pid, 'SIGKILL');
+      const { code } = await up.ended();
+      expect(code, up.lines.slice(-5).join('\n')).toBe(0);
+      await keepKubeconfig();
+      expect(await ask()).toBe('node01');
+      await done('down', NAME);
+      await nothingIsThere();
+    });
+
     it('of a cluster whose state is lost are taken away by prune, and the ssh with them', async () => {
       await done(...asked(engine.ssh));
       const before = await owned();
