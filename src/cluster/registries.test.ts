@@ -21,14 +21,15 @@ describe('certificates', () => {
     const folder = scratchFolder();
     const { file, pem, key } = await certificate(folder);
     await writeFile(join(folder, 'both.pem'), `${key}\n# ours\n${pem}`);
-    const mirrors = { 'docker.io': 'https://a.example', 'quay.io': 'https://b.example' };
-    const trusted = await readTrusted({ mirrors, cas: { '*': join(folder, 'both.pem'), 'own.example:5000': file } });
-    expect(trusted).toEqual({ 'docker.io': pem, 'quay.io': pem, 'own.example:5000': pem });
+    const mirrors = { 'docker.io': 'https://a.example', 'own.example:5000': 'https://b.example' };
+    const trusted = await readTrusted({ cas: { '*': join(folder, 'both.pem'), 'own.example:5000': file, 'else.example': file } });
+    expect(trusted).toEqual({ '*': pem, 'own.example:5000': pem, 'else.example': pem });
     expect(registrySettings({ registry: true, mirrors }, trusted)).toEqual([
       { host: 'registry:5000', plain: true },
-      { host: 'docker.io', mirror: 'https://a.example', ca: pem },
-      { host: 'own.example:5000', ca: pem },
-      { host: 'quay.io', mirror: 'https://b.example', ca: pem },
+      // Whoever signs for its mirror does not for the registry.
+      { host: 'docker.io', mirror: { url: 'https://a.example', ca: pem } },
+      { host: 'else.example', ca: pem },
+      { host: 'own.example:5000', mirror: { url: 'https://b.example', ca: `${pem}${pem}` }, ca: pem },
     ]);
   });
 
@@ -43,7 +44,7 @@ describe('certificates', () => {
     await writeFile(join(folder, 'empty'), '');
     await writeFile(join(folder, 'key'), '-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n');
     await writeFile(join(folder, 'cut'), '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n');
-    await expect(readTrusted({ mirrors: {}, cas: { 'a.example': join(folder, file) } })).rejects.toMatchObject({ code, exitCode });
+    await expect(readTrusted({ cas: { 'a.example': join(folder, file) } })).rejects.toMatchObject({ code, exitCode });
   });
 });
 
@@ -59,6 +60,14 @@ describe('flags', () => {
     ['/etc/a=b.pem', { '*': '/w//etc/a=b.pem' }],
   ])('of certificates: %s', (word, expected) => {
     expect(parseCaFlags([word], (path) => `/w/${path}`)).toEqual(expected);
+  });
+
+  test.each([
+    { what: 'mirror', parse: () => parseMirrorFlags(['a.example=https://x', 'b.example=https://x', 'a.example=https://y']) },
+    { what: 'file', parse: () => parseCaFlags(['a.example=ca.pem', 'a.example=other.pem'], String) },
+  ])('that give a registry a second $what are refused', ({ parse }) => {
+    expect(parse).toThrow('it is given twice for "a.example"');
+    expect(() => parseCaFlags(['ca.pem', 'other.pem'], String)).toThrow('--ca: it is given twice for all mirrors');
   });
 
   test.each(['docker.io', 'registry:5000', 'localhost', '[::1]:5000'])('%s is a registry', (host) => {

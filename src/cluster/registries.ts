@@ -10,7 +10,7 @@ import type { ClusterPorts } from './ports.ts';
 import { ALL_MIRRORS, REGISTRY_HOST } from './registry-options.ts';
 import type { ClusterState } from './state.ts';
 
-/** PEM certificates by the host of references whose registry they are for. */
+/** PEM certificates by the host of references whose registry they are for; {@link ALL_MIRRORS} for whatever is a mirror. */
 export type Trusted = Readonly<Record<string, string>>;
 
 /**
@@ -18,14 +18,10 @@ export type Trusted = Readonly<Record<string, string>>;
  *
  * @throws KvciError `ca-missing`, `ca-unreadable`, `ca-no-certificate`
  */
-export async function readTrusted({ cas, mirrors }: Pick<ClusterOptions, 'cas' | 'mirrors'>): Promise<Trusted> {
-  const trusted: Record<string, string> = {};
-  for (const [host, path] of Object.entries(cas)) {
-    const pem = await readCertificates(path);
-    const hosts = host === ALL_MIRRORS ? Object.keys(mirrors) : [host];
-    for (const each of hosts) trusted[each] = `${trusted[each] ?? ''}${pem}`;
-  }
-  return trusted;
+export async function readTrusted({ cas }: Pick<ClusterOptions, 'cas'>): Promise<Trusted> {
+  return Object.fromEntries(
+    await Promise.all(Object.entries(cas).map(async ([host, path]) => [host, await readCertificates(path)] as const)),
+  );
 }
 
 async function readCertificates(path: string): Promise<string> {
@@ -60,12 +56,16 @@ export function registrySettings(
   { registry, mirrors }: Pick<ClusterOptions, 'registry' | 'mirrors'>,
   trusted: Trusted,
 ): readonly RegistrySettings[] {
-  const hosts = [...new Set([...Object.keys(mirrors), ...Object.keys(trusted)])].toSorted();
+  const { [ALL_MIRRORS]: ofMirrors, ...own } = trusted;
+  const hosts = [...new Set([...Object.keys(mirrors), ...Object.keys(own)])].toSorted();
   return [
     ...(registry === true ? [{ host: REGISTRY_HOST, plain: true }] : []),
     ...hosts.map((host) => {
-      const [mirror, ca] = [mirrors[host], trusted[host]];
-      return { host, ...(mirror === undefined ? {} : { mirror }), ...(ca === undefined ? {} : { ca }) };
+      const [url, ca] = [mirrors[host], own[host]];
+      // Whoever signs for a registry does so for its mirror, and not the other way round.
+      const both = [ca, ofMirrors].filter((pem) => pem !== undefined).join('');
+      const mirror = url === undefined ? {} : { mirror: { url, ...(both === '' ? {} : { ca: both }) } };
+      return { host, ...mirror, ...(ca === undefined ? {} : { ca }) };
     }),
   ];
 }

@@ -49,7 +49,8 @@ export function parseMirror(text: string): string {
 
 /** Reads `HOST=URL` words of `--mirror`. @throws KvciError `bad-flag` */
 export function parseMirrorFlags(words: readonly string[]): Readonly<Record<string, string>> {
-  return Object.fromEntries(
+  return onceEach(
+    '--mirror',
     words.map((word) => {
       const equals = word.indexOf('=');
       if (equals > 0) return [word.slice(0, equals), word.slice(equals + 1)] as const;
@@ -58,12 +59,23 @@ export function parseMirrorFlags(words: readonly string[]): Readonly<Record<stri
   );
 }
 
-/** Reads `FILE` and `HOST=FILE` words of `--ca`. @param absolute makes a path absolute */
+/** Reads `FILE` and `HOST=FILE` words of `--ca`. @param absolute makes a path absolute @throws KvciError `bad-flag` */
 export function parseCaFlags(words: readonly string[], absolute: (path: string) => string): Readonly<Record<string, string>> {
-  return Object.fromEntries(
+  return onceEach(
+    '--ca',
     words.map((word) => {
       const [, host = ALL_MIRRORS, path = word] = /^([^=/]+)=(.+)$/.exec(word) ?? [];
       return [host, absolute(path)] as const;
     }),
   );
+}
+
+function onceEach(flag: string, entries: readonly (readonly [string, string])[]): Readonly<Record<string, string>> {
+  const [twice] = entries.find(([host], at) => entries.findIndex(([other]) => other === host) < at) ?? [];
+  if (twice === undefined) return Object.fromEntries(entries);
+  const whose = twice === ALL_MIRRORS ? 'all mirrors' : `"${twice}"`;
+  throw new KvciError('usage', 'bad-flag', `${flag}: it is given twice for ${whose}`, {
+    hint: flag === '--ca' ? 'A file may hold several certificates.' : 'A registry has one mirror.',
+    facts: { flag },
+  });
 }

@@ -10,8 +10,8 @@ const PEM = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
 
 const SETTINGS: readonly RegistrySettings[] = [
   { host: 'registry:5000', plain: true },
-  { host: 'docker.io', mirror: 'https://mirror.example:5443/hub', ca: PEM },
-  { host: 'plain.example', mirror: 'http://mirror.example:5080' },
+  { host: 'docker.io', mirror: { url: 'https://mirror.example:5443/hub', ca: PEM } },
+  { host: 'plain.example', mirror: { url: 'http://mirror.example:5080' } },
   { host: 'private.example:5000', ca: PEM },
 ];
 

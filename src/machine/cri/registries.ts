@@ -7,9 +7,9 @@ export interface RegistrySettings {
   readonly host: string;
   /** Where it is asked by plain HTTP. */
   readonly plain?: boolean;
-  /** An http(s) address that is asked first; its path is a folder of repositories there. */
-  readonly mirror?: string;
-  /** PEM certificates that its certificate, or its mirror's, may be signed by, beside those that the node trusts anyway. */
+  /** What is asked first: an http(s) address, whose path is a folder of repositories there. */
+  readonly mirror?: { readonly url: string; readonly ca?: string };
+  /** PEM certificates that its certificate may be signed by, beside those that the node trusts anyway. */
   readonly ca?: string;
 }
 
@@ -28,16 +28,18 @@ export function registryFiles(runtime: ContainerRuntime, registries: readonly Re
 /** https://github.com/containerd/containerd/blob/main/docs/hosts.md */
 function hostsFiles({ host, plain = false, mirror, ca }: RegistrySettings): readonly NodeFile[] {
   const folder = `${CONTAINERD}/${host}`;
-  const trust = ca === undefined ? [] : [`ca = ${JSON.stringify(`${folder}/ca.crt`)}`];
   const server = `${plain ? 'http' : 'https'}://${API_HOSTS[host] ?? host}`;
-  const asked = mirror === undefined ? (plain ? [server] : []) : [mirrorServer(mirror)];
+  const trusts = (file: NodeFile | undefined): readonly string[] => (file === undefined ? [] : [`ca = ${JSON.stringify(file.path)}`]);
+  const own = ca === undefined ? undefined : { path: `${folder}/ca.crt`, content: ca };
+  const theirs = mirror?.ca === undefined ? undefined : { path: `${folder}/mirror.crt`, content: mirror.ca };
+  const asked = mirror === undefined ? (plain ? [server] : []) : [mirrorServer(mirror.url)];
   const hosts = asked.flatMap((url) => {
     // An address with a path is taken whole, without the "/v2" that is added to others.
     const whole = new URL(url).pathname === '/' ? [] : ['override_path = true'];
-    return ['', `[host.${JSON.stringify(url)}]`, 'capabilities = ["pull", "resolve"]', ...whole, ...trust];
+    return ['', `[host.${JSON.stringify(url)}]`, 'capabilities = ["pull", "resolve"]', ...whole, ...trusts(theirs)];
   });
-  const content = `${[`server = ${JSON.stringify(server)}`, ...trust, ...hosts].join('\n')}\n`;
-  return [{ path: `${folder}/hosts.toml`, content }, ...(ca === undefined ? [] : [{ path: `${folder}/ca.crt`, content: ca }])];
+  const content = `${[`server = ${JSON.stringify(server)}`, ...trusts(own), ...hosts].join('\n')}\n`;
+  return [{ path: `${folder}/hosts.toml`, content }, ...[own, theirs].filter((file) => file !== undefined)];
 }
 
 function mirrorServer(mirror: string): string {
@@ -54,18 +56,19 @@ function crioFiles(registries: readonly RegistrySettings[]): readonly NodeFile[]
   const tables = registries.map(({ host, plain = false, mirror }) => {
     const own = ['[[registry]]', `location = ${JSON.stringify(host)}`, ...(plain ? ['insecure = true'] : [])];
     if (mirror === undefined) return own.join('\n');
-    const { host: place, pathname, protocol } = new URL(mirror);
+    const { host: place, pathname, protocol } = new URL(mirror.url);
     const location = `${place}${pathname.replace(/\/+$/, '')}`;
     const insecure = protocol === 'http:' ? ['insecure = true'] : [];
     return [...own, '', '[[registry.mirror]]', `location = ${JSON.stringify(location)}`, ...insecure].join('\n');
   });
   const trusted = new Map<string, string>();
-  for (const { host, mirror, ca } of registries) {
-    if (ca === undefined) continue;
-    for (const place of [host, ...(mirror === undefined ? [] : [new URL(mirror).host])]) {
-      const before = trusted.get(place) ?? '';
-      trusted.set(place, before.includes(ca) ? before : `${before}${ca}`);
-    }
+  const places = registries.flatMap(({ host, mirror, ca }) => [
+    { place: host, ca },
+    ...(mirror === undefined ? [] : [{ place: new URL(mirror.url).host, ca: mirror.ca }]),
+  ]);
+  for (const { place, ca } of places) {
+    const before = trusted.get(place) ?? '';
+    if (ca !== undefined && !before.includes(ca)) trusted.set(place, `${before}${ca}`);
   }
   return [
     { path: '/etc/containers/registries.conf.d/50-kvci.conf', content: `${tables.join('\n\n')}\n` },
