@@ -102,7 +102,10 @@ test('of an archive or an engine with several platforms, the wanted one', async 
   }
   const layout = await createLayout(join(folder, 'all'), layoutTools);
   for (const one of images) await copyImage(one.layout, layout, one.image.descriptor);
-  const manifests = images.map(({ image }) => ({ ...image.descriptor, platform: { os: 'linux', architecture: image.config.architecture } }));
+  const manifests = images.map(({ image }) => ({
+    ...image.descriptor,
+    platform: { os: 'linux', architecture: image.config.architecture },
+  }));
   await putManifest(layout, { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests }, [name]);
   for (const { digest } of manifests) await removeManifest(layout, digest);
   const archive = join(folder, 'all.tar');

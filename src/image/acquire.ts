@@ -65,7 +65,10 @@ export async function acquireImages(
     const inputs = { path, size, mtimeMs, ino, dev };
     const fill = (layout: ImageLayout): Promise<Filled> => readArchive(layout, path).then(filled);
     const { layout, images } = await kept(`archive ${word}`, inputs, fill, ports, run);
-    return oneEach(images.flatMap((image) => named(image, layout, word, 'archive')), request);
+    return oneEach(
+      images.flatMap((image) => named(image, layout, word, 'archive')),
+      request,
+    );
   }
   if (/^\.{0,2}\/|\.(?:tar|tgz|tar\.\w+)$/.test(word))
     throw new KvciError('notFoundOrExists', 'archive-missing', `there is no file ${path}`);
@@ -130,7 +133,10 @@ async function ofEngine(
   const fill = async (layout: ImageLayout): Promise<Filled> => filled(await loadArchive(layout, await engine.save(word, run.signal)));
   const { layout, images } = await kept(`${word} of ${(await engine.info()).name}`, { engine: id }, fill, ports, run);
   const name = fullName(reference);
-  const [found] = await oneEach(images.map(({ descriptor }) => ({ layout, descriptor, name, from: 'engine' })), request);
+  const [found] = await oneEach(
+    images.map(({ descriptor }) => ({ layout, descriptor, name, from: 'engine' })),
+    request,
+  );
   // Engines write manifests of their own, whose digest is not the one that was asked for.
   return reference.digest === undefined || found?.descriptor.digest === reference.digest ? found : undefined;
 }

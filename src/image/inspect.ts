@@ -1,4 +1,5 @@
 import type { Digest } from '../core/digest.ts';
+import type { Distribution } from '../distro/types.ts';
 import type { ImageLayout } from '../oci/layout.ts';
 import type { Descriptor } from '../oci/types.ts';
 import { preloadedSizes } from './check/facts/images.ts';
@@ -15,6 +16,8 @@ export interface ImageInspection {
   readonly platform: string;
   readonly created: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
+  /** Undefined for what is no node image. */
+  readonly runtime: Distribution['cri'] | undefined;
   readonly annotations: Readonly<Record<string, string>>;
   readonly sizes: ImageSizes;
   /** Those that are preloaded in it, with the bytes of their layers. */
@@ -38,10 +41,16 @@ export async function inspectImage(layout: ImageLayout, named: Descriptor, archi
     platform: `${image.config.os}/${image.config.architecture}`,
     created: image.config.created,
     labels: view.labels,
+    runtime: runtimeIn(view),
     annotations: image.manifest.annotations ?? {},
     sizes: imageSizes(image),
     images: preloadedSizes(view),
     sbom: document(SBOM_PATH),
     provenance: document(PROVENANCE_PATH),
   };
+}
+
+function runtimeIn(view: ImageView): Distribution['cri'] | undefined {
+  if (view.target('etc/containerd/config.toml') !== undefined) return 'containerd';
+  return view.target('etc/crio/crio.conf.d') === undefined ? undefined : 'cri-o';
 }

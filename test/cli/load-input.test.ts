@@ -3,10 +3,14 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 
 import { holdPort } from '../../src/host/free-port.ts';
 import { saveArchive } from '../../src/oci/archive-save.ts';
-import { scratchFolder } from '../fixtures/layouts.ts';
+import { assembleImage } from '../../src/oci/image.ts';
+import { writeLayer } from '../../src/oci/layer.ts';
+import { createLayout } from '../../src/oci/layout.ts';
+import { layoutTools, scratchFolder, treeEntry } from '../fixtures/layouts.ts';
 import { startPrivateRegistry } from '../fixtures/private-registry.ts';
 import { smallImage } from '../fixtures/small-image.ts';
 import { state } from './cluster-state.ts';
@@ -19,6 +23,7 @@ import { type Place, place } from './place.ts';
 
 const withCluster = (): Promise<Place> =>
   place({ '../state/clusters/lab/state.json': state(), 'text.tar': 'no archive', 'ca.pem': 'no PEM' });
+const LABELS = { 'io.kvci.kubernetes.version': '1.36.3' };
 const DIGEST = `sha256:${'0'.repeat(64)}`;
 
 describe('load', () => {
@@ -103,10 +108,48 @@ describe('kind config', () => {
     { args: ['localhost/none:x'], code: 'image-not-found', exitCode: 5, message: 'there is no image' },
     { args: ['a', '--nodes', '0'], code: 'bad-flag', exitCode: 2, message: '--nodes: "0" is not a number from 1 to' },
     { args: ['a', '--control-planes', '3'], code: 'bad-flag', exitCode: 2, message: '--control-planes: 3 control planes do not fit' },
+    { args: [DIGEST], code: 'bad-flag', exitCode: 2, message: '--image: no engine knows an image as "sha256:' },
+    { args: ['a', '--image', '0123abcd'], code: 'bad-flag', exitCode: 2, message: '--image: no engine knows an image as "0123abcd"' },
     { args: ['a', '--ip-family', 'ipv5'], code: 'bad-flag', exitCode: 2, message: '--ip-family: "ipv5" is none of' },
   ])('$args: $code', async ({ args, code, exitCode, message }) => {
     const error = await (await place()).refused('kind', 'config', ...args);
     expect(error).toMatchObject({ code, exitCode });
     expect(error.message).toContain(message);
   });
+
+  test.each([
+    {
+      runtime: 'CRI-O',
+      path: 'etc/crio/crio.conf.d/',
+      labels: LABELS,
+      code: 'no-containerd',
+      message: "has cri-o: kind's nodes run containerd",
+    },
+    { runtime: 'none', path: 'etc/containerd/config.toml', labels: {}, code: 'not-a-node-image', message: "is not a node image of kvci's" },
+  ])('an image of $runtime', async ({ path, labels, code, message }) => {
+    const here = await place();
+    await storedImage(here, 'localhost/other:1', path, labels);
+    const error = await here.refused('kind', 'config', 'localhost/other:1');
+    expect(error).toMatchObject({ code, exitCode: 2 });
+    expect(error.message).toContain(message);
+  });
+
+  test('is that of the image, by the name that its engine has for it', async () => {
+    const here = await place();
+    await storedImage(here, 'localhost/node:1', 'etc/containerd/config.toml', LABELS);
+    const { stdout, code } = await here.run('kind', 'config', 'localhost/node:1', '--image', 'far.example/node:2', '--ip-family', 'ipv6');
+    expect(code).toBe(0);
+    expect(parse(stdout)).toMatchObject({
+      networking: { ipFamily: 'ipv6' },
+      nodes: [{ role: 'control-plane', image: 'far.example/node:2' }, { role: 'worker' }],
+    });
+  });
 });
+
+/** An image of one file in kvci's store. */
+async function storedImage({ cache }: Place, ref: string, path: string, labels: Readonly<Record<string, string>>): Promise<void> {
+  const layout = await createLayout(join(cache, 'images'), layoutTools);
+  const layers = [await writeLayer(layout, [treeEntry(path)], { compression: 'gzip', mtime: 0 })];
+  const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
+  await assembleImage(layout, { layers, architecture, created: '2026-11-26T00:00:00Z', config: { Labels: labels }, refs: [ref] });
+}

@@ -30,6 +30,7 @@ export function formatInspection(image: ImageInspection): string {
       ['Digest', image.digest],
       ['Platform', image.platform],
       ['Created', image.created ?? ''],
+      ['Runtime', image.runtime ?? 'none'],
       ['Size', `${formatSize(sizes.compressed)} compressed, ${formatSize(sizes.unpacked)} unpacked`],
       ['SBOM', image.sbom === undefined ? 'none' : '/usr/share/kvci/sbom.cdx.json'],
       ['Provenance', image.provenance === undefined ? 'none' : '/usr/share/kvci/provenance.json'],

@@ -71,7 +71,7 @@ export async function pour(bytes: Buffer, sink: Writable): Promise<void> {
  */
 export function feed(source: Readable, command: Writable): () => void {
   const forget = finished(source, { writable: false }, (error) => {
-    if (error != null) command.end();
+    if (error instanceof Error) command.end();
   });
   source.pipe(command);
   return () => {
@@ -82,5 +82,5 @@ export function feed(source: Readable, command: Writable): () => void {
 
 /** What is wrong with its input says more than what a command makes of half of it. */
 export function throwIfBroken(source: Readable | undefined): void {
-  if (source?.errored != null) throw source.errored;
+  if (source?.errored instanceof Error) throw source.errored;
 }

@@ -13,8 +13,15 @@ export function containerNodeChecks(commands: CommandRunner, user: { readonly ui
     { id: 'overlay', title: 'overlay file systems', run: () => checkOverlay(commands) },
     { id: 'node-networks', title: 'networks of nodes', run: () => checkNetworks(commands) },
     { id: 'node-limits', title: 'limits that nodes meet', run: async () => limitsProblem(await readSettings(), user) },
-    { id: 'ipv6', title: 'IPv6', run: async () => ipv6Problem(await readSetting('net/ipv6/conf/default/disable_ipv6')) },
+    { id: 'ipv6', title: 'IPv6', run: async () => ipv6Problem(await readSetting(NO_IPV6)) },
   ];
+}
+
+const NO_IPV6 = 'net/ipv6/conf/default/disable_ipv6';
+
+/** Whether containers of this host have IPv6 addresses of their own. */
+export async function hasIpv6(): Promise<boolean> {
+  return ipv6Problem(await readSetting(NO_IPV6)) === undefined;
 }
 
 /** To be root of namespaces and mount something in them. */

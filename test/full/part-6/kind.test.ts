@@ -37,9 +37,8 @@ describe("upstream's kind", () => {
     await here('up', HELPER, '--image', digest);
     pause = await pauseImageOf((...argv) => call('ssh', 'node01', '--cluster', HELPER, '--', ...argv));
     upstream = await upstreamKind(folder);
-    const config = await here('kind', 'config', digest);
-    // Its name in the engine.
-    await writeFile(join(folder, 'kind.yaml'), config.replaceAll(digest, `localhost/kvci/node:${hexOf(digest)}`));
+    const config = await here('kind', 'config', digest, '--image', `localhost/kvci/node:${hexOf(digest)}`);
+    await writeFile(join(folder, 'kind.yaml'), config);
     upstream.kind('create', 'cluster', '--name', NAME, '--config', join(folder, 'kind.yaml'), '--kubeconfig', join(folder, 'kubeconfig'));
   });
 

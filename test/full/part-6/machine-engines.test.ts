@@ -135,7 +135,7 @@ describe.skipIf(skip)('engines of a machine', () => {
   it("upstream's kind has a Ready cluster of the image there", async () => {
     // The engine has it from the clusters before.
     const node = `localhost/kvci/node:${hexOf(image.digest)}`;
-    const config = (await done('kind', 'config', image.digest, '--nodes', '2')).replaceAll(image.digest, node);
+    const config = await done('kind', 'config', image.digest, '--image', node, '--nodes', '2');
     await machine.inside(`cat >/root/kind.yaml <<'END'\n${config}\nEND\nkind create cluster --name far --config /root/kind.yaml`);
     const there = (words: string): Promise<string> =>
       machine.inside(`docker exec far-control-plane kubectl --kubeconfig /etc/kubernetes/admin.conf ${words}`);
