@@ -5,6 +5,7 @@ import { EngineStream } from '../engine/build-stream.ts';
 import { type RegistryAuth, type RegistryCredentials, serverAddress } from '../engine/credentials.ts';
 import type { EngineEndpoint } from '../engine/endpoint.ts';
 import { buildError, buildFailed, pullFailed, refusalOf, requestFailed } from '../engine/errors.ts';
+import { withoutLoopback } from '../engine/proxy.ts';
 import type { BuildRequest, ContainerEngine, EngineInfo } from '../types.ts';
 import { ANSWER_MS, type Docker, type EngineClient, openClient } from './dockerode-client.ts';
 
@@ -38,7 +39,7 @@ class DockerodeEngine implements ContainerEngine {
         version: '1',
         dockerfile: request.containerfile,
         t: request.tag,
-        buildargs: request.buildArgs,
+        buildargs: this.#client.host === undefined ? request.buildArgs : withoutLoopback(request.buildArgs),
         nocache: request.noCache,
         platform: request.platform,
         // A build sees the network as the host sees it: a proxy on localhost and a VPN's resolver work. A daemon that remaps users

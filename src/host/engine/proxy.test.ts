@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 
-import { proxyBuildArgs } from './proxy.ts';
+import { proxyBuildArgs, withoutLoopback } from './proxy.ts';
 
 it.each<[string, Record<string, string>, Record<string, string>]>([
   ['none', { PATH: '/bin' }, {}],
@@ -10,4 +10,10 @@ it.each<[string, Record<string, string>, Record<string, string>]>([
   ['empty is none', { HTTP_PROXY: '' }, {}],
 ])('%s', (_name, env, expected) => {
   expect(proxyBuildArgs(env)).toEqual(expected);
+});
+
+it('an engine of another host gets none of this loopback', () => {
+  const far = { HTTPS_PROXY: 'http://proxy.lan:3128', NO_PROXY: 'localhost,127.0.0.1' };
+  const near = { HTTP_PROXY: 'http://localhost:3128', http_proxy: 'http://user:word@127.0.0.1:3128', ALL_PROXY: 'socks5://[::1]:1080' };
+  expect(withoutLoopback({ ...far, ...near })).toEqual(far);
 });

@@ -1,3 +1,5 @@
+import { isLoopback } from './endpoint.ts';
+
 /** What Docker and Buildah take as build arguments without a declaration, and keep out of the image, its history and cache keys. */
 const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'FTP_PROXY', 'ALL_PROXY', 'NO_PROXY'] as const;
 
@@ -12,4 +14,10 @@ export function proxyBuildArgs(env: Readonly<Record<string, string | undefined>>
     return [...(upperValue ? [[upper, upperValue] as const] : []), ...(lowerValue ? [[lower, lowerValue] as const] : [])];
   });
   return Object.fromEntries(pairs);
+}
+
+/** Those that an engine of another host reaches, too: its loopback is another one. */
+export function withoutLoopback(proxies: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const isHere = (value: string): boolean => URL.canParse(value) && isLoopback(new URL(value).hostname.replaceAll(/[[\]]/g, ''));
+  return Object.fromEntries(Object.entries(proxies).filter(([, value]) => !isHere(value)));
 }
