@@ -73,7 +73,6 @@ export async function imageParts(
 ): Promise<ImageParts> {
   const { createLayout } = await import('../oci/layout.ts');
   const { tarStreamTar } = await import('../host/adapters/tar-stream-tar.ts');
-  const { undiciDownloads } = await import('../host/adapters/undici-downloads.ts');
   const { proxyBuildArgs } = await import('../host/engine/proxy.ts');
   const { fetchPackages } = await import('../sandbox/debian-repository.ts');
   const { findArchives } = await import('../sandbox/debian-resolve.ts');
@@ -90,7 +89,13 @@ export async function imageParts(
     httpsProxy: environment['HTTPS_PROXY'] ?? environment['https_proxy'],
     noProxy: environment['NO_PROXY'] ?? environment['no_proxy'],
   };
-  const downloads = undiciDownloads(network);
+  const client = once(async () => (await import('../host/adapters/undici-downloads.ts')).undiciDownloads(network));
+  // A tenth of what comes before machines of a snapshot go on, which download nothing.
+  const downloads: Downloads = {
+    text: async (request) => (await client()).text(request),
+    file: async (request, path) => (await client()).file(request, path),
+    answers: async (url, signal) => (await client()).answers(url, signal),
+  };
   const registry = once(async () => {
     const { RegistryClient } = await import('../oci/registry.ts');
     const { undiciHttp } = await import('../host/adapters/undici-http.ts');
