@@ -74,6 +74,7 @@ describe('pullFailed', () => {
     ['unauthorized: authentication required', 'image-pull-failed', 1],
     ['dial tcp 127.0.0.1:1: connect: connection refused', 'image-pull-failed', 1],
     ['write /var/lib/x: no space left on device', 'disk-full', 3],
+    ['tar: blobs/x: Wrote only 3072 of 10240 bytes', 'disk-full', 3],
   ])('%s', (reason, code, exitCode) => {
     expect(pullFailed('x:1', reason)).toMatchObject({ code, exitCode });
   });

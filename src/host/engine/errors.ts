@@ -7,7 +7,8 @@ import { type EngineAddress, showAddress } from './endpoint.ts';
 /** An instruction of many commands is a page long; an error's first line is not. The whole is in the error's facts. */
 const SHOWN_INSTRUCTION = 160;
 
-const DISK_FULL = /no space left on device|disk quota exceeded|enough free space|ENOSPC/i;
+/** What tar says where a part still fits, too. */
+const DISK_FULL = /no space left on device|disk quota exceeded|enough free space|ENOSPC|wrote only \d+ of \d+ bytes/i;
 
 const DISK_FULL_HINT =
   'Free some space where the engine keeps its images; "kvci prune" and "kvci cache prune --keep 5G" remove what kvci keeps itself.';
