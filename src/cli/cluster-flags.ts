@@ -57,8 +57,8 @@ export function addClusterFlags(command: Command): Command {
     )
     .option('--memory <size>', 'memory of each node, such as 4G (default: no bound; of a virtual machine what the host has room for)')
     .option('--registry', 'a registry beside the cluster: push to localhost:PORT (see "kvci ports"), pull registry:5000/NAME in pods')
-    .option('--mirror <host=url>', 'a mirror that nodes ask first for the images of a registry; may be given more than once', collect)
-    .option('--ca <file>', 'certificates that mirrors may be signed by; HOST=FILE for those of one registry', collect)
+    .option('--mirror <host=url>', 'a mirror that nodes ask first for the images of a registry; once for each registry', collect)
+    .option('--ca <file>', 'certificates that mirrors may be signed by; HOST=FILE for those of one registry and its mirror', collect)
     .option('--disk-size <size>', "of virtual machines: size of each node's own disk (default: that of the image's disk)")
     .option(
       '--cpu-model <name>',

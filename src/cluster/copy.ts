@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname, join, posix, resolve } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 
-import { hasErrno, KvciError } from '../core/errors.ts';
+import { hasErrno, isErrno, KvciError } from '../core/errors.ts';
 import type { EventSink } from '../core/events.ts';
 import { entriesOf, unpackInto } from '../host/folder-tar.ts';
 import type { Tar } from '../host/tar.ts';
@@ -23,8 +23,12 @@ export interface CopyTools {
 /** Exit code of `test` for "no". */
 const NO = 1;
 
-/** Takes standard input; the file is there when all of it is. */
-const TAKE = 'cat >"$1.kvci-new" && mv -fT -- "$1.kvci-new" "$1"';
+const FORGET_MS = 5_000;
+
+/** Takes standard input; the file is there when all of it is, which only this side knows. */
+const TAKE = 'cat >"$1.kvci-new"';
+const KEEP = 'mv -fT -- "$1.kvci-new" "$1"';
+const FORGET = 'rm -f -- "$1.kvci-new"';
 
 /**
  * Copies a file or folder to a node or from it, as `cp -r` does: into a folder that is there, else as the name given. What stands
@@ -38,8 +42,8 @@ export async function copy(request: Copy, node: NodeHandle, tools: CopyTools): P
     else await copyDown(request, node, tools);
   } catch (error) {
     // Of this host's file system: not allowed, a file where a folder is, no space.
-    if (!(error instanceof Error && 'syscall' in error && 'path' in error)) throw error;
-    throw new KvciError('failed', 'copy-failed', error.message, { facts: { path: error.path }, cause: error });
+    if (!isErrno(error) || error.syscall === undefined) throw error;
+    throw new KvciError('failed', 'copy-failed', error.message, { facts: { path: error.path ?? '-' }, cause: error });
   }
 }
 
@@ -52,7 +56,13 @@ async function copyUp({ from, to }: Extract<Copy, { readonly way: 'up' }>, node:
     if (intoFolder || to.folder)
       throw new KvciError('usage', 'bad-path', `${node.name}:${to.path}: standard input becomes a file, not a folder`);
     await requireFolderOn(node, posix.dirname(to.path), signal);
-    await node.run(['sh', '-c', TAKE, 'sh', to.path], { ...(tools.stdin === undefined ? {} : { stdin: tools.stdin }), signal });
+    try {
+      await node.run(['sh', '-c', TAKE, 'sh', to.path], { ...(tools.stdin === undefined ? {} : { stdin: tools.stdin }), signal });
+    } catch (error) {
+      await node.run(['sh', '-c', FORGET, 'sh', to.path], { timeoutMs: FORGET_MS }).catch(() => undefined);
+      throw error;
+    }
+    await node.run(['sh', '-c', KEEP, 'sh', to.path], { signal });
     return;
   }
   if (to.folder && !intoFolder) throw notAFolder(`${node.name}:${to.path}`);

@@ -36,21 +36,16 @@ export async function keptLed<T>(
   const done = new AbortController();
   const look = async (): Promise<void> => {
     while (!done.signal.aborted) {
-      // A network that is down is tried again; whoever waits for the API tells of it.
-      await ports.leadAgain({ cluster: name, run: life }, done.signal).catch(ignoreKnown);
+      // What hinders it is told by whoever waits for the API, and by the next command: it is nothing that work on the cluster fails of.
+      await ports.leadAgain({ cluster: name, run: life }, done.signal).catch(() => undefined);
       await clock.wait(LOOK_MS, done.signal).catch(() => undefined);
     }
   };
   const looking = look();
-  looking.catch(() => undefined);
   try {
     return await work();
   } finally {
     done.abort();
     await looking;
   }
-}
-
-function ignoreKnown(error: unknown): void {
-  if (!(error instanceof KvciError)) throw error;
 }

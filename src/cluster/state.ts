@@ -67,7 +67,7 @@ export const clusterStateSchema = z.object({
   network: addresses.extend({ firstHost: z.int().optional() }).optional(),
   /** Where the nodes find the API. */
   endpoint: z.string().optional(),
-  /** PEM certificates by the registry that they are for. */
+  /** PEM certificates by the registry that they are for; "*" for mirrors. */
   trusted: z.record(z.string(), z.string()).optional(),
   /** The port of this host at which it pushes to the registry beside it. */
   registryPort: z.int().optional(),

@@ -11,13 +11,14 @@ import { fileLocks } from '../host/locks.ts';
 import { createArtifactStore } from '../host/store/artifact-store.ts';
 import type { ContainerEngine } from '../host/types.ts';
 import { saveArchive } from '../oci/archive-save.ts';
+import { putBlob } from '../oci/blobs.ts';
 import { copyImage } from '../oci/copy.ts';
-import { createLayout } from '../oci/layout.ts';
+import { createLayout, type ImageLayout } from '../oci/layout.ts';
 import { putManifest, removeManifest } from '../oci/manifests.ts';
 import { parseReference } from '../oci/reference.ts';
 import { pushImage } from '../oci/registry-transfer.ts';
 import { RegistryClient } from '../oci/registry.ts';
-import { MEDIA_TYPES } from '../oci/types.ts';
+import { type Descriptor, MEDIA_TYPES } from '../oci/types.ts';
 import { layoutTools, scratchFolder } from '../../test/fixtures/layouts.ts';
 import { registryServer } from '../../test/fixtures/registry-server.ts';
 import { smallImage, type SmallImage } from '../../test/fixtures/small-image.ts';
@@ -102,17 +103,27 @@ test('of an archive or an engine with several platforms, the wanted one', async 
   }
   const layout = await createLayout(join(folder, 'all'), layoutTools);
   for (const one of images) await copyImage(one.layout, layout, one.image.descriptor);
-  const manifests = images.map(({ image }) => ({
-    ...image.descriptor,
-    platform: { os: 'linux', architecture: image.config.architecture },
-  }));
-  await putManifest(layout, { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests }, [name]);
+  const others = images.map(({ image }) => ({ ...image.descriptor, platform: { os: 'linux', architecture: image.config.architecture } }));
+  const windows = { ...(await otherSystem(layout, images[1]?.image)), platform: { os: 'windows', architecture: 'amd64' } };
+  const manifests = [windows, ...others, windows];
+  const index = await putManifest(layout, { schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests }, [name]);
   for (const { digest } of manifests) await removeManifest(layout, digest);
   const archive = join(folder, 'all.tar');
   await promisify(execFile)('tar', ['-C', layout.path, '-cf', archive, 'oci-layout', 'index.json', 'blobs']);
   const here = await place({ imageId: () => Promise.resolve('sha256:id'), save: () => Promise.resolve(createReadStream(archive)) });
-  for (const word of [archive, 'greeter:1']) expect(await here.acquire(word)).toMatchObject([{ name, architecture: 'amd64' }]);
+  const fits = { name, descriptor: { digest: images[1]?.image.descriptor.digest } };
+  for (const word of [archive, 'greeter:1']) expect(await here.acquire(word)).toMatchObject([fits]);
+  // By the index that it stands in, too.
+  const pinned = `docker.io/library/greeter@${index.digest}`;
+  expect(await here.acquire(pinned)).toMatchObject([{ ...fits, name: pinned, from: 'engine' }]);
 });
+
+/** The manifest of an image as it would be for Windows. */
+async function otherSystem(layout: ImageLayout, image?: SmallImage['image']): Promise<Descriptor> {
+  if (image === undefined) throw new Error('no image');
+  const config = { ...image.manifest.config, ...(await putBlob(layout, Buffer.from(JSON.stringify({ ...image.config, os: 'windows' })))) };
+  return putManifest(layout, { ...image.manifest, config });
+}
 
 test('then its registry, from which blobs come once', async () => {
   const here = await place({ imageId: () => Promise.resolve(undefined), save: () => Promise.reject(new Error('it has none')) });

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 
 import { digestOf } from '../core/digest.ts';
+import { digestSchema } from '../core/digest-schema.ts';
 import { hasErrno, KvciError, messageOf } from '../core/errors.ts';
 import { type RunContext, runStep, type Step } from '../core/plan.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
@@ -23,7 +24,7 @@ import type { ImagePorts } from './ports.ts';
 const KIND = 'foreign-image';
 
 /** Raise when the same image gives other blobs. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** An image of somebody's own, of one platform. */
 export interface AcquiredImage extends NamedImage {
@@ -92,11 +93,13 @@ export async function acquireReference(
 
 type Found = Omit<AcquiredImage, 'architecture'>;
 
-const filledSchema = z.object({ images: z.array(z.object({ descriptor: descriptorSchema, refs: z.array(z.string()) })) });
+const filledSchema = z.object({
+  images: z.array(z.object({ descriptor: descriptorSchema, refs: z.array(z.string()), indexes: z.array(digestSchema) })),
+});
 type Filled = z.output<typeof filledSchema>;
 
 function filled(images: readonly Filled['images'][number][] | Awaited<ReturnType<typeof readArchive>>): Filled {
-  return { images: images.map(({ descriptor, refs }) => ({ descriptor, refs: [...refs] })) };
+  return { images: images.map(({ descriptor, refs, indexes }) => ({ descriptor, refs: [...refs], indexes: [...indexes] })) };
 }
 
 /** What nodes call an image. A tag beside a digest says nothing, and not every runtime takes it. */
@@ -115,7 +118,7 @@ async function ofStore(word: string, reference: ImageReference, ports: AcquirePo
 async function ofLayout(path: string, request: AcquireRequest, ports: AcquirePorts): Promise<AcquiredImage> {
   const { layout, descriptor } = await locateImage(await ports.layout(), path);
   const listed = (await listManifests(layout)).find((entry) => entry.descriptor.digest === descriptor.digest);
-  const [image] = named({ descriptor, refs: [...(listed?.refs ?? [])] }, layout, path, 'archive');
+  const [image] = named({ descriptor, refs: [...(listed?.refs ?? [])], indexes: [] }, layout, path, 'archive');
   if (image === undefined) throw unnamed(path);
   return onePlatform(image, request);
 }
@@ -132,13 +135,13 @@ async function ofEngine(
   if (engine === undefined || id === undefined) return undefined;
   const fill = async (layout: ImageLayout): Promise<Filled> => filled(await loadArchive(layout, await engine.save(word, run.signal)));
   const { layout, images } = await kept(`${word} of ${(await engine.info()).name}`, { engine: id }, fill, ports, run);
+  // Some engines write manifests of their own, whose digest is not the one that was asked for.
+  const wanted = ({ descriptor, indexes }: Filled['images'][number]): boolean =>
+    reference.digest === undefined || [descriptor.digest, ...indexes].includes(reference.digest);
   const name = fullName(reference);
-  const [found] = await oneEach(
-    images.map(({ descriptor }) => ({ layout, descriptor, name, from: 'engine' })),
-    request,
-  );
-  // Engines write manifests of their own, whose digest is not the one that was asked for.
-  return reference.digest === undefined || found?.descriptor.digest === reference.digest ? found : undefined;
+  const those = images.filter(wanted).map(({ descriptor }): Found => ({ layout, descriptor, name, from: 'engine' }));
+  const [found] = await oneEach(those, request);
+  return found;
 }
 
 async function ofRegistry(
@@ -159,7 +162,7 @@ async function ofRegistry(
   const { registry, repository } = reference;
   const fill = async (layout: ImageLayout): Promise<Filled> => {
     const descriptor = await pullImage(client, layout, { registry, repository, digest }, { architecture, signal: run.signal });
-    return filled([{ descriptor, refs: [] }]);
+    return filled([{ descriptor, refs: [], indexes: [] }]);
   };
   const { layout, images } = await kept(`${word} of its registry`, { image: digest, architecture }, fill, ports, run);
   const [image] = images;
@@ -197,17 +200,20 @@ function named({ descriptor, refs }: Filled['images'][number], layout: ImageLayo
   return refs.map((ref) => ({ layout, descriptor, name: fullName(parseReference(ref)), from }));
 }
 
-async function onePlatform(found: Found, { architecture }: Pick<AcquireRequest, 'architecture'>): Promise<AcquiredImage> {
+async function onePlatform(
+  found: Found,
+  { architecture }: Pick<AcquireRequest, 'architecture'>,
+): Promise<AcquiredImage & { readonly os: string }> {
   const { descriptor, config } = await readImageAt(found.layout, found.descriptor, architecture);
-  return { ...found, descriptor, architecture: config.architecture };
+  return { ...found, descriptor, os: config.os, architecture: config.architecture };
 }
 
 /** One image a name: of several platforms the wanted one; where it is not among them the first, which tells what it is for. */
 async function oneEach(images: readonly Found[], request: Pick<AcquireRequest, 'architecture'>): Promise<readonly AcquiredImage[]> {
+  const found = await Promise.all(images.map((each) => onePlatform(each, request)));
+  const fits = ({ os, architecture }: (typeof found)[number]): boolean => os === 'linux' && architecture === request.architecture;
   const chosen = new Map<string, AcquiredImage>();
-  for (const image of await Promise.all(images.map((each) => onePlatform(each, request)))) {
-    if (image.architecture === request.architecture || !chosen.has(image.name)) chosen.set(image.name, image);
-  }
+  for (const image of [...found.filter(fits), ...found]) if (!chosen.has(image.name)) chosen.set(image.name, image);
   return [...chosen.values()];
 }
 
@@ -219,7 +225,8 @@ function unnamed(word: string): KvciError {
 }
 
 function nowhere(word: string, registry?: KvciError): KvciError {
-  const places = `neither in kvci's store nor in an engine that runs here`;
+  const under = parseReference(word).digest === undefined ? '' : 'under that digest ';
+  const places = `neither in kvci's store nor ${under}in an engine that runs here`;
   const own = registry === undefined ? 'and its name is of no registry' : `and its registry did not give it: ${messageOf(registry)}`;
   return new KvciError(
     registry?.reason ?? 'notFoundOrExists',

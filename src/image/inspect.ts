@@ -4,6 +4,7 @@ import type { ImageLayout } from '../oci/layout.ts';
 import type { Descriptor } from '../oci/types.ts';
 import { preloadedSizes } from './check/facts/images.ts';
 import { PROVENANCE_PATH, SBOM_PATH } from './check/facts/metadata.ts';
+import { usesCrio } from './check/facts/services.ts';
 import { readImage } from './check/read-image.ts';
 import { imageSizes } from './check/sizes.ts';
 import type { ImageSizes } from './check/types.ts';
@@ -51,6 +52,6 @@ export async function inspectImage(layout: ImageLayout, named: Descriptor, archi
 }
 
 function runtimeIn(view: ImageView): Distribution['cri'] | undefined {
-  if (view.target('etc/containerd/config.toml') !== undefined) return 'containerd';
-  return view.target('etc/crio/crio.conf.d') === undefined ? undefined : 'cri-o';
+  if (usesCrio(view)) return 'cri-o';
+  return view.target(view.etc('containerd/config.toml')) === undefined ? undefined : 'containerd';
 }

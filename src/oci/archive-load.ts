@@ -19,6 +19,8 @@ export interface LoadedImage {
   readonly descriptor: Descriptor;
   /** The names it has in the archive. */
   readonly refs: readonly string[];
+  /** Of the indexes that it stands in: a name with one of these digests is its name, too. */
+  readonly indexes: readonly Digest[];
 }
 
 type Blob = Pick<Descriptor, 'digest' | 'size'>;
@@ -122,7 +124,11 @@ async function imagesOf(scratch: ImageLayout, files: ArchiveFiles): Promise<read
   }
   const images = parse(dockerManifest, await readBlob(scratch, manifest), 'manifest.json of the archive');
   return Promise.all(
-    images.map(async ({ Config, RepoTags, Layers }) => ({ descriptor: await manifestOf(scratch, files, Config, Layers), refs: RepoTags })),
+    images.map(async ({ Config, RepoTags, Layers }) => ({
+      descriptor: await manifestOf(scratch, files, Config, Layers),
+      refs: RepoTags,
+      indexes: [],
+    })),
   );
 }
 
@@ -131,11 +137,13 @@ async function flattenIndex(scratch: ImageLayout, entry: Descriptor): Promise<re
   const name = entry.annotations?.[CONTAINERD_NAME] ?? entry.annotations?.[REF_NAME];
   const { annotations: _annotations, ...descriptor } = entry;
   const refs = name === undefined ? [] : [name];
-  if (!isIndex(entry)) return [{ descriptor, refs }];
+  if (!isIndex(entry)) return [{ descriptor, refs, indexes: [] }];
   const { manifests } = parseIndex(await readBlob(scratch, { digest: entry.digest }), `image index ${entry.digest}`);
   const present: Descriptor[] = [];
   for (const child of manifests) if (child.platform?.architecture !== 'unknown' && (await hasBlob(scratch, child))) present.push(child);
-  return (await Promise.all(present.map((child) => flattenIndex(scratch, child)))).flat().map((image) => ({ ...image, refs }));
+  return (await Promise.all(present.map((child) => flattenIndex(scratch, child))))
+    .flat()
+    .map((image) => ({ ...image, refs, indexes: [...image.indexes, entry.digest] }));
 }
 
 /** A manifest for an image of a docker-archive, which has none. */

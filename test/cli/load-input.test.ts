@@ -120,7 +120,7 @@ describe('kind config', () => {
   test.each([
     {
       runtime: 'CRI-O',
-      path: 'etc/crio/crio.conf.d/',
+      path: 'usr/bin/crio',
       labels: LABELS,
       code: 'no-containerd',
       message: "has cri-o: kind's nodes run containerd",

@@ -7,7 +7,7 @@ import type { ContainerExec, ContainerInfo, ContainerRequest, Containers, Labels
 import type { EngineEndpoint } from '../engine/endpoint.ts';
 import { addressMissing, engineLost, portTaken, requestFailed } from '../engine/errors.ts';
 import { endMarkedArgv, EXEC_MARK } from '../exec-mark.ts';
-import { feed, forwardOutput, FrameReader, throwIfBroken } from '../engine/exec-stream.ts';
+import { feed, forwardOutput, FrameReader, type Input } from '../engine/exec-stream.ts';
 import type { EngineInfo } from '../types.ts';
 import { ANSWER_MS, type Docker, type EngineClient, openClient, statusOf } from './dockerode-client.ts';
 
@@ -113,28 +113,28 @@ class DockerodeContainers implements Containers {
     };
     signal.addEventListener('abort', leave);
     if (signal.aborted) leave();
-    let takeAway: (() => void) | undefined;
+    let input: Input | undefined;
     try {
       // Engines that take no size at the start. Nobody waits for it: a command may have ended by now.
       if (terminal !== undefined) void resize(exec, terminal);
       request.onStart?.((size) => resize(exec, size));
       // What the command did not read when it ends is nobody's loss.
       stream.on('error', () => undefined);
-      takeAway = stdin === undefined ? undefined : feed(stdin, stream);
+      input = stdin === undefined ? undefined : feed(stdin, stream);
       await forwardOutput(stream, request, terminal !== undefined);
       const exitCode = await this.#exitCode(exec, doing);
-      throwIfBroken(stdin);
+      input?.throwIfBroken();
       return exitCode;
     } catch (error) {
       if (signal.aborted) {
         await this.#end(id, [...through, ...endMarkedArgv(mark)]);
         throw cancelled(signal);
       }
-      throwIfBroken(stdin);
+      input?.throwIfBroken();
       throw this.#lost(error, signal);
     } finally {
       signal.removeEventListener('abort', leave);
-      takeAway?.();
+      input?.takeAway();
       stream.destroy();
     }
   }

@@ -8,7 +8,7 @@ import ssh2, { type Client, type ClientChannel } from 'ssh2';
 import { cancelled, KvciError, messageOf, throwIfCancelled } from '../../core/errors.ts';
 import { Secret } from '../../core/secrets.ts';
 import type { ExecRequest } from '../engine/containers.ts';
-import { feed, pour, throwIfBroken } from '../engine/exec-stream.ts';
+import { feed, pour } from '../engine/exec-stream.ts';
 import { endMarkedArgv, EXEC_MARK } from '../exec-mark.ts';
 import { remoteCommand } from '../remote-command.ts';
 import type { Ssh, SshConnection, SshTarget } from '../ssh.ts';
@@ -160,16 +160,13 @@ class Ssh2Connection implements SshConnection {
       try {
         const exitCode = await conversing;
         throwIfCancelled(signal);
-        throwIfBroken(request.stdin);
         return exitCode;
       } finally {
         running.channel.close();
         await ending;
       }
     } catch (error) {
-      if (signal.aborted) throw cancelled(signal);
-      throwIfBroken(request.stdin);
-      throw error;
+      throw signal.aborted ? cancelled(signal) : error;
     } finally {
       this.#busy -= 1;
     }
@@ -199,10 +196,13 @@ class Ssh2Connection implements SshConnection {
       channel.setWindow(rows, columns, 0, 0);
       return Promise.resolve();
     });
-    let takeAway: (() => void) | undefined;
-    if (stdin === undefined) channel.end();
-    else takeAway = feed(stdin, channel);
-    await Promise.all([pourAll(channel, stdout), pourAll(channel.stderr, stderr), closed]).finally(takeAway);
+    const input = feed(stdin, channel);
+    try {
+      await Promise.all([pourAll(channel, stdout), pourAll(channel.stderr, stderr), closed]);
+    } finally {
+      input.takeAway();
+    }
+    input.throwIfBroken();
     const [exitCode] = exitCodes;
     if (exitCode === undefined) throw this.#lost();
     return exitCode;

@@ -65,22 +65,37 @@ export async function pour(bytes: Buffer, sink: Writable): Promise<void> {
   done.abort();
 }
 
-/**
- * Gives a command its input, and answers what takes it away again. Where the source breaks, the command gets what came so far and an
- * end: a pipe alone would have it wait for the rest. The source itself tells what broke.
- */
-export function feed(source: Readable, command: Writable): () => void {
-  const forget = finished(source, { writable: false }, (error) => {
-    if (error instanceof Error) command.end();
-  });
-  source.pipe(command);
-  return () => {
-    forget();
-    source.unpipe(command);
-  };
+/** What a command reads while it runs. */
+export interface Input {
+  /** What is wrong with its source says more than what a command makes of half of it. */
+  throwIfBroken(): void;
+  /** Lets go of the source, which may serve another one. */
+  takeAway(): void;
 }
 
-/** What is wrong with its input says more than what a command makes of half of it. */
-export function throwIfBroken(source: Readable | undefined): void {
-  if (source?.errored instanceof Error) throw source.errored;
+/**
+ * Gives a command its input, an end alone where there is none. Where the source breaks, the command gets what came so far and an end: a
+ * pipe alone would have it wait for the rest.
+ */
+export function feed(source: Readable | undefined, command: Writable): Input {
+  if (source === undefined) {
+    command.end();
+    return { throwIfBroken: () => undefined, takeAway: () => undefined };
+  }
+  let broken: Error | undefined;
+  const forget = finished(source, { writable: false }, (error) => {
+    if (!(error instanceof Error)) return;
+    broken = error;
+    command.end();
+  });
+  source.pipe(command);
+  return {
+    throwIfBroken: () => {
+      if (broken !== undefined) throw broken;
+    },
+    takeAway: () => {
+      forget();
+      source.unpipe(command);
+    },
+  };
 }

@@ -13,7 +13,12 @@ it.each<[string, Record<string, string>, Record<string, string>]>([
 });
 
 it('an engine of another host gets none of this loopback', () => {
-  const far = { HTTPS_PROXY: 'http://proxy.lan:3128', NO_PROXY: 'localhost,127.0.0.1' };
-  const near = { HTTP_PROXY: 'http://localhost:3128', http_proxy: 'http://user:word@127.0.0.1:3128', ALL_PROXY: 'socks5://[::1]:1080' };
+  const far = { HTTPS_PROXY: 'http://proxy.lan:3128', NO_PROXY: 'localhost,127.0.0.1', no_proxy: 'localhost' };
+  const near = {
+    HTTP_PROXY: 'http://localhost:3128',
+    http_proxy: 'http://user:word@127.0.0.1:3128',
+    ALL_PROXY: 'socks5://[::1]:1080',
+    https_proxy: 'localhost:1',
+  };
   expect(withoutLoopback({ ...far, ...near })).toEqual(far);
 });

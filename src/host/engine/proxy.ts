@@ -18,6 +18,9 @@ export function proxyBuildArgs(env: Readonly<Record<string, string | undefined>>
 
 /** Those that an engine of another host reaches, too: its loopback is another one. */
 export function withoutLoopback(proxies: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const isHere = (value: string): boolean => URL.canParse(value) && isLoopback(new URL(value).hostname.replaceAll(/[[\]]/g, ''));
-  return Object.fromEntries(Object.entries(proxies).filter(([, value]) => !isHere(value)));
+  const isHere = (value: string): boolean => {
+    const url = value.includes('://') ? value : `http://${value}`;
+    return URL.canParse(url) && isLoopback(new URL(url).hostname.replaceAll(/[[\]]/g, ''));
+  };
+  return Object.fromEntries(Object.entries(proxies).filter(([name, value]) => /^no_proxy$/i.test(name) || !isHere(value)));
 }

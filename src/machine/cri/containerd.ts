@@ -2,20 +2,22 @@ import type { RuntimeImages } from './types.ts';
 
 /**
  * The client's own import, as the image's import unit has it, which takes what lacks blobs that are there; containerd 2 has another
- * one, too. It names an image before it unpacks it, and the CRI names it once more by its id: one whose layers then did not fit is taken
- * away again. What a failed import has written belongs to a lease that went with it: a lease that is removed in step takes what nobody needs away before it is done.
+ * one, too. It names an image before it unpacks it, and the CRI names it once more by its id: where its layers then did not fit, all
+ * that is named anew goes again, for which one import goes on at a time. What a failed import has written belongs to a lease that went
+ * with it: a lease that is removed in step takes what nobody needs away before it is done.
  * The rest of the tar is read to its end: where nobody reads, that would be all that is told of the failure.
  */
-const TAKE = `local=
+const TAKE = `exec 9>/run/kvci-load.lock && flock 9
+named() { ctr --namespace k8s.io images ls | while read -r name _ digest _; do echo "$name $digest"; done; }
+before=$(named) local=
 if ctr images import --help | grep -q -e --local; then local=--local; fi
 ctr --namespace k8s.io images import $local - && exit
 status=$?
 cat >/dev/null
-while [ $# -gt 0 ]; do
-  for name in $(ctr --namespace k8s.io images ls --quiet "target.digest==\\"$1\\""); do
-    case $name in "$2" | sha256:*) ctr --namespace k8s.io images rm --sync "$name" >/dev/null ;; esac
+for digest; do
+  named | grep -F " $digest" | grep -vxFe "$before" | while read -r name _; do
+    ctr --namespace k8s.io images rm --sync "$name" >/dev/null </dev/null
   done
-  shift 2
 done
 ctr --namespace k8s.io leases delete --sync "$(ctr --namespace k8s.io leases create)" >/dev/null
 exit $status`;
@@ -27,7 +29,6 @@ export const containerdImages: RuntimeImages = {
     return new Set(stdout.split('\n').filter((line) => line !== ''));
   },
   take: async (node, tar, images, signal) => {
-    const words = images.flatMap(({ name, digest }) => [digest, name]);
-    await node.run(['sh', '-c', TAKE, 'sh', ...words], { stdin: tar, signal });
+    await node.run(['sh', '-c', TAKE, 'sh', ...images.map(({ digest }) => digest)], { stdin: tar, signal });
   },
 };

@@ -9,7 +9,6 @@ import { nodeImage } from '../../fixtures/node-image.ts';
 import { smallImage } from '../../fixtures/small-image.ts';
 import { CONTENTS, OWN_DISK, SMALL_DISK, TOO_LARGE } from '../../fixtures/small-node-disk.ts';
 import { startKvci } from '../../fixtures/started-kvci.ts';
-import { until } from '../../fixtures/traces.ts';
 
 /* What can go wrong while images are put into nodes: each is told, and leaves nothing in a node. */
 
@@ -105,9 +104,13 @@ describe('kvci load', () => {
   it('is stopped by Ctrl-C, and leaves nothing on a node', async () => {
     const { archive } = await smallImage(folder, { name: 'example.org/greeter:left', greeting: 'left', more: randomBytes(150_000_000) });
     const before = await contents('node01');
+    // Holds the node's side of it once something is written.
+    const ctr = '-x ctr';
+    const held = onNode('node01', `while [ "$(${CONTENTS})" = '${before.trim()}' ]; do :; done; pkill -STOP ${ctr}`);
     const kvci = startKvci(['load', '--cluster', NAME, '--node', 'node01', archive], { cwd: folder });
-    await until(async () => (await contents('node01')) !== before);
+    await held;
     kvci.child.kill('SIGINT');
+    await onNode('node01', `pkill -CONT ${ctr}`);
     expect((await kvci.ended()).code).toBe(130);
     expect(await contents('node01')).toBe(before);
   });
