@@ -36,6 +36,46 @@ fi
 exec sh /usr/libexec/kvci/entrypoint "$@"
 `;
 
+/** A resolver as Docker's, at ports that nobody is told of, and who asks it: the node's own, and a pod behind a bridge. */
+const RESOLVER = `use strict; use IO::Socket::INET; $| = 1;
+sub run { system(@_) == 0 or die "@_" }
+sub ask {
+  my ($kind) = @_;
+  my $socket = IO::Socket::INET->new(Proto => $kind, PeerAddr => '192.0.2.1', PeerPort => 53, Timeout => 5) or return 'nothing';
+  $socket->send('who') if $kind eq 'udp';
+  vec(my $ready = '', fileno($socket), 1) = 1;
+  return 'nothing' unless select($ready, undef, undef, 5);
+  $socket->recv(my $answer, 99);
+  return $answer;
+}
+if (@ARGV) { print "$ARGV[0] $_: ", ask($_), "\\n" for qw(udp tcp); exit }
+run(qw(ip link set lo up));
+my $udp = IO::Socket::INET->new(Proto => 'udp', LocalAddr => '127.0.0.11') or die;
+my $tcp = IO::Socket::INET->new(Proto => 'tcp', LocalAddr => '127.0.0.11', Listen => 5) or die;
+my $own = readlink '/proc/self/ns/net';
+my @children = map { my $child = $_; my $pid = fork // die; $pid or do { $child->(); exit } }
+  sub { while ($udp->recv(my $asked, 99)) { $udp->send('answered') } },
+  sub { while (my $one = $tcp->accept) { print $one 'answered'; close $one } },
+  sub { exec qw(unshare --net sleep 60) };
+my $pod = "/proc/$children[2]/ns/net";
+select undef, undef, undef, 0.05 while readlink($pod) eq $own;
+my @in = ('nsenter', "--net=$pod");
+run(qw(ip link add cni0 type bridge));
+run(qw(ip addr add 10.244.0.1/24 dev cni0));
+# Where the address that nobody answers at would be.
+run(qw(ip addr add 192.0.2.2/24 dev cni0));
+run(qw(ip link set cni0 up));
+run(qw(ip link add veth0 type veth peer name eth0 netns), $children[2]);
+run(qw(ip link set veth0 up master cni0));
+run(@in, qw(ip addr add 10.244.0.2/24 dev eth0));
+run(@in, qw(ip link set eth0 up));
+run(@in, qw(ip route add default via 10.244.0.1));
+run(qw(sh /srv/start.sh /sbin/init));
+run('perl', $0, 'own');
+run(@in, 'perl', $0, 'pod');
+kill 'KILL', @children;
+`;
+
 const CONFIG = `version = 3
 imports = ["/etc/containerd/conf.d/*.toml", "/run/kvci/containerd/*.toml"]
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
@@ -53,7 +93,13 @@ describe('the entrypoint of a node image', () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'kvci-entrypoint-'));
     for (const name of ['kubernetes', 'containerd']) await mkdir(join(folder, name));
-    for (const [name, text] of Object.entries({ init: INIT, 'start.sh': START, 'machine-id': '', 'containerd/config.toml': CONFIG }))
+    for (const [name, text] of Object.entries({
+      init: INIT,
+      'start.sh': START,
+      'resolver.pl': RESOLVER,
+      'machine-id': '',
+      'containerd/config.toml': CONFIG,
+    }))
       await writeFile(join(folder, name), text);
     await chmod(join(folder, 'init'), 0o755);
     box = await testSandboxes(await toolsTree(), folder).start({
@@ -66,6 +112,7 @@ describe('the entrypoint of a node image', () => {
         { host: join(COMMON, 'usr/lib/kvci'), inside: '/usr/lib/kvci', writable: false },
         { host: join(folder, 'init'), inside: '/sbin/init', writable: false },
         { host: join(folder, 'start.sh'), inside: '/srv/start.sh', writable: false },
+        { host: join(folder, 'resolver.pl'), inside: '/srv/resolver.pl', writable: false },
         { host: join(folder, 'machine-id'), inside: '/etc/machine-id', writable: true },
         { host: join(folder, 'kubernetes'), inside: '/etc/kubernetes', writable: true },
         { host: join(folder, 'containerd'), inside: '/etc/containerd', writable: false },
@@ -119,6 +166,13 @@ describe('the entrypoint of a node image', () => {
     ['one at least', '', 'nameserver 192.0.2.1\n'],
   ])('gives pods name servers: %s', async (_what, resolvers, expected) => {
     expect(await start({ resolvers: resolvers.replaceAll('\n', '\\n') })).toContain(`resolvers: ${expected}`);
+  });
+
+  it("leads pods, and the node's own, to a resolver of the engine on its loopback", async () => {
+    const { stdout } = await box.run(['unshare', '--mount', '--net', '--propagation', 'private', 'perl', '/srv/resolver.pl'], {
+      env: { CONTROLLERS: ALL, RESOLVERS: 'nameserver 127.0.0.11\\n' },
+    });
+    expect(stdout).toMatch(/^own udp: answered\nown tcp: answered\npod udp: answered\npod tcp: answered\n$/m);
   });
 
   it('runs pods without limits where controllers are missing, and with them once they are there', async () => {
