@@ -2,9 +2,10 @@ import Docker from 'dockerode';
 import { readFile } from 'node:fs/promises';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
+import pRetry from 'p-retry';
 import type { Readable } from 'node:stream';
 
-import { cancelled, KvciError } from '../../core/errors.ts';
+import { cancelled, KvciError, messageOf } from '../../core/errors.ts';
 import type { StreamOutcome } from '../engine/build-stream.ts';
 import { type EngineEndpoint, otherHost } from '../engine/endpoint.ts';
 import { engineLost, engineUnreachable, isConnectionLost, refusalOf, requestFailed } from '../engine/errors.ts';
@@ -19,6 +20,8 @@ const FAR_PING_MS = 30_000;
 
 /** A deadline for a hang: an engine that is busy with large images takes seconds to tell about itself. */
 export const ANSWER_MS = 120_000;
+
+const CLEANED_RETRIES = 4;
 
 export type { Docker };
 
@@ -93,10 +96,17 @@ export class EngineClient {
     // Podman would ask a running one to stop first, and wait; one that does not run is not killed (409).
     await this.gone(`kill container ${idOrName}`, (abortSignal) => container.kill({ signal: 'KILL', abortSignal }), 409);
     // The engine may be about to remove it by itself (409): gone is what it has to be.
-    await this.gone(`remove container ${idOrName}`, (abortSignal) =>
+    const remove = (abortSignal: AbortSignal): Promise<unknown> =>
       container.remove({ force: true, v: true, abortSignal }).catch(async (error: unknown) => {
         if (refusalOf(error)?.status !== 409) throw error;
         await container.wait({ condition: 'removed', abortSignal });
+      });
+    await this.gone(`remove container ${idOrName}`, (signal) =>
+      pRetry(() => remove(signal), {
+        signal,
+        retries: CLEANED_RETRIES,
+        minTimeout: 200,
+        shouldRetry: ({ error }) => isBeingCleaned(error),
       }),
     );
   }
@@ -108,6 +118,11 @@ export class EngineClient {
     if (body?.errored) throw body.errored;
     if (isConnectionLost(error)) throw engineLost(this.where, outcome, error, this.host);
   }
+}
+
+/** Podman cleans up what a container leaves that has ended, its network too, and its removal fails where it meets that half done. */
+function isBeingCleaned(error: unknown): boolean {
+  return refusalOf(error)?.status === 500 && messageOf(error).includes('cleaning up container');
 }
 
 /** The HTTP status of a refusal. */
