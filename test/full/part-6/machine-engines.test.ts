@@ -140,17 +140,6 @@ describe.skipIf(skip)('engines of a machine', () => {
     await done('down', NAME);
   });
 
-  it('Docker, over ssh, builds the image that is built here; a connection that breaks in the middle is told', async () => {
-    const build = ['image', 'build', '--k8s', '1.36', '--payload', 'modules', '--engine', machine.docker, '--no-cache', '--output', 'json'];
-    const broken = machine.start(...build, '--progress', 'json');
-    await broken.said('Unpacking ');
-    // Ends itself, too.
-    await machine.inside('pkill -f sshd-session').catch(() => undefined);
-    const { code, stdout } = await broken.ended();
-    expect({ code, ...(JSON.parse(stdout) as object) }).toMatchObject({ code: 1, error: { code: 'engine-lost' } });
-    expect(JSON.parse(await done(...build))).toMatchObject({ digest: image.digest });
-  });
-
   it("upstream's kind has a Ready cluster of the image there", async () => {
     // The engine has it from the clusters before.
     const node = `localhost/kvci/node:${hexOf(image.digest)}`;
