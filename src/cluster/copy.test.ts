@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { expect, test } from 'vitest';
 
+import { brokenSource } from '../../test/fixtures/broken-source.ts';
 import { layoutTools, scratchFolder } from '../../test/fixtures/layouts.ts';
 import { hostCommands } from '../host/adapters/execa-commands.ts';
 import { systemClock } from '../host/clock.ts';
@@ -24,12 +25,7 @@ test('standard input takes the place of a file when all of it is there, and only
   await writeFile(path, 'as it was');
   const up = (stdin: Readable) =>
     copy({ way: 'up', from: undefined, to: { kind: 'node', node: 'node01', path, folder: false } }, NODE, tools(stdin));
-  const broken = Readable.from(
-    (function* half(): Generator<string> {
-      yield 'half';
-      throw Object.assign(new Error('EIO: i/o error, read'), { errno: -5, code: 'EIO', syscall: 'read' });
-    })(),
-  );
+  const broken = brokenSource('half', Object.assign(new Error('EIO: i/o error, read'), { errno: -5, code: 'EIO', syscall: 'read' }));
   await expect(up(broken)).rejects.toMatchObject({ code: 'copy-failed', message: 'EIO: i/o error, read' });
   expect(await readFile(path, 'utf8')).toBe('as it was');
   expect(await readdir(folder)).toEqual(['file']);

@@ -25,10 +25,7 @@ const NO = 1;
 
 const FORGET_MS = 5_000;
 
-/** Takes standard input; the file is there when all of it is, which only this side knows. */
-const TAKE = 'cat >"$1.kvci-new"';
-const KEEP = 'mv -fT -- "$1.kvci-new" "$1"';
-const FORGET = 'rm -f -- "$1.kvci-new"';
+const TAKE = 'cat >"$1"';
 
 /**
  * Copies a file or folder to a node or from it, as `cp -r` does: into a folder that is there, else as the name given. What stands
@@ -56,13 +53,15 @@ async function copyUp({ from, to }: Extract<Copy, { readonly way: 'up' }>, node:
     if (intoFolder || to.folder)
       throw new KvciError('usage', 'bad-path', `${node.name}:${to.path}: standard input becomes a file, not a folder`);
     await requireFolderOn(node, posix.dirname(to.path), signal);
+    // The file is there when all of it is, which only this side knows.
+    const taken = `${to.path}.kvci-new`;
     try {
-      await node.run(['sh', '-c', TAKE, 'sh', to.path], { ...(tools.stdin === undefined ? {} : { stdin: tools.stdin }), signal });
+      await node.run(['sh', '-c', TAKE, 'sh', taken], { ...(tools.stdin === undefined ? {} : { stdin: tools.stdin }), signal });
     } catch (error) {
-      await node.run(['sh', '-c', FORGET, 'sh', to.path], { timeoutMs: FORGET_MS }).catch(() => undefined);
+      await node.run(['rm', '-f', '--', taken], { timeoutMs: FORGET_MS }).catch(() => undefined);
       throw error;
     }
-    await node.run(['sh', '-c', KEEP, 'sh', to.path], { signal });
+    await node.run(['mv', '-fT', '--', taken, to.path], { signal });
     return;
   }
   if (to.folder && !intoFolder) throw notAFolder(`${node.name}:${to.path}`);

@@ -9,7 +9,7 @@ import { type RunContext, runStep, type Step } from '../core/plan.ts';
 import type { EngineChoice } from '../host/engine/discovery.ts';
 import { factsOf } from '../host/store/facts.ts';
 import type { Artifact } from '../host/types.ts';
-import { loadArchive } from '../oci/archive-load.ts';
+import { loadArchive, type LoadedImage } from '../oci/archive-load.ts';
 import type { NamedImage } from '../oci/archive-partial.ts';
 import { readImageAt } from '../oci/image.ts';
 import { listManifests } from '../oci/manifests.ts';
@@ -118,7 +118,7 @@ async function ofStore(word: string, reference: ImageReference, ports: AcquirePo
 async function ofLayout(path: string, request: AcquireRequest, ports: AcquirePorts): Promise<AcquiredImage> {
   const { layout, descriptor } = await locateImage(await ports.layout(), path);
   const listed = (await listManifests(layout)).find((entry) => entry.descriptor.digest === descriptor.digest);
-  const [image] = named({ descriptor, refs: [...(listed?.refs ?? [])], indexes: [] }, layout, path, 'archive');
+  const [image] = named({ descriptor, refs: listed?.refs ?? [] }, layout, path, 'archive');
   if (image === undefined) throw unnamed(path);
   return onePlatform(image, request);
 }
@@ -152,12 +152,12 @@ async function ofRegistry(
   run: RunContext,
 ): Promise<Found> {
   // Podman and kvci give such names to images that are only here.
-  if (reference.registry === 'localhost') throw nowhere(word);
+  if (reference.registry === 'localhost') throw nowhere(word, reference);
   const client = await ports.registry();
   const { digest } = await client
     .retry('the digest', () => client.resolve(reference, run.signal), run.signal)
     .catch((error: unknown) => {
-      throw error instanceof KvciError ? nowhere(word, error) : error;
+      throw error instanceof KvciError ? nowhere(word, reference, error) : error;
     });
   const { registry, repository } = reference;
   const fill = async (layout: ImageLayout): Promise<Filled> => {
@@ -166,7 +166,7 @@ async function ofRegistry(
   };
   const { layout, images } = await kept(`${word} of its registry`, { image: digest, architecture }, fill, ports, run);
   const [image] = images;
-  if (image === undefined) throw nowhere(word);
+  if (image === undefined) throw nowhere(word, reference);
   return { layout, descriptor: image.descriptor, name: fullName(reference), from: 'registry' };
 }
 
@@ -195,7 +195,12 @@ async function kept(
 }
 
 /** An image of an archive under each of its names. @throws KvciError `image-unnamed` */
-function named({ descriptor, refs }: Filled['images'][number], layout: ImageLayout, word: string, from: 'archive'): Found[] {
+function named(
+  { descriptor, refs }: Pick<LoadedImage, 'descriptor' | 'refs'>,
+  layout: ImageLayout,
+  word: string,
+  from: 'archive',
+): Found[] {
   if (refs.length === 0) throw unnamed(word);
   return refs.map((ref) => ({ layout, descriptor, name: fullName(parseReference(ref)), from }));
 }
@@ -224,8 +229,8 @@ function unnamed(word: string): KvciError {
   });
 }
 
-function nowhere(word: string, registry?: KvciError): KvciError {
-  const under = parseReference(word).digest === undefined ? '' : 'under that digest ';
+function nowhere(word: string, { digest }: ImageReference, registry?: KvciError): KvciError {
+  const under = digest === undefined ? '' : 'under that digest ';
   const places = `neither in kvci's store nor ${under}in an engine that runs here`;
   const own = registry === undefined ? 'and its name is of no registry' : `and its registry did not give it: ${messageOf(registry)}`;
   return new KvciError(

@@ -10,6 +10,7 @@ import { saveArchive } from '../../src/oci/archive-save.ts';
 import { assembleImage } from '../../src/oci/image.ts';
 import { writeLayer } from '../../src/oci/layer.ts';
 import { createLayout } from '../../src/oci/layout.ts';
+import { TEST_ARCHITECTURE } from '../fixtures/bootable-image.ts';
 import { layoutTools, scratchFolder, treeEntry } from '../fixtures/layouts.ts';
 import { startPrivateRegistry } from '../fixtures/private-registry.ts';
 import { smallImage } from '../fixtures/small-image.ts';
@@ -150,6 +151,11 @@ describe('kind config', () => {
 async function storedImage({ cache }: Place, ref: string, path: string, labels: Readonly<Record<string, string>>): Promise<void> {
   const layout = await createLayout(join(cache, 'images'), layoutTools);
   const layers = [await writeLayer(layout, [treeEntry(path)], { compression: 'gzip', mtime: 0 })];
-  const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
-  await assembleImage(layout, { layers, architecture, created: '2026-11-26T00:00:00Z', config: { Labels: labels }, refs: [ref] });
+  await assembleImage(layout, {
+    layers,
+    architecture: TEST_ARCHITECTURE,
+    created: '2026-11-26T00:00:00Z',
+    config: { Labels: labels },
+    refs: [ref],
+  });
 }

@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers';
 import ssh2 from 'ssh2';
 import { afterAll, describe, expect, it } from 'vitest';
 
+import { brokenSource } from '../../../test/fixtures/broken-source.ts';
 import { noProcess, sleepSeconds } from '../../../test/fixtures/processes.ts';
 import type { ExecRequest } from '../engine/containers.ts';
 import type { SshConnection, SshTarget } from '../ssh.ts';
@@ -86,11 +87,6 @@ async function run(connection: SshConnection, argv: ExecRequest['argv'], change:
   return { code, out, err };
 }
 
-function* brokenOff(): Generator<Buffer> {
-  yield Buffer.from('half');
-  throw new Error('the source broke');
-}
-
 describe('an SSH connection', () => {
   it('runs commands as they are written, with both streams and an exit code', async () => {
     await using connection = await ssh2Ssh.connect(target(), NEVER);
@@ -119,8 +115,7 @@ describe('an SSH connection', () => {
   it('tells of an input that breaks, once the command has had its end', async () => {
     await using connection = await ssh2Ssh.connect(target(), NEVER);
     for (const argv of [['cat'], ['sh', '-c', 'cat; exit 3']] as const) {
-      const stdin = Readable.from(brokenOff());
-      await expect(run(connection, [...argv], { stdin })).rejects.toThrow('the source broke');
+      await expect(run(connection, [...argv], { stdin: brokenSource('half') })).rejects.toThrow('the source broke');
     }
     expect(connection).toMatchObject({ alive: true, busy: 0 });
   });

@@ -196,13 +196,14 @@ class Ssh2Connection implements SshConnection {
       channel.setWindow(rows, columns, 0, 0);
       return Promise.resolve();
     });
-    const input = feed(stdin, channel);
+    const input = stdin === undefined ? undefined : feed(stdin, channel);
+    if (input === undefined) channel.end();
     try {
       await Promise.all([pourAll(channel, stdout), pourAll(channel.stderr, stderr), closed]);
     } finally {
-      input.takeAway();
+      input?.takeAway();
     }
-    input.throwIfBroken();
+    input?.throwIfBroken();
     const [exitCode] = exitCodes;
     if (exitCode === undefined) throw this.#lost();
     return exitCode;

@@ -74,14 +74,10 @@ export interface Input {
 }
 
 /**
- * Gives a command its input, an end alone where there is none. Where the source breaks, the command gets what came so far and an end: a
- * pipe alone would have it wait for the rest.
+ * Gives a command its input. Where the source breaks, the command gets what came so far and an end: a pipe alone would have it wait for
+ * the rest.
  */
-export function feed(source: Readable | undefined, command: Writable): Input {
-  if (source === undefined) {
-    command.end();
-    return { throwIfBroken: () => undefined, takeAway: () => undefined };
-  }
+export function feed(source: Readable, command: Writable): Input {
   let broken: Error | undefined;
   const forget = finished(source, { writable: false }, (error) => {
     if (!(error instanceof Error)) return;

@@ -19,7 +19,8 @@ export interface RuntimeImages {
   /**
    * Takes images of a tar of an OCI layout that lacks those layers. What of a failed import has been written is removed again.
    *
-   * @param images those in the tar, none of which is there; each is called by the hex of its digest there @throws CommandError with the runtime's own words
+   * @param images those in the tar, none of which is there; each is called by the hex of its digest there
+   * @throws CommandError with the runtime's own words
    */
   take(node: CommandRunner, tar: Readable, images: readonly WantedImage[], signal: AbortSignal): Promise<void>;
 }

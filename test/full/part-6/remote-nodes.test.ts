@@ -77,7 +77,8 @@ describe.skipIf(skip).each<RemoteKind>(['podman', 'docker'])('nodes in a %s of a
     for (const list of ['list', 'volumes', 'networks'] as const) expect(await engine.containers[list]({ 'io.kvci.run': '' })).toEqual([]);
   };
 
-  const lostAt = async (step: string, url: string, lose: () => Promise<void>): Promise<Failure & { readonly code: number | null }> => {
+  /** Brings one up, and disturbs that once a step has begun. */
+  const disturbedAt = async (step: string, url: string, disturb: () => Promise<unknown>) => {
     const [file, ...before] = engine.there;
     const up = startKvci([...asked(url), '--progress', 'json'], {
       cwd: folder.path,
@@ -85,8 +86,12 @@ describe.skipIf(skip).each<RemoteKind>(['podman', 'docker'])('nodes in a %s of a
       through: [file, ...before],
     });
     await up.said(`"type":"step.start","step":"${step}"`);
-    await lose();
-    const { code, stdout } = await up.ended();
+    await disturb();
+    return { ...(await up.ended()), lines: up.lines };
+  };
+
+  const lostAt = async (step: string, url: string, lose: () => Promise<void>): Promise<Failure & { readonly code: number | null }> => {
+    const { code, stdout } = await disturbedAt(step, url, lose);
     return { code, ...(JSON.parse(stdout) as Failure) };
   };
 
@@ -202,14 +207,8 @@ describe.skipIf(skip).each<RemoteKind>(['podman', 'docker'])('nodes in a %s of a
     });
 
     it('whose ssh ends while "up" waits for Ready are met again', async () => {
-      const [file, ...before] = engine.there;
-      const up = startKvci([...asked(engine.ssh), '--progress', 'json'], {
-        ...{ cwd: folder.path, env: engine.environment, through: [file, ...before] },
-      });
-      await up.said('"type":"step.start","step":"ready"');
-      process.kill((await owned()).pid, 'SIGKILL');
-      const { code } = await up.ended();
-      expect(code, up.lines.slice(-5).join('\n')).toBe(0);
+      const { code, lines } = await disturbedAt('ready', engine.ssh, async () => process.kill((await owned()).pid, 'SIGKILL'));
+      expect(code, lines.slice(-5).join('\n')).toBe(0);
       await keepKubeconfig();
       expect(await ask()).toBe('node01');
       await done('down', NAME);
